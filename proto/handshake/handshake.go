@@ -1,5 +1,5 @@
-// Package handshake is what an agent and a plugin process must agree on before they can talk: the version of their protocol
-// and the cookie that tells a plugin it was started by an agent and not by a person.
+// Package handshake is what an agent and a plugin process must agree on before they can talk: the version of their protocol,
+// the cookie that tells a plugin it was started by an agent and not by a person, and the credentials of their connection.
 package handshake
 
 // ProtocolVersion is the version of action.v1 that this build speaks. A plugin of another version is refused.
@@ -13,3 +13,6 @@ const (
 
 // PluginName is the name under which the one service of a plugin process is dispensed.
 const PluginName = "action"
+
+// MaxMessage is the greatest gRPC message between an agent and a plugin, in bytes, either way.
+const MaxMessage = 4 << 20

@@ -1542,10 +1542,11 @@ func (x *TaskResult) GetPluginSha256() string {
 type Undo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The resource, for people (`service "Nymi Bluetooth Endpoint"`).
-	Resource      string      `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
-	Outcome       UndoOutcome `protobuf:"varint,2,opt,name=outcome,proto3,enum=action.v1.UndoOutcome" json:"outcome,omitempty"`
-	State         *State      `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
-	Reason        string      `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Resource      string                 `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
+	Outcome       UndoOutcome            `protobuf:"varint,2,opt,name=outcome,proto3,enum=action.v1.UndoOutcome" json:"outcome,omitempty"`
+	State         *State                 `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
+	Reason        string                 `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Finished      *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=finished,proto3" json:"finished,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1606,6 +1607,13 @@ func (x *Undo) GetReason() string {
 		return x.Reason
 	}
 	return ""
+}
+
+func (x *Undo) GetFinished() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Finished
+	}
+	return nil
 }
 
 type Interruption struct {
@@ -1764,12 +1772,13 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\trecovered\x18\x0f \x01(\bR\trecovered\x12\x16\n" +
 	"\x06plugin\x18\x10 \x01(\tR\x06plugin\x12%\n" +
 	"\x0eplugin_version\x18\x11 \x01(\tR\rpluginVersion\x12#\n" +
-	"\rplugin_sha256\x18\x12 \x01(\tR\fpluginSha256\"\x94\x01\n" +
+	"\rplugin_sha256\x18\x12 \x01(\tR\fpluginSha256\"\xcc\x01\n" +
 	"\x04Undo\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x120\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x16.action.v1.UndoOutcomeR\aoutcome\x12&\n" +
 	"\x05state\x18\x03 \x01(\v2\x10.action.v1.StateR\x05state\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\"y\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x126\n" +
+	"\bfinished\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\"y\n" +
 	"\fInterruption\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x125\n" +
 	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x18\n" +
@@ -1883,12 +1892,13 @@ var file_action_v1_result_proto_depIdxs = []int32{
 	23, // 26: action.v1.TaskResult.finished:type_name -> google.protobuf.Timestamp
 	4,  // 27: action.v1.Undo.outcome:type_name -> action.v1.UndoOutcome
 	12, // 28: action.v1.Undo.state:type_name -> action.v1.State
-	22, // 29: action.v1.Interruption.duration:type_name -> google.protobuf.Duration
-	30, // [30:30] is the sub-list for method output_type
-	30, // [30:30] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	23, // 29: action.v1.Undo.finished:type_name -> google.protobuf.Timestamp
+	22, // 30: action.v1.Interruption.duration:type_name -> google.protobuf.Duration
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_action_v1_result_proto_init() }

@@ -1541,8 +1541,9 @@ func (x *WatchJobRequest) GetId() string {
 // WatchJobResponse holds what changed since the last message; the first ones hold everything.
 type WatchJobResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Job   *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
-	Tasks []*Task                `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// With its selection in the first message only.
+	Job   *Job    `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Tasks []*Task `protobuf:"bytes,2,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// True on the message after which all that was there at the start has been sent.
 	Synced        bool `protobuf:"varint,3,opt,name=synced,proto3" json:"synced,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -44,8 +44,8 @@ type JobServiceClient interface {
 	CreateJob(ctx context.Context, in *CreateJobRequest, opts ...grpc.CallOption) (*CreateJobResponse, error)
 	// GetJob reads a job and its counts. Caller: viewer on one of its sites. May be repeated. Errors: NOT_FOUND.
 	GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobResponse, error)
-	// ListJobs lists jobs, newest first. Caller: any operator; shows jobs on the caller's sites. May be repeated. Errors:
-	// INVALID_ARGUMENT for a bad page token.
+	// ListJobs lists jobs, newest first, without their selections. Caller: any operator; shows jobs on the caller's sites. May be
+	// repeated. Errors: INVALID_ARGUMENT for a bad page token.
 	ListJobs(ctx context.Context, in *ListJobsRequest, opts ...grpc.CallOption) (*ListJobsResponse, error)
 	// ListTasks lists a job's tasks in their frozen order. Caller: viewer; shows tasks on the caller's sites. May be repeated.
 	// Errors: NOT_FOUND.
@@ -160,8 +160,8 @@ type JobServiceServer interface {
 	CreateJob(context.Context, *CreateJobRequest) (*CreateJobResponse, error)
 	// GetJob reads a job and its counts. Caller: viewer on one of its sites. May be repeated. Errors: NOT_FOUND.
 	GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error)
-	// ListJobs lists jobs, newest first. Caller: any operator; shows jobs on the caller's sites. May be repeated. Errors:
-	// INVALID_ARGUMENT for a bad page token.
+	// ListJobs lists jobs, newest first, without their selections. Caller: any operator; shows jobs on the caller's sites. May be
+	// repeated. Errors: INVALID_ARGUMENT for a bad page token.
 	ListJobs(context.Context, *ListJobsRequest) (*ListJobsResponse, error)
 	// ListTasks lists a job's tasks in their frozen order. Caller: viewer; shows tasks on the caller's sites. May be repeated.
 	// Errors: NOT_FOUND.

@@ -15,6 +15,7 @@ import (
 	v1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -40,9 +41,14 @@ type TerminalRecord struct {
 	// SHA-256 of each installed plugin, lower case hexadecimal.
 	PluginSha256 []string `protobuf:"bytes,5,rep,name=plugin_sha256,json=pluginSha256,proto3" json:"plugin_sha256,omitempty"`
 	// The token it came with.
-	TokenId       string `protobuf:"bytes,6,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	TokenId string `protobuf:"bytes,6,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	// A key for which a renewal was signed and which has not been used yet; with its first use it replaces tls_key_sha256. So
+	// an agent that never got the answer is not shut out.
+	RenewedKeySha256 []byte `protobuf:"bytes,7,opt,name=renewed_key_sha256,json=renewedKeySha256,proto3" json:"renewed_key_sha256,omitempty"`
+	// The token that was made for its re-enrolment, if any.
+	ReEnrolTokenId string `protobuf:"bytes,8,opt,name=re_enrol_token_id,json=reEnrolTokenId,proto3" json:"re_enrol_token_id,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *TerminalRecord) Reset() {
@@ -113,6 +119,20 @@ func (x *TerminalRecord) GetPluginSha256() []string {
 func (x *TerminalRecord) GetTokenId() string {
 	if x != nil {
 		return x.TokenId
+	}
+	return ""
+}
+
+func (x *TerminalRecord) GetRenewedKeySha256() []byte {
+	if x != nil {
+		return x.RenewedKeySha256
+	}
+	return nil
+}
+
+func (x *TerminalRecord) GetReEnrolTokenId() string {
+	if x != nil {
+		return x.ReEnrolTokenId
 	}
 	return ""
 }
@@ -270,19 +290,85 @@ func (x *PluginRecord) GetPlugin() *v11.Plugin {
 	return nil
 }
 
+// RequestRecord remembers what a request with a request_id created, so that its repetition gets the same answer.
+type RequestRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was created: its name or id.
+	Object string                 `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	Time   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// SHA-256 of the request without its request_id; another request with the same id is refused.
+	Digest        []byte `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RequestRecord) Reset() {
+	*x = RequestRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RequestRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RequestRecord) ProtoMessage() {}
+
+func (x *RequestRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RequestRecord.ProtoReflect.Descriptor instead.
+func (*RequestRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RequestRecord) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *RequestRecord) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *RequestRecord) GetDigest() []byte {
+	if x != nil {
+		return x.Digest
+	}
+	return nil
+}
+
 // TaskRecord is a task as the server stores it. Progress and waiting are worked out, not stored.
 type TaskRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Task  *v1.Task               `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	// Set when nothing will be dispatched because the outcome was known at creation.
-	Settled       bool `protobuf:"varint,2,opt,name=settled,proto3" json:"settled,omitempty"`
+	Settled bool `protobuf:"varint,2,opt,name=settled,proto3" json:"settled,omitempty"`
+	// The result was set by the server without word from the agent. The agent's own result, if it comes after all, takes its
+	// place.
+	ByServer      bool `protobuf:"varint,3,opt,name=by_server,json=byServer,proto3" json:"by_server,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskRecord) Reset() {
 	*x = TaskRecord{}
-	mi := &file_storage_v1_storage_proto_msgTypes[4]
+	mi := &file_storage_v1_storage_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +380,7 @@ func (x *TaskRecord) String() string {
 func (*TaskRecord) ProtoMessage() {}
 
 func (x *TaskRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[4]
+	mi := &file_storage_v1_storage_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +393,7 @@ func (x *TaskRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskRecord.ProtoReflect.Descriptor instead.
 func (*TaskRecord) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{4}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *TaskRecord) GetTask() *v1.Task {
@@ -324,10 +410,145 @@ func (x *TaskRecord) GetSettled() bool {
 	return false
 }
 
+func (x *TaskRecord) GetByServer() bool {
+	if x != nil {
+		return x.ByServer
+	}
+	return false
+}
+
+// JobRecord is a job as the server stores it.
+type JobRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its counts are stored when it is done; until then they are worked out from the tasks.
+	Job *v1.Job `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	// Longest time from start to result, as the action declares it.
+	MaxDuration *durationpb.Duration `protobuf:"bytes,2,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
+	// Hash of the frozen targets.
+	TargetsDigest string `protobuf:"bytes,3,opt,name=targets_digest,json=targetsDigest,proto3" json:"targets_digest,omitempty"`
+	// The counts by site, stored when it is done, so that a reader is shown only what lies on the reader's sites.
+	SiteCounts    map[string]*v1.JobCounts `protobuf:"bytes,4,rep,name=site_counts,json=siteCounts,proto3" json:"site_counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobRecord) Reset() {
+	*x = JobRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobRecord) ProtoMessage() {}
+
+func (x *JobRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobRecord.ProtoReflect.Descriptor instead.
+func (*JobRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *JobRecord) GetJob() *v1.Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+func (x *JobRecord) GetMaxDuration() *durationpb.Duration {
+	if x != nil {
+		return x.MaxDuration
+	}
+	return nil
+}
+
+func (x *JobRecord) GetTargetsDigest() string {
+	if x != nil {
+		return x.TargetsDigest
+	}
+	return ""
+}
+
+func (x *JobRecord) GetSiteCounts() map[string]*v1.JobCounts {
+	if x != nil {
+		return x.SiteCounts
+	}
+	return nil
+}
+
+// PermitBatch says which tasks of a job were given a permit for the first time. It is on disk before the permits are sent, so
+// that after a crash the server knows which tasks may have run.
+type PermitBatch struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// Places in the frozen order.
+	Indexes       []uint32 `protobuf:"varint,2,rep,packed,name=indexes,proto3" json:"indexes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PermitBatch) Reset() {
+	*x = PermitBatch{}
+	mi := &file_storage_v1_storage_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PermitBatch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PermitBatch) ProtoMessage() {}
+
+func (x *PermitBatch) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PermitBatch.ProtoReflect.Descriptor instead.
+func (*PermitBatch) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PermitBatch) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *PermitBatch) GetIndexes() []uint32 {
+	if x != nil {
+		return x.Indexes
+	}
+	return nil
+}
+
 // AuditRecord is one link of a site's chain.
 type AuditRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Site, or "fleet" in angle brackets for what concerns no single site.
+	// Site, or "<fleet>" for what concerns no single site.
 	Chain string `protobuf:"bytes,1,opt,name=chain,proto3" json:"chain,omitempty"`
 	// From 1, without gaps.
 	Sequence uint64                 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
@@ -351,7 +572,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_storage_v1_storage_proto_msgTypes[5]
+	mi := &file_storage_v1_storage_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +584,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[5]
+	mi := &file_storage_v1_storage_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +597,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{5}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *AuditRecord) GetChain() string {
@@ -460,7 +681,7 @@ type AuditChange struct {
 
 func (x *AuditChange) Reset() {
 	*x = AuditChange{}
-	mi := &file_storage_v1_storage_proto_msgTypes[6]
+	mi := &file_storage_v1_storage_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +693,7 @@ func (x *AuditChange) String() string {
 func (*AuditChange) ProtoMessage() {}
 
 func (x *AuditChange) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[6]
+	mi := &file_storage_v1_storage_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +706,7 @@ func (x *AuditChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditChange.ProtoReflect.Descriptor instead.
 func (*AuditChange) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{6}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *AuditChange) GetName() string {
@@ -520,7 +741,7 @@ type AuditHead struct {
 
 func (x *AuditHead) Reset() {
 	*x = AuditHead{}
-	mi := &file_storage_v1_storage_proto_msgTypes[7]
+	mi := &file_storage_v1_storage_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +753,7 @@ func (x *AuditHead) String() string {
 func (*AuditHead) ProtoMessage() {}
 
 func (x *AuditHead) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[7]
+	mi := &file_storage_v1_storage_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +766,7 @@ func (x *AuditHead) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditHead.ProtoReflect.Descriptor instead.
 func (*AuditHead) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{7}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *AuditHead) GetSequence() uint64 {
@@ -581,14 +802,16 @@ type JournalTask struct {
 	// Phase that was running last.
 	Phase v12.Phase `protobuf:"varint,11,opt,name=phase,proto3,enum=action.v1.Phase" json:"phase,omitempty"`
 	// Withdrawn before it was started.
-	Cancelled     bool `protobuf:"varint,12,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	Cancelled bool `protobuf:"varint,12,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	// What was put back so far, over all runs of it.
+	Undone        []*v12.Undo `protobuf:"bytes,13,rep,name=undone,proto3" json:"undone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JournalTask) Reset() {
 	*x = JournalTask{}
-	mi := &file_storage_v1_storage_proto_msgTypes[8]
+	mi := &file_storage_v1_storage_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -600,7 +823,7 @@ func (x *JournalTask) String() string {
 func (*JournalTask) ProtoMessage() {}
 
 func (x *JournalTask) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[8]
+	mi := &file_storage_v1_storage_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -613,7 +836,7 @@ func (x *JournalTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalTask.ProtoReflect.Descriptor instead.
 func (*JournalTask) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{8}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *JournalTask) GetTask() *v11.Task {
@@ -700,6 +923,13 @@ func (x *JournalTask) GetCancelled() bool {
 	return false
 }
 
+func (x *JournalTask) GetUndone() []*v12.Undo {
+	if x != nil {
+		return x.Undone
+	}
+	return nil
+}
+
 // JournalEffect is an effect's intent and outcome, written before and after it is done.
 type JournalEffect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -713,7 +943,7 @@ type JournalEffect struct {
 
 func (x *JournalEffect) Reset() {
 	*x = JournalEffect{}
-	mi := &file_storage_v1_storage_proto_msgTypes[9]
+	mi := &file_storage_v1_storage_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -725,7 +955,7 @@ func (x *JournalEffect) String() string {
 func (*JournalEffect) ProtoMessage() {}
 
 func (x *JournalEffect) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[9]
+	mi := &file_storage_v1_storage_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -738,7 +968,7 @@ func (x *JournalEffect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalEffect.ProtoReflect.Descriptor instead.
 func (*JournalEffect) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{9}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *JournalEffect) GetEffect() *v12.RecordedEffect {
@@ -768,18 +998,20 @@ type Obligation struct {
 	// The resource it is about, and its key (`service:Nymi Bluetooth Endpoint`).
 	Resource string `protobuf:"bytes,1,opt,name=resource,proto3" json:"resource,omitempty"`
 	// Display name of the service that must run.
-	Service       string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
-	Task          *v11.TaskKey           `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"`
-	Since         *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
-	Tries         uint32                 `protobuf:"varint,5,opt,name=tries,proto3" json:"tries,omitempty"`
-	LastError     string                 `protobuf:"bytes,6,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	Service   string                 `protobuf:"bytes,2,opt,name=service,proto3" json:"service,omitempty"`
+	Task      *v11.TaskKey           `protobuf:"bytes,3,opt,name=task,proto3" json:"task,omitempty"`
+	Since     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	Tries     uint32                 `protobuf:"varint,5,opt,name=tries,proto3" json:"tries,omitempty"`
+	LastError string                 `protobuf:"bytes,6,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// The action's resources; nothing else may hold them while it is put right.
+	Locks         []string `protobuf:"bytes,7,rep,name=locks,proto3" json:"locks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Obligation) Reset() {
 	*x = Obligation{}
-	mi := &file_storage_v1_storage_proto_msgTypes[10]
+	mi := &file_storage_v1_storage_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +1023,7 @@ func (x *Obligation) String() string {
 func (*Obligation) ProtoMessage() {}
 
 func (x *Obligation) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[10]
+	mi := &file_storage_v1_storage_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +1036,7 @@ func (x *Obligation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligation.ProtoReflect.Descriptor instead.
 func (*Obligation) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{10}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Obligation) GetResource() string {
@@ -849,12 +1081,19 @@ func (x *Obligation) GetLastError() string {
 	return ""
 }
 
+func (x *Obligation) GetLocks() []string {
+	if x != nil {
+		return x.Locks
+	}
+	return nil
+}
+
 var File_storage_v1_storage_proto protoreflect.FileDescriptor
 
 const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"\x18storage/v1/storage.proto\x12\n" +
-	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x01\n" +
+	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x02\n" +
 	"\x0eTerminalRecord\x12.\n" +
 	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\x12\x1f\n" +
 	"\vsealing_key\x18\x02 \x01(\fR\n" +
@@ -863,7 +1102,9 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"journal_id\x18\x04 \x01(\tR\tjournalId\x12#\n" +
 	"\rplugin_sha256\x18\x05 \x03(\tR\fpluginSha256\x12\x19\n" +
-	"\btoken_id\x18\x06 \x01(\tR\atokenId\"Y\n" +
+	"\btoken_id\x18\x06 \x01(\tR\atokenId\x12,\n" +
+	"\x12renewed_key_sha256\x18\a \x01(\fR\x10renewedKeySha256\x12)\n" +
+	"\x11re_enrol_token_id\x18\b \x01(\tR\x0ereEnrolTokenId\"Y\n" +
 	"\vTokenRecord\x12%\n" +
 	"\x05token\x18\x01 \x01(\v2\x0f.fleet.v1.TokenR\x05token\x12#\n" +
 	"\rsecret_sha256\x18\x02 \x01(\fR\fsecretSha256\"f\n" +
@@ -871,11 +1112,28 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\boperator\x18\x01 \x01(\v2\x12.fleet.v1.OperatorR\boperator\x12$\n" +
 	"\x0etls_key_sha256\x18\x02 \x01(\fR\ftlsKeySha256\"8\n" +
 	"\fPluginRecord\x12(\n" +
-	"\x06plugin\x18\x01 \x01(\v2\x10.agent.v1.PluginR\x06plugin\"J\n" +
+	"\x06plugin\x18\x01 \x01(\v2\x10.agent.v1.PluginR\x06plugin\"o\n" +
+	"\rRequestRecord\x12\x16\n" +
+	"\x06object\x18\x01 \x01(\tR\x06object\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\"g\n" +
 	"\n" +
 	"TaskRecord\x12\"\n" +
 	"\x04task\x18\x01 \x01(\v2\x0e.fleet.v1.TaskR\x04task\x12\x18\n" +
-	"\asettled\x18\x02 \x01(\bR\asettled\"\xac\x02\n" +
+	"\asettled\x18\x02 \x01(\bR\asettled\x12\x1b\n" +
+	"\tby_server\x18\x03 \x01(\bR\bbyServer\"\xad\x02\n" +
+	"\tJobRecord\x12\x1f\n" +
+	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\x12<\n" +
+	"\fmax_duration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12%\n" +
+	"\x0etargets_digest\x18\x03 \x01(\tR\rtargetsDigest\x12F\n" +
+	"\vsite_counts\x18\x04 \x03(\v2%.storage.v1.JobRecord.SiteCountsEntryR\n" +
+	"siteCounts\x1aR\n" +
+	"\x0fSiteCountsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"W\n" +
+	"\vPermitBatch\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
+	"\aindexes\x18\x02 \x03(\rR\aindexes\"\xac\x02\n" +
 	"\vAuditRecord\x12\x14\n" +
 	"\x05chain\x18\x01 \x01(\tR\x05chain\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12.\n" +
@@ -894,7 +1152,7 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x03new\x18\x03 \x01(\tR\x03new\";\n" +
 	"\tAuditHead\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xed\x03\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\x96\x04\n" +
 	"\vJournalTask\x12\"\n" +
 	"\x04task\x18\x01 \x01(\v2\x0e.agent.v1.TaskR\x04task\x12)\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x13.agent.v1.TaskStateR\x05state\x126\n" +
@@ -908,11 +1166,12 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\facknowledged\x18\n" +
 	" \x01(\bR\facknowledged\x12&\n" +
 	"\x05phase\x18\v \x01(\x0e2\x10.action.v1.PhaseR\x05phase\x12\x1c\n" +
-	"\tcancelled\x18\f \x01(\bR\tcancelled\"p\n" +
+	"\tcancelled\x18\f \x01(\bR\tcancelled\x12'\n" +
+	"\x06undone\x18\r \x03(\v2\x0f.action.v1.UndoR\x06undone\"p\n" +
 	"\rJournalEffect\x121\n" +
 	"\x06effect\x18\x01 \x01(\v2\x19.action.v1.RecordedEffectR\x06effect\x12\x1a\n" +
 	"\bfinished\x18\x02 \x01(\bR\bfinished\x12\x10\n" +
-	"\x03run\x18\x03 \x01(\rR\x03run\"\xd0\x01\n" +
+	"\x03run\x18\x03 \x01(\rR\x03run\"\xe6\x01\n" +
 	"\n" +
 	"Obligation\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x12\x18\n" +
@@ -921,7 +1180,8 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
 	"\x05tries\x18\x05 \x01(\rR\x05tries\x12\x1d\n" +
 	"\n" +
-	"last_error\x18\x06 \x01(\tR\tlastErrorB;Z9github.com/bandfleet/bandfleet/proto/storage/v1;storagev1b\x06proto3"
+	"last_error\x18\x06 \x01(\tR\tlastError\x12\x14\n" +
+	"\x05locks\x18\a \x03(\tR\x05locksB;Z9github.com/bandfleet/bandfleet/proto/storage/v1;storagev1b\x06proto3"
 
 var (
 	file_storage_v1_storage_proto_rawDescOnce sync.Once
@@ -935,57 +1195,72 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 	return file_storage_v1_storage_proto_rawDescData
 }
 
-var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
 var file_storage_v1_storage_proto_goTypes = []any{
 	(*TerminalRecord)(nil),        // 0: storage.v1.TerminalRecord
 	(*TokenRecord)(nil),           // 1: storage.v1.TokenRecord
 	(*OperatorRecord)(nil),        // 2: storage.v1.OperatorRecord
 	(*PluginRecord)(nil),          // 3: storage.v1.PluginRecord
-	(*TaskRecord)(nil),            // 4: storage.v1.TaskRecord
-	(*AuditRecord)(nil),           // 5: storage.v1.AuditRecord
-	(*AuditChange)(nil),           // 6: storage.v1.AuditChange
-	(*AuditHead)(nil),             // 7: storage.v1.AuditHead
-	(*JournalTask)(nil),           // 8: storage.v1.JournalTask
-	(*JournalEffect)(nil),         // 9: storage.v1.JournalEffect
-	(*Obligation)(nil),            // 10: storage.v1.Obligation
-	(*v1.Terminal)(nil),           // 11: fleet.v1.Terminal
-	(*v1.Token)(nil),              // 12: fleet.v1.Token
-	(*v1.Operator)(nil),           // 13: fleet.v1.Operator
-	(*v11.Plugin)(nil),            // 14: agent.v1.Plugin
-	(*v1.Task)(nil),               // 15: fleet.v1.Task
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
-	(*v11.Task)(nil),              // 17: agent.v1.Task
-	(v11.TaskState)(0),            // 18: agent.v1.TaskState
-	(*v12.Plan)(nil),              // 19: action.v1.Plan
-	(*v12.TaskResult)(nil),        // 20: action.v1.TaskResult
-	(v12.Phase)(0),                // 21: action.v1.Phase
-	(*v12.RecordedEffect)(nil),    // 22: action.v1.RecordedEffect
-	(*v11.TaskKey)(nil),           // 23: agent.v1.TaskKey
+	(*RequestRecord)(nil),         // 4: storage.v1.RequestRecord
+	(*TaskRecord)(nil),            // 5: storage.v1.TaskRecord
+	(*JobRecord)(nil),             // 6: storage.v1.JobRecord
+	(*PermitBatch)(nil),           // 7: storage.v1.PermitBatch
+	(*AuditRecord)(nil),           // 8: storage.v1.AuditRecord
+	(*AuditChange)(nil),           // 9: storage.v1.AuditChange
+	(*AuditHead)(nil),             // 10: storage.v1.AuditHead
+	(*JournalTask)(nil),           // 11: storage.v1.JournalTask
+	(*JournalEffect)(nil),         // 12: storage.v1.JournalEffect
+	(*Obligation)(nil),            // 13: storage.v1.Obligation
+	nil,                           // 14: storage.v1.JobRecord.SiteCountsEntry
+	(*v1.Terminal)(nil),           // 15: fleet.v1.Terminal
+	(*v1.Token)(nil),              // 16: fleet.v1.Token
+	(*v1.Operator)(nil),           // 17: fleet.v1.Operator
+	(*v11.Plugin)(nil),            // 18: agent.v1.Plugin
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*v1.Task)(nil),               // 20: fleet.v1.Task
+	(*v1.Job)(nil),                // 21: fleet.v1.Job
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*v11.Task)(nil),              // 23: agent.v1.Task
+	(v11.TaskState)(0),            // 24: agent.v1.TaskState
+	(*v12.Plan)(nil),              // 25: action.v1.Plan
+	(*v12.TaskResult)(nil),        // 26: action.v1.TaskResult
+	(v12.Phase)(0),                // 27: action.v1.Phase
+	(*v12.Undo)(nil),              // 28: action.v1.Undo
+	(*v12.RecordedEffect)(nil),    // 29: action.v1.RecordedEffect
+	(*v11.TaskKey)(nil),           // 30: agent.v1.TaskKey
+	(*v1.JobCounts)(nil),          // 31: fleet.v1.JobCounts
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
-	11, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
-	12, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
-	13, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
-	14, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
-	15, // 4: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
-	16, // 5: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
-	6,  // 6: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
-	17, // 7: storage.v1.JournalTask.task:type_name -> agent.v1.Task
-	18, // 8: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
-	16, // 9: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
-	16, // 10: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
-	19, // 11: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
-	20, // 12: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
-	16, // 13: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
-	21, // 14: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
-	22, // 15: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
-	23, // 16: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
-	16, // 17: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
-	18, // [18:18] is the sub-list for method output_type
-	18, // [18:18] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	15, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
+	16, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
+	17, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
+	18, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
+	19, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
+	20, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
+	21, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
+	22, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
+	14, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
+	19, // 9: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
+	19, // 10: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	9,  // 11: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
+	23, // 12: storage.v1.JournalTask.task:type_name -> agent.v1.Task
+	24, // 13: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
+	19, // 14: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
+	19, // 15: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
+	25, // 16: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
+	26, // 17: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
+	19, // 18: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
+	27, // 19: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
+	28, // 20: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
+	29, // 21: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
+	30, // 22: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
+	19, // 23: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
+	31, // 24: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
+	25, // [25:25] is the sub-list for method output_type
+	25, // [25:25] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
@@ -999,7 +1274,7 @@ func file_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   11,
+			NumMessages:   15,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,110 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Context is a context file: all that an operator needs to reach a server. It holds a private key, so its file has mode 0600.
+type Context struct {
+	// Server is where to dial, HOST:PORT.
+	Server string `yaml:"server"`
+	// CA holds the fleet's CA certificates, Certificate the operator's chain (leaf first), Key its private key; all are PEM.
+	CA          string `yaml:"ca"`
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+}
+
+// WriteContext writes a new context file. It refuses to replace a file: that could destroy the only copy of a key.
+func WriteContext(path string, c Context) error {
+	text, err := yaml.Marshal(c)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("context file %q: is there already; name another file, or move this one away: %w", path, os.ErrExist)
+	}
+	if err != nil {
+		return fmt.Errorf("context file: %w", err)
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("context file %q: %w", path, errors.Join(err, os.Remove(path)))
+	}
+	return nil
+}
+
+// ReadContext reads a context file. Unknown and missing keys are errors; errors never repeat what the file holds.
+func ReadContext(path string) (Context, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Context{}, fmt.Errorf("context file: %w", err)
+	}
+	var c Context
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	d.KnownFields(true)
+	if err := d.Decode(&c); err != nil {
+		if errors.Is(err, io.EOF) {
+			err = errors.New("is empty")
+		}
+		return Context{}, fmt.Errorf("context file %q: %w", path, err)
+	}
+	if err := c.check(); err != nil {
+		return Context{}, fmt.Errorf("context file %q: %w", path, err)
+	}
+	return c, nil
+}
+
+func (c Context) check() error {
+	if c.Server == "" {
+		return errors.New("server is missing, want HOST:PORT")
+	}
+	_, err := c.TLS()
+	return err
+}
+
+// TLS returns the client configuration that the context stands for.
+func (c Context) TLS() (*tls.Config, error) {
+	cas, err := ParseCertificates([]byte(c.CA))
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	chain, err := ParseCertificates([]byte(c.Certificate))
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	key, err := ParseKey([]byte(c.Key))
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	if !key.PublicKey.Equal(chain[0].PublicKey) {
+		return nil, errors.New("key does not belong to certificate; use the file as it was written")
+	}
+	cert := tlsCertificate(chain, key)
+	return ClientTLS(func() (*tls.Certificate, error) { return cert, nil }, Pool(cas...)), nil
+}
+
+// Leaf returns the operator's own certificate.
+func (c Context) Leaf() (*x509.Certificate, error) {
+	chain, err := ParseCertificates([]byte(c.Certificate))
+	if err != nil {
+		return nil, err
+	}
+	return chain[0], nil
+}
+
+func tlsCertificate(chain []*x509.Certificate, key any) *tls.Certificate {
+	cert := &tls.Certificate{PrivateKey: key, Leaf: chain[0]}
+	for _, c := range chain {
+		cert.Certificate = append(cert.Certificate, c.Raw)
+	}
+	return cert
+}
