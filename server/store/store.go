@@ -55,6 +55,7 @@ type Event struct {
 
 // Store is the engine. Safe for concurrent use.
 type Store interface {
+	// View runs fn on what is committed now. fn must not wait for an Update: a growing file waits for all views to end.
 	View(ctx context.Context, fn func(Snapshot) error) error
 	// Update runs fn and returns when what it wrote is on disk. Many updates may share one commit (group commit); when fn
 	// returns an error nothing that it wrote is kept and the other updates are not disturbed. fn may run more than once

@@ -1,0 +1,129 @@
+package store
+
+import (
+	"encoding/binary"
+	"strings"
+)
+
+// SchemaVersion is the version of everything drawn below. A file of another version is refused.
+const SchemaVersion = 1
+
+// The tables and the keys in them. A test fills a store through the domain packages and compares what it finds with this
+// drawing. In keys, "·" is a zero byte, <name> a folded name or id, <ordinal> an id after its length in one byte (so that
+// T-10000 follows T-9999), <be64> a big-endian number, <sha256> a hash in lower case hexadecimal. Values are protobuf
+// messages of package storage.v1, or fleet.v1 where marked; "number" is a big-endian number; "-" is empty.
+//
+//	meta                <name>                        number                   version, epoch, terminals, administrators
+//	sites               <name>                        fleet.v1.Site            with its count of terminals in service
+//	terminals           <ordinal>                     TerminalRecord           by terminal id
+//	terminal-names      <name>                        fleet.v1.Terminal        folded name to id; only the id is set
+//	terminal-sites      <name>·<ordinal>              -                        site, terminal id; also decommissioned ones
+//	bands               <name>                        fleet.v1.Band            by folded serial
+//	band-sites          <name>·<name>                 -                        site, folded serial
+//	tokens              <name>                        TokenRecord              by token id
+//	enrolments          <name>·<sha256>               fleet.v1.Terminal        token id, TLS key: what they enrolled; only the id
+//	operators           <name>                        OperatorRecord           by name
+//	plugins             <sha256>                      PluginRecord             manifests by the hash of the executable
+//	requests            <name>·<name>·<name>          RequestRecord            operator, verb, request_id: what it created
+//	request-times       <be64><name>·<name>·<name>    -                        the same by time in ns, for pruning
+//	jobs                <job>                         JobRecord                by job id, which sorts by time of creation
+//	jobs-active         <job>                         -                        jobs that are not done, and those being prepared
+//	tasks               <job><be32>                   TaskRecord               place in the frozen order, which is by terminal id
+//	permits             <job><be64>                   PermitBatch              tasks that may have run, of active jobs only
+//	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
+//	audit-heads         <chain>                       AuditHead                end of each chain
+const (
+	TableMeta          Table = "meta"
+	TableSites         Table = "sites"
+	TableTerminals     Table = "terminals"
+	TableTerminalNames Table = "terminal-names"
+	TableTerminalSites Table = "terminal-sites"
+	TableBands         Table = "bands"
+	TableBandSites     Table = "band-sites"
+	TableTokens        Table = "tokens"
+	TableEnrolments    Table = "enrolments"
+	TableOperators     Table = "operators"
+	TablePlugins       Table = "plugins"
+	TableRequests      Table = "requests"
+	TableRequestTimes  Table = "request-times"
+	TableJobs          Table = "jobs"
+	TableActiveJobs    Table = "jobs-active"
+	TableTasks         Table = "tasks"
+	TablePermits       Table = "permits"
+	TableAudit         Table = "audit"
+	TableAuditHeads    Table = "audit-heads"
+)
+
+// Tables returns every table, in the order of the drawing.
+func Tables() []Table {
+	return []Table{
+		TableMeta, TableSites, TableTerminals, TableTerminalNames, TableTerminalSites, TableBands, TableBandSites,
+		TableTokens, TableEnrolments, TableOperators, TablePlugins, TableRequests, TableRequestTimes,
+		TableJobs, TableActiveJobs, TableTasks, TablePermits, TableAudit, TableAuditHeads,
+	}
+}
+
+// separator ends a part of a key. No name holds it.
+const separator = "\x00"
+
+// Keys of TableMeta.
+const (
+	keyVersion = "version"
+	keyEpoch   = "epoch"
+	// KeyTerminals counts the terminal ids that were ever given.
+	KeyTerminals = "terminals"
+	// KeyAdministrators counts the operators who administer all sites and are not revoked.
+	KeyAdministrators = "administrators"
+)
+
+// Key joins the parts of a key.
+func Key(parts ...string) []byte { return []byte(strings.Join(parts, separator)) }
+
+// Prefix is what all keys with these first parts begin with.
+func Prefix(parts ...string) []byte { return append(Key(parts...), separator...) }
+
+// Ordinal makes the part of a key for an id that ends in a number, so that keys sort as the numbers do.
+func Ordinal(id string) string { return string(byte(min(len(id), 255))) + id }
+
+// TerminalKey is the key of a terminal.
+func TerminalKey(id string) []byte { return []byte(Ordinal(id)) }
+
+// TerminalSiteKey is the key of a terminal under its site.
+func TerminalSiteKey(site, id string) []byte { return Key(site, Ordinal(id)) }
+
+// TerminalOfSiteKey reads the terminal's id out of a key of TableTerminalSites.
+func TerminalOfSiteKey(key []byte) string {
+	_, ordinal, _ := strings.Cut(string(key), separator)
+	return ordinal[min(1, len(ordinal)):]
+}
+
+// RequestTimeKey is the key of a request under the time at which it was made, in nanoseconds since 1970.
+func RequestTimeKey(at int64, request []byte) []byte { return append(Number(uint64(at)), request...) }
+
+// AuditKey is the key of a link of an audit chain.
+func AuditKey(chain string, sequence uint64) []byte {
+	return append(Prefix(chain), Number(sequence)...)
+}
+
+// Number encodes a number so that it sorts as one.
+func Number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// ParseNumber decodes what Number made; anything else is 0.
+func ParseNumber(b []byte) uint64 {
+	if len(b) != 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(b)
+}
+
+// JobKey is the key of a job, and what the keys of its tasks and permits begin with: job ids are of one width.
+func JobKey(id string) []byte { return []byte(id) }
+
+// TaskKey is the key of a task by its place in the job's frozen order.
+func TaskKey(id string, index uint32) []byte { return binary.BigEndian.AppendUint32(JobKey(id), index) }
+
+// PermitKey is the key of a batch of permits of a job.
+func PermitKey(id string, sequence uint64) []byte { return append(JobKey(id), Number(sequence)...) }
+
+// PermitSequence reads the sequence out of a key of TablePermits.
+func PermitSequence(key []byte) uint64 { return ParseNumber(key[max(0, len(key)-8):]) }
