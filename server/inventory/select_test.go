@@ -1,0 +1,110 @@
+package inventory_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/inventory"
+)
+
+func TestSelect(t *testing.T) {
+	f := newFixture(t)
+	f.enrol("lyon", "press-1")
+	f.enrol("lyon", "press-2")
+	f.enrol("turin", "press-3")
+	gone := f.enrol("turin", "press-4")
+	if _, err := f.Decommission(t.Context(), ada, &fleetv1.DecommissionTerminalRequest{Terminal: gone}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Label(t.Context(), ada, &fleetv1.LabelTerminalRequest{Terminal: "press-2", Set: map[string]string{"line": "3"}}); err != nil {
+		t.Fatal(err)
+	}
+	lyon := principal(fleetv1.OperatorRole_OPERATOR_ROLE_OPERATOR, "Lyon")
+	viewer := principal(fleetv1.OperatorRole_OPERATOR_ROLE_VIEWER, "lyon")
+	nobody := &access.Principal{Name: ada, Operator: &fleetv1.Operator{}}
+	for _, c := range []struct {
+		who  *access.Principal
+		sel  *fleetv1.Selection
+		want string
+	}{
+		{admin, nil, "refused: selection: is empty; name sites, terminals, a role or labels"},
+		{admin, &fleetv1.Selection{Sites: []string{"lyon", "TURIN"}}, "press-1 press-2 press-3"},
+		{admin, &fleetv1.Selection{Role: fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL}, "press-1 press-2 press-3"},
+		{admin, &fleetv1.Selection{Terminals: []string{"PRESS-3", "t-0001"}}, "press-1 press-3"},
+		{admin, &fleetv1.Selection{Terminals: []string{"press-1"}, Sites: []string{"turin"}}, "refused: no terminal matches"},
+		{admin, &fleetv1.Selection{Labels: map[string]string{"line": "3"}}, "press-2"},
+		{admin, &fleetv1.Selection{Labels: map[string]string{"line": ""}}, "refused: no terminal matches"},
+		{admin, &fleetv1.Selection{Terminals: []string{"press-9"}}, `refused: terminal "press-9": not found`},
+		{admin, &fleetv1.Selection{Terminals: []string{"press-4"}}, `refused: terminal "press-4": not found`},
+		{admin, &fleetv1.Selection{Terminals: []string{gone}}, "refused: no terminal matches"},
+		{admin, &fleetv1.Selection{Sites: []string{"nowhere"}}, `refused: site "nowhere": not found`},
+		{admin, &fleetv1.Selection{Hosts: []string{"press-1"}}, "refused: has not the role nes-host"},
+		{admin, &fleetv1.Selection{Role: 9}, "refused: role 9: is not known"},
+		{lyon, &fleetv1.Selection{Role: fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL}, "press-1 press-2"},
+		{lyon, &fleetv1.Selection{Sites: []string{"turin"}}, `refused: site "turin": not found`},
+		{lyon, &fleetv1.Selection{Terminals: []string{"press-1", "press-3"}}, `refused: terminal "press-3": not found`},
+		{viewer, &fleetv1.Selection{Sites: []string{"lyon"}}, `refused: may not act on site "lyon"`},
+		{viewer, &fleetv1.Selection{Terminals: []string{"press-1"}}, `refused: may not act on site "lyon"`},
+		{viewer, &fleetv1.Selection{Labels: map[string]string{"line": "3"}}, "refused: no terminal matches"},
+		{nobody, &fleetv1.Selection{Role: fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL}, "refused: no terminal matches"},
+		{nil, &fleetv1.Selection{Role: fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL}, "refused: no terminal matches"},
+	} {
+		got := names(t, f, c.who, c.sel)
+		if cause, refused := strings.CutPrefix(c.want, "refused: "); got != c.want && (!refused || !strings.HasPrefix(got, "refused: ") || !strings.Contains(got, cause)) {
+			t.Errorf("selection %v gives %q, want %q", c.sel, got, c.want)
+		}
+	}
+}
+
+// A name of another site is refused in exactly the words in which a name that does not exist is.
+func TestNoOracleInSelections(t *testing.T) {
+	f := newFixture(t)
+	f.enrol("turin", "press-3")
+	lyon := principal(fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, "lyon")
+	for _, make := range []func(name string) *fleetv1.Selection{
+		func(n string) *fleetv1.Selection { return &fleetv1.Selection{Terminals: []string{n}} },
+		func(n string) *fleetv1.Selection { return &fleetv1.Selection{Hosts: []string{n}} },
+	} {
+		there, missing := names(t, f, lyon, make("press-3")), names(t, f, lyon, make("press-8"))
+		if strings.ReplaceAll(there, "press-3", "?") != strings.ReplaceAll(missing, "press-8", "?") {
+			t.Errorf("%q and %q tell apart what exists", there, missing)
+		}
+	}
+}
+
+func TestTerminalPages(t *testing.T) {
+	f := newFixture(t)
+	token := f.token("lyon", 30)
+	for i := range 30 {
+		if _, err := f.Enroll(t.Context(), enrolRequest(t, token, fmt.Sprintf("press-%d", i)), f.ca.IssueAgent); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.enrol("turin", "other")
+	lyon := principal(fleetv1.OperatorRole_OPERATOR_ROLE_VIEWER, "lyon")
+	var ids []string
+	page := pageOf(7)
+	for {
+		records, next, err := f.Terminals(t.Context(), lyon, nil, page, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			ids = append(ids, r.GetTerminal().GetId())
+		}
+		if page.Token = next; next == "" {
+			break
+		}
+	}
+	if len(ids) != 30 || !slices.IsSorted(ids) {
+		t.Errorf("pages gave %v, want 30 in order and none of turin", ids)
+	}
+	for want, page := range map[string]inventory.Page{"BAD_PAGE_SIZE": {Size: 1001}, "BAD_PAGE_TOKEN": {Token: "!"}} {
+		_, _, err := f.Terminals(t.Context(), lyon, nil, page, false)
+		wantRefusal(t, err, want)
+	}
+}
