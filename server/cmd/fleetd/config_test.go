@@ -1,0 +1,97 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+func read(t *testing.T, environ []string, args ...string) (*config, error) {
+	t.Helper()
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		t.Setenv(name, value)
+	}
+	flags := pflag.NewFlagSet("serve", pflag.ContinueOnError)
+	addFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return readConfig(flags, os.Environ())
+}
+
+func file(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "fleetd.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaults(t *testing.T) {
+	c, err := read(t, nil, "--data-dir", "/tmp/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config{DataDir: "/tmp/x", Listen: "127.0.0.1:7443", AgentCertificateTTL: 7 * 24 * time.Hour, LogLevel: "info", LogFormat: "text"}
+	if *c != want {
+		t.Errorf("configuration is %+v, want %+v", *c, want)
+	}
+}
+
+func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
+	path := file(t, "data_dir: /from/file\nlisten: 127.0.0.1:1\nlog_level: debug\nagent_certificate_ttl: 2h\n")
+	c, err := read(t, []string{"BANDFLEET_FLEETD_LISTEN=127.0.0.1:2", "BANDFLEET_FLEETD_DATA_DIR=/from/env"}, "--config", path, "--data-dir", "/from/flag")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config{DataDir: "/from/flag", Listen: "127.0.0.1:2", AgentCertificateTTL: 2 * time.Hour, LogLevel: "debug", LogFormat: "text"}
+	if *c != want {
+		t.Errorf("configuration is %+v, want %+v", *c, want)
+	}
+}
+
+func TestTheFileCanBeNamedInTheEnvironment(t *testing.T) {
+	c, err := read(t, []string{"BANDFLEET_FLEETD_CONFIG=" + file(t, "data_dir: /from/file\n")})
+	if err != nil || c.DataDir != "/from/file" {
+		t.Errorf("got %+v, %v; want data_dir of the file", c, err)
+	}
+}
+
+func TestBadConfigurationIsReportedWhole(t *testing.T) {
+	for name, c := range map[string]struct {
+		file    string
+		environ []string
+		args    []string
+		want    []string
+	}{
+		"nothing":           {want: []string{"data-dir: is required"}},
+		"bad values":        {args: []string{"--data-dir", "x", "--listen", "nonsense", "--log-level", "loud", "--log-format", "xml", "--agent-certificate-ttl", "1s", "--advertise", "host"}, want: []string{"listen", "log-level", "log-format", "agent-certificate-ttl", "advertise"}},
+		"unknown keys":      {file: "data_dir: x\ncolour: red\nlog_level: info\nshape: round\n", want: []string{"line 2: unknown key colour", "line 4: unknown key shape"}},
+		"wrong type":        {file: "agent_certificate_ttl: soon\n", want: []string{"line 1"}},
+		"not YAML":          {file: "{", want: []string{"line 1"}},
+		"unknown variable":  {environ: []string{"BANDFLEET_FLEETD_COLOUR=red"}, args: []string{"--data-dir", "x"}, want: []string{"BANDFLEET_FLEETD_COLOUR"}},
+		"file and variable": {file: "colour: red\n", environ: []string{"BANDFLEET_FLEETD_SHAPE=round"}, want: []string{"colour", "BANDFLEET_FLEETD_SHAPE"}},
+		"no such file":      {args: []string{"--config", "/no/such/file"}, want: []string{"/no/such/file"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.file != "" {
+				c.args = append(c.args, "--config", file(t, c.file))
+			}
+			_, err := read(t, c.environ, c.args...)
+			if err == nil {
+				t.Fatal("was taken, want an error")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("the error is %q, want it to name %q: all problems are reported together", err, want)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,100 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/identity"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/api"
+	"github.com/bandfleet/bandfleet/server/inventory"
+	"github.com/bandfleet/bandfleet/server/jobs"
+	"github.com/bandfleet/bandfleet/server/sessions"
+)
+
+// Limits of the one port.
+const (
+	// maxMessage is the largest message that is read, in bytes.
+	maxMessage = 4 << 20
+	// maxHeader is the largest header list, in bytes.
+	maxHeader = 16 << 10
+	// ioBuffer is the size of a connection's read and write buffers: with ten thousand connections the default of 32 KB
+	// would be most of the memory.
+	ioBuffer = 4 << 10
+	// maxCalls is how many calls one connection may have at a time.
+	maxCalls = 128
+	// handshakePatience is how long a connection may take to become one.
+	handshakePatience = 20 * time.Second
+)
+
+// compose makes the parts and ties them together.
+func (s *Server) compose(ctx context.Context) error {
+	log := s.cfg.Log
+	s.inv = inventory.New(inventory.Config{Store: s.store, CA: s.ca.Fingerprint()})
+	s.registry = sessions.NewRegistry(log)
+	epoch, err := readEpoch(ctx, s.store)
+	if err != nil {
+		return err
+	}
+	s.engine, err = jobs.Open(ctx, jobs.Config{
+		Store: s.store, Inventory: s.inv, Link: s.registry, Epoch: epoch.Current, Now: time.Now, Log: log,
+	})
+	if err != nil {
+		return err
+	}
+	resolvers := s.inv.Resolvers()
+	resolvers[access.Job] = s.engine.Sites
+	authorizer, err := access.NewAuthorizer(s.store, time.Now, resolvers)
+	if err != nil {
+		return err
+	}
+	enrolment := api.NewEnrolment(s.inv, s.ca)
+	agents := sessions.New(sessions.Config{
+		Registry: s.registry, Engine: s.engine, Inventory: s.inv, Renewer: enrolment, Terminal: caller,
+		Epoch: epoch, Now: time.Now, Log: log,
+	})
+	s.grpc = s.newGRPC(authorizer)
+	s.health = health.NewServer()
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	agentv1.RegisterEnrollmentServiceServer(s.grpc, enrolment)
+	agentv1.RegisterAgentServiceServer(s.grpc, agents)
+	fleetv1.RegisterJobServiceServer(s.grpc, api.NewJobs(s.engine))
+	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine.Busy))
+	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.cfg.Version))
+	return nil
+}
+
+// caller is the terminal that a call's certificate speaks for.
+func caller(ctx context.Context) *storagev1.TerminalRecord {
+	if p := access.From(ctx); p != nil {
+		return p.Terminal
+	}
+	return nil
+}
+
+// newGRPC makes the one server for operators and agents.
+func (s *Server) newGRPC(authorizer *access.Authorizer) *grpc.Server {
+	guard := api.NewGuard(authorizer, s.cfg.Log)
+	return grpc.NewServer(
+		grpc.Creds(credentials.NewTLS(identity.ServerTLS(s.ca.ServerCertificate, s.ca.Pool()))),
+		grpc.ChainUnaryInterceptor(guard.Unary),
+		grpc.ChainStreamInterceptor(guard.Stream),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.MaxRecvMsgSize(maxMessage),
+		grpc.MaxHeaderListSize(maxHeader),
+		grpc.MaxConcurrentStreams(maxCalls),
+		grpc.ConnectionTimeout(handshakePatience),
+		grpc.ReadBufferSize(ioBuffer),
+		grpc.WriteBufferSize(ioBuffer),
+	)
+}

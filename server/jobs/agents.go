@@ -1,0 +1,170 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+)
+
+// Connected tells that a terminal has a session and what its journal holds. Session numbers grow: of two sessions of one
+// terminal the greater number is the one that counts.
+func (e *Engine) Connected(ctx context.Context, terminalID string, session uint64, open []*agentv1.OpenTask, journalChanged bool) error {
+	return e.post(ctx, func() { e.connected(terminalID, session, open, journalChanged) })
+}
+
+// Disconnected tells that a session has ended.
+func (e *Engine) Disconnected(ctx context.Context, terminalID string, session uint64) error {
+	return e.post(ctx, func() { e.disconnected(terminalID, session) })
+}
+
+// PermitRequested tells that a permit ran out before the task could start.
+func (e *Engine) PermitRequested(ctx context.Context, terminalID string, r *agentv1.PermitRequest) error {
+	return e.post(ctx, func() { e.permitRequested(terminalID, r) })
+}
+
+// Started tells that a task has started.
+func (e *Engine) Started(ctx context.Context, terminalID string, s *agentv1.Started) error {
+	return e.post(ctx, func() {
+		if t := e.find(terminalID, s.GetKey().GetJobId(), s.GetKey().GetAttempt()); t != nil {
+			e.markStarted(t)
+		}
+	})
+}
+
+// Progress tells how far a task is. It is shown to watchers and not stored.
+func (e *Engine) Progress(ctx context.Context, terminalID string, p *agentv1.TaskProgress) error {
+	return e.post(ctx, func() {
+		if t := e.find(terminalID, p.GetKey().GetJobId(), p.GetKey().GetAttempt()); t != nil && t.phase == permitted {
+			t.change(func() { t.progress = progressText(p) })
+		}
+	})
+}
+
+// Result hands a result over. stored is called from the engine's loop and must not block: with nil when the result, or
+// another one that is final, is on disk and may be acknowledged; with a refusal when it belongs to no task of this terminal.
+// While the store fails the result is kept and tried again; it is not called when the engine stops before.
+func (e *Engine) Result(ctx context.Context, terminalID string, r *agentv1.Result, stored func(error)) error {
+	return e.post(ctx, func() { e.resultArrived(terminalID, r, stored) })
+}
+
+// maxProgress bounds what is kept of a progress message, in bytes.
+const maxProgress = 200
+
+func progressText(p *agentv1.TaskProgress) string {
+	text := p.GetPhase()
+	if p.GetMessage() != "" {
+		text = fmt.Sprintf("%s: %s", p.GetPhase(), p.GetMessage())
+	}
+	return clip(text, maxProgress)
+}
+
+func (e *Engine) connected(terminalID string, session uint64, open []*agentv1.OpenTask, journalChanged bool) {
+	term := e.terminal(terminalID)
+	if session < term.session {
+		return
+	}
+	term.session, term.online = session, true
+	journal := make(map[string]agentv1.TaskState, len(open))
+	for _, o := range open {
+		if o.GetKey().GetAttempt() == attempt {
+			journal[o.GetKey().GetJobId()] = o.GetState()
+		}
+	}
+	for _, t := range slices.Clone(term.open) {
+		e.reconcile(t, journal[t.job.id], journalChanged)
+		delete(journal, t.job.id)
+	}
+	for id, state := range journal {
+		if state == agentv1.TaskState_TASK_STATE_ACCEPTED {
+			e.takeBack(terminalID, &agentv1.TaskKey{JobId: id, Attempt: attempt}, "the job is over")
+		}
+	}
+}
+
+// reconcile compares what the server knows of a task with what the agent's journal says at the start of a session.
+func (e *Engine) reconcile(t *task, state agentv1.TaskState, journalChanged bool) {
+	switch {
+	case t.phase == granting || t.phase == closing || t.phase == done:
+		t.change(func() {})
+	case state == agentv1.TaskState_TASK_STATE_STARTED || state == agentv1.TaskState_TASK_STATE_FINISHED:
+		e.markStarted(t)
+	case t.phase == permitted && journalChanged:
+		e.settle(t, actionv1.TaskStatus_TASK_STATUS_UNKNOWN,
+			"the agent's journal is new, so nobody knows whether this was started", "look at the terminal, then ask again")
+	default:
+		// Not started, and the permit, if there was one, ended with its session.
+		t.dropSlot()
+		t.change(func() {
+			if t.phase == permitted {
+				t.phase = held
+			}
+		})
+		if e.expireOrCancel(t) {
+			e.takeBack(t.terminal.id, t.key(), "the job is over")
+			return
+		}
+		t.enqueue()
+	}
+}
+
+func (e *Engine) disconnected(terminalID string, session uint64) {
+	term := e.terminals[terminalID]
+	if term == nil || session != term.session {
+		return
+	}
+	term.online, term.seen, term.lostAt = false, true, e.now()
+	for _, t := range term.open {
+		t.change(func() {})
+		if t.phase == permitted && !e.now().Before(t.job.expires()) {
+			t.job.lookNoLaterThan(e.now().Add(t.job.grace()))
+		}
+	}
+	e.forget(term)
+}
+
+func (e *Engine) markStarted(t *task) {
+	if t.phase == closing || t.phase == done {
+		return
+	}
+	t.takeSlot()
+	t.change(func() {
+		t.phase, t.lock = permitted, ""
+		if t.started.IsZero() {
+			t.started = e.now()
+		}
+	})
+}
+
+// permitRequested gives another permit, unless others wait for the slot, who then go first.
+func (e *Engine) permitRequested(terminalID string, r *agentv1.PermitRequest) {
+	t := e.find(terminalID, r.GetKey().GetJobId(), r.GetKey().GetAttempt())
+	if t == nil || t.phase != permitted {
+		return
+	}
+	if len(t.job.ready) == 0 && !t.job.over(e.now()) {
+		t.change(func() { t.lock = clip(r.GetWaitedFor(), maxProgress) })
+		e.permit(t)
+		return
+	}
+	t.dropSlot()
+	t.change(func() { t.phase, t.lock = held, clip(r.GetWaitedFor(), maxProgress) })
+	if e.expireOrCancel(t) {
+		e.takeBack(terminalID, t.key(), "the job is over")
+		return
+	}
+	t.enqueue()
+}
+
+// clip cuts text at a whole rune.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && text[most]&0xC0 == 0x80 {
+		most--
+	}
+	return text[:most]
+}

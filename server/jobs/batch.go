@@ -1,0 +1,223 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+	"github.com/bandfleet/bandfleet/server/store"
+)
+
+const (
+	// resultsPerUpdate results are one atomic update: a task record each, and two audit writes for each site.
+	resultsPerUpdate = 40
+	// resultsPerBatch bounds how long a batch takes, and so how long an acknowledgement waits.
+	resultsPerBatch = 25 * resultsPerUpdate
+	// retryAfter is how long the engine waits when the store has refused a write.
+	retryAfter = time.Second
+)
+
+// batch is what is written at one time. Only one batch is being written.
+type batch struct {
+	permits  []*task
+	results  []*settlement
+	finishes []*job
+	// later holds results for tasks that this batch has a result for already.
+	later []*settlement
+	keys  map[settlementKey]struct{}
+
+	permitErrs map[*task]error
+	resultErrs map[*settlement]error
+	finished   map[*job]*storagev1.JobRecord
+	failed     error
+}
+
+func newBatch() *batch { return &batch{keys: make(map[settlementKey]struct{})} }
+
+func (b *batch) empty() bool {
+	return len(b.permits) == 0 && len(b.results) == 0 && len(b.finishes) == 0
+}
+
+// addResult keeps two results for one task out of the same batch, whose updates have no order among them.
+func (b *batch) addResult(s *settlement) {
+	if _, twice := b.keys[s.settlementKey]; twice || len(b.results) >= resultsPerBatch {
+		b.later = append(b.later, s)
+		return
+	}
+	b.keys[s.settlementKey] = struct{}{}
+	b.results = append(b.results, s)
+}
+
+// next makes the batch that follows b.
+func (b *batch) next() *batch {
+	n := newBatch()
+	for _, s := range b.later {
+		n.addResult(s)
+	}
+	b.later = nil
+	return n
+}
+
+// commit writes what is pending when nothing else is being written. A finish goes alone: its counts must be those of all
+// results that came before it.
+func (e *Engine) commit() {
+	if e.inFlight || e.pending.empty() || e.now().Before(e.retryAt) {
+		return
+	}
+	b := e.pending
+	if len(b.finishes) > 0 {
+		alone := newBatch()
+		alone.finishes, b.finishes = b.finishes, nil
+		b = alone
+	} else {
+		e.pending = b.next()
+	}
+	e.inFlight = true
+	go func() {
+		e.write(b)
+		e.committed <- b
+	}()
+}
+
+// write puts a batch on disk. It runs beside the loop and touches only what the loop leaves alone while a task or a job is
+// granting, closing or finishing. It is not cut short when the server stops: what has arrived is stored.
+func (e *Engine) write(b *batch) {
+	ctx := context.Background()
+	b.permitErrs = make(map[*task]error)
+	b.resultErrs = make(map[*settlement]error)
+	b.finished = make(map[*job]*storagev1.JobRecord)
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	fail := func(note func(), err error) {
+		if err != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			note()
+			b.failed = errors.Join(b.failed, err)
+		}
+	}
+	for _, marks := range byJob(b.permits) {
+		all.Go(func() {
+			err := e.writePermits(ctx, marks)
+			fail(func() {
+				for _, t := range marks {
+					b.permitErrs[t] = err
+				}
+			}, err)
+		})
+	}
+	for chunk := range slices.Chunk(b.results, resultsPerUpdate) {
+		all.Go(func() {
+			err := e.writeResults(ctx, chunk)
+			fail(func() {
+				for _, s := range chunk {
+					b.resultErrs[s] = err
+				}
+			}, err)
+		})
+	}
+	all.Wait()
+	for _, j := range b.finishes {
+		rec, err := e.writeFinish(ctx, j)
+		fail(func() {}, err)
+		b.finished[j] = rec
+	}
+}
+
+func byJob(tasks []*task) map[*job][]*task {
+	groups := make(map[*job][]*task)
+	for _, t := range tasks {
+		groups[t.job] = append(groups[t.job], t)
+	}
+	return groups
+}
+
+// writePermits marks tasks of one job as permitted.
+func (e *Engine) writePermits(ctx context.Context, tasks []*task) error {
+	j := tasks[0].job
+	mark := &storagev1.PermitBatch{Time: timestamppb.New(e.now())}
+	for _, t := range tasks {
+		mark.Indexes = append(mark.Indexes, t.index)
+	}
+	key := store.PermitKey(j.id, j.nextPermit)
+	j.nextPermit++
+	return e.st.Update(ctx, func(w store.Writer) error { return put(w, store.TablePermits, key, mark) })
+}
+
+// writeFinish closes the record of a job whose every task is done, and drops the marks that only an active job needs.
+func (e *Engine) writeFinish(ctx context.Context, j *job) (*storagev1.JobRecord, error) {
+	marks, err := keysUnder(ctx, e.st, store.TablePermits, store.JobKey(j.id))
+	if err != nil {
+		return nil, err
+	}
+	if err := deleteKeys(ctx, e.st, store.TablePermits, marks); err != nil {
+		return nil, err
+	}
+	var finished *storagev1.JobRecord
+	err = e.st.Update(ctx, func(w store.Writer) error {
+		rec, err := readJob(w, j.id)
+		if err != nil {
+			return err
+		}
+		rec.SiteCounts = j.sites
+		rec.Job.Counts = sumCounts(j.sites, everywhere)
+		rec.Job.State = fleetv1.JobState_JOB_STATE_DONE
+		rec.Job.Finished = timestamppb.New(e.now())
+		finished = proto.CloneOf(rec)
+		if err := w.Delete(store.TableActiveJobs, store.JobKey(j.id)); err != nil {
+			return err
+		}
+		return put(w, store.TableJobs, store.JobKey(j.id), rec)
+	})
+	return finished, err
+}
+
+// landed takes a written batch back into the loop.
+func (e *Engine) landed(b *batch) {
+	e.inFlight = false
+	if b.failed != nil {
+		e.log.Error("the store refuses writes; results are kept and tried again", "error", b.failed)
+		e.retryAt = e.now().Add(retryAfter)
+	}
+	for _, t := range b.permits {
+		e.granted(t, b.permitErrs[t])
+	}
+	for _, s := range b.results {
+		e.settled(s, b.resultErrs[s])
+	}
+	for _, j := range b.finishes {
+		e.finished(j, b.finished[j])
+	}
+}
+
+// finished drops a job that is done, or tries again.
+func (e *Engine) finished(j *job, rec *storagev1.JobRecord) {
+	if rec == nil {
+		e.pending.finishes = append(e.pending.finishes, j)
+		return
+	}
+	j.rec, j.finished = rec, true
+	delete(e.byID, j.id)
+	e.active = without(e.active, j)
+	for w := range j.watches {
+		w.wake()
+	}
+}
+
+func without(list []*job, j *job) []*job {
+	kept := list[:0]
+	for _, o := range list {
+		if o != j {
+			kept = append(kept, o)
+		}
+	}
+	clear(list[len(kept):])
+	return kept
+}

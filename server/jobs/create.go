@@ -1,0 +1,234 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/audit"
+	"github.com/bandfleet/bandfleet/server/refusal"
+	"github.com/bandfleet/bandfleet/server/requests"
+	"github.com/bandfleet/bandfleet/server/store"
+)
+
+// Bounds of what may be asked for.
+const (
+	defaultExpiry = time.Hour
+	minExpiry     = time.Minute
+	maxExpiry     = 30 * 24 * time.Hour
+	maxReason     = 1024
+	maxParams     = 100
+)
+
+// Create makes a job of frozen targets and starts it. The same request_id answers with the same job.
+func (e *Engine) Create(ctx context.Context, p *access.Principal, r *fleetv1.CreateJobRequest) (*fleetv1.Job, error) {
+	request, err := requests.New(p.Name.String(), "job.create", r)
+	if err != nil {
+		return nil, err
+	}
+	if job, err := e.answered(ctx, p, request); job != nil || err != nil {
+		return job, err
+	}
+	d, err := e.draft(ctx, p, r.GetSpec())
+	if err != nil {
+		return nil, err
+	}
+	if want := r.GetTargetsDigest(); want != "" && want != d.digest {
+		return nil, refusal.New(refusal.Precondition, "TARGETS_CHANGED", "the selection now means other terminals than it did").
+			At("targets_digest").Then("look at the targets again, then ask again")
+	}
+	rec, err := e.record(p, r.GetSpec(), d)
+	if err != nil {
+		return nil, err
+	}
+	tasks := d.tasks(rec.GetJob().GetId(), e.now())
+	if err := e.store(ctx, p, rec, tasks, request); err != nil {
+		// What was written of it must not stay: nobody was told of this job.
+		if undo := discard(context.WithoutCancel(ctx), e.st, rec.GetJob().GetId()); undo != nil {
+			e.log.Error("a job whose creation failed is removed at the next start", "job", rec.GetJob().GetId(), "error", undo)
+		}
+		if errors.Is(err, errAnswered) {
+			return e.answered(ctx, p, request)
+		}
+		return nil, err
+	}
+	if err := e.do(context.WithoutCancel(ctx), func() { e.adopt(rec, tasks, &permits{}) }); err != nil {
+		return nil, err
+	}
+	return e.Get(ctx, p, rec.GetJob().GetId())
+}
+
+func (e *Engine) record(p *access.Principal, spec *fleetv1.JobSpec, d *draft) (*storagev1.JobRecord, error) {
+	now := e.now()
+	id, err := e.ids.next(now)
+	if err != nil {
+		return nil, err
+	}
+	expiry := defaultExpiry
+	if spec.GetExpiresIn() != nil {
+		expiry = spec.GetExpiresIn().AsDuration()
+	}
+	return &storagev1.JobRecord{
+		Job: &fleetv1.Job{
+			Id: id, Action: spec.GetAction(), Params: d.params, Selection: proto.CloneOf(spec.GetSelection()), Sites: d.sites(),
+			DryRun: spec.GetDryRun(), Reason: spec.GetReason(), Requester: p.Name.ID,
+			Created: timestamppb.New(now), Expires: timestamppb.New(now.Add(expiry)),
+			State: fleetv1.JobState_JOB_STATE_PREPARING, MaxConcurrent: spec.GetMaxConcurrent(),
+			Counts: &fleetv1.JobCounts{Total: uint32(len(d.targets))},
+		},
+		MaxDuration:   durationpb.New(d.maxDuration),
+		TargetsDigest: d.digest,
+	}, nil
+}
+
+// tasks makes the task records in frozen order. What is known to be refused is done from the start.
+func (d *draft) tasks(id string, now time.Time) []*storagev1.TaskRecord {
+	tasks := make([]*storagev1.TaskRecord, len(d.targets))
+	for i, t := range d.targets {
+		task := &fleetv1.Task{
+			JobId: id, TerminalId: t.rec.GetTerminal().GetId(), TerminalName: t.rec.GetTerminal().GetName(),
+			Site: t.rec.GetTerminal().GetSite(), Index: uint32(i), State: fleetv1.TaskState_TASK_STATE_WAITING, Attempt: attempt,
+		}
+		tasks[i] = &storagev1.TaskRecord{Task: task}
+		if t.problem == "" {
+			continue
+		}
+		tasks[i].Settled = true
+		task.State, task.Status = fleetv1.TaskState_TASK_STATE_DONE, actionv1.TaskStatus_TASK_STATUS_REFUSED
+		task.Result = &actionv1.TaskResult{Status: task.Status, Reason: t.problem, NextStep: t.next}
+		task.Finished = timestamppb.New(now)
+	}
+	return tasks
+}
+
+// store writes the job, its tasks, and last the one update that makes it real.
+func (e *Engine) store(ctx context.Context, p *access.Principal, rec *storagev1.JobRecord, tasks []*storagev1.TaskRecord, q *requests.Request) error {
+	id := rec.GetJob().GetId()
+	err := e.st.Update(ctx, func(w store.Writer) error {
+		if err := w.Put(store.TableActiveJobs, store.JobKey(id), nil); err != nil {
+			return err
+		}
+		return put(w, store.TableJobs, store.JobKey(id), rec)
+	})
+	if err != nil {
+		return err
+	}
+	err = inUpdates(ctx, e.st, tasks, maxWrites, func(w store.Writer, t *storagev1.TaskRecord) error {
+		return put(w, store.TableTasks, store.TaskKey(id, t.GetTask().GetIndex()), t)
+	})
+	if err != nil {
+		return err
+	}
+	rec.Job.State = fleetv1.JobState_JOB_STATE_ACTIVE
+	// Not to be cut short by the caller: an error must mean that it was not written.
+	return e.st.Update(context.WithoutCancel(ctx), func(w store.Writer) error {
+		if err := claim(w, e.now(), q, id); err != nil {
+			return err
+		}
+		if err := put(w, store.TableJobs, store.JobKey(id), rec); err != nil {
+			return err
+		}
+		return audit.Append(w, e.now(), created(p, rec, tasks))
+	})
+}
+
+// created is the audit record of a new job.
+func created(p *access.Principal, rec *storagev1.JobRecord, tasks []*storagev1.TaskRecord) audit.Entry {
+	refused := 0
+	for _, t := range tasks {
+		if t.GetSettled() {
+			refused++
+		}
+	}
+	job := rec.GetJob()
+	entry := jobEntry(p.Name, "job.create", rec, job.GetReason())
+	add := func(name, value string) {
+		entry.Changes = append(entry.Changes, &storagev1.AuditChange{Name: name, New: value})
+	}
+	add("action", job.GetAction())
+	for _, name := range sortedKeys(job.GetParams()) {
+		add("param."+name, job.GetParams()[name])
+	}
+	add("dry_run", fmt.Sprint(job.GetDryRun()))
+	add("targets", fmt.Sprint(len(tasks)))
+	add("targets_digest", rec.GetTargetsDigest())
+	add("refused", fmt.Sprint(refused))
+	add("expires", job.GetExpires().AsTime().Format(time.RFC3339))
+	return entry
+}
+
+// errAnswered: another call with the same request_id was faster.
+var errAnswered = errors.New("the request was answered already")
+
+// answered returns the job that answered the request before, nil when none has.
+func (e *Engine) answered(ctx context.Context, p *access.Principal, q *requests.Request) (*fleetv1.Job, error) {
+	id := ""
+	err := e.st.View(ctx, func(s store.Snapshot) (err error) {
+		id, err = q.Done(s)
+		return err
+	})
+	if err != nil || id == "" {
+		return nil, err
+	}
+	return e.Get(ctx, p, id)
+}
+
+// claim ties the request to the job.
+func claim(w store.Writer, now time.Time, q *requests.Request, id string) error {
+	earlier, err := q.Done(w)
+	if err != nil {
+		return err
+	}
+	if earlier != "" {
+		return errAnswered
+	}
+	return q.Remember(w, now, id)
+}
+
+// checkSpec checks what needs neither targets nor manifests.
+func checkSpec(spec *fleetv1.JobSpec) error {
+	if spec.GetAction() == "" {
+		return refusal.New(refusal.Invalid, "NO_ACTION", "no action is named").At("spec.action").
+			Then("name one; `fleetctl get actions` lists them")
+	}
+	if d := spec.GetExpiresIn(); d != nil {
+		if !d.IsValid() || d.AsDuration() < minExpiry || d.AsDuration() > maxExpiry {
+			return refusal.New(refusal.Invalid, "BAD_EXPIRY", "expires_in is %s, want 1m to 720h", d.AsDuration()).At("spec.expires_in")
+		}
+	}
+	if n := len(spec.GetParams()); n > maxParams {
+		return refusal.New(refusal.Invalid, "TOO_MANY_PARAMETERS", "%d parameters are given, no action takes more than %d", n, maxParams).At("spec.params")
+	}
+	return checkText("spec.reason", spec.GetReason())
+}
+
+// checkText checks a reason that a person gave.
+func checkText(field, text string) error {
+	if len(text) > maxReason || !isPrintable(text) {
+		return refusal.New(refusal.Invalid, "BAD_REASON", "reason: want at most %d bytes of text without control characters", maxReason).At(field)
+	}
+	return nil
+}
+
+func isPrintable(text string) bool {
+	if !utf8.ValidString(text) {
+		return false
+	}
+	for _, r := range text {
+		if unicode.IsControl(r) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,311 @@
+package jobs
+
+import (
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/refusal"
+	"github.com/bandfleet/bandfleet/server/store"
+)
+
+// at is an operator who reads at some sites and acts at others.
+func at(reads, acts string) *access.Principal {
+	return operator("bob",
+		&fleetv1.RoleBinding{Role: fleetv1.OperatorRole_OPERATOR_ROLE_VIEWER, Sites: strings.Fields(reads)},
+		&fleetv1.RoleBinding{Role: fleetv1.OperatorRole_OPERATOR_ROLE_OPERATOR, Sites: strings.Fields(acts)})
+}
+
+func expectRefusal(t *testing.T, err error, reason string) {
+	t.Helper()
+	var no *refusal.Error
+	if !errors.As(err, &no) || no.Reason != reason {
+		t.Errorf("got %v, want a refusal with reason %s", err, reason)
+	}
+}
+
+func TestWhatIsRefusedLeavesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		for reason, change := range map[string]func(*fleetv1.CreateJobRequest){
+			"NO_ACTION":        func(q *fleetv1.CreateJobRequest) { q.Spec.Action = "" },
+			"ACTION_NOT_FOUND": func(q *fleetv1.CreateJobRequest) { q.Spec.Action = "make-coffee" },
+			"NOTHING_MATCHES":  func(q *fleetv1.CreateJobRequest) { q.Spec.Selection.Sites = []string{"rome"} },
+			"BAD_PARAMETER":    func(q *fleetv1.CreateJobRequest) { q.Spec.Params = map[string]string{"stop_timeout": "61s"} },
+			"BAD_EXPIRY":       func(q *fleetv1.CreateJobRequest) { q.Spec.ExpiresIn = durationpb.New(time.Second) },
+			"BAD_REASON":       func(q *fleetv1.CreateJobRequest) { q.Spec.Reason = "two\nlines" },
+			"BAD_REQUEST_ID":   func(q *fleetv1.CreateJobRequest) { q.RequestId = "not a request id" },
+			"TARGETS_CHANGED":  func(q *fleetv1.CreateJobRequest) { q.TargetsDigest = "of yesterday" },
+		} {
+			_, err := r.tryCreate(change)
+			expectRefusal(t, err, reason)
+		}
+		list, err := r.engine.List(t.Context(), admin(), &fleetv1.ListJobsRequest{})
+		if err != nil || len(list.GetJobs()) > 0 {
+			t.Errorf("refused jobs left %v, %v", list, err)
+		}
+		expect(t, "audit records", r.audited("job.create"), 0)
+	}, "lyon")
+}
+
+func TestABadParameterNamesItsField(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		_, err := r.tryCreate(func(q *fleetv1.CreateJobRequest) { q.Spec.Params = map[string]string{"stop_timeout": "abc"} })
+		var no *refusal.Error
+		if !errors.As(err, &no) || no.Field != "spec.params[stop_timeout]" {
+			t.Errorf("got %#v, want the field spec.params[stop_timeout]", err)
+		}
+	}, "lyon")
+}
+
+// A terminal that cannot be served is accounted for from the start, and is never sent anything.
+func TestTargetsThatCannotBeServed(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.fleet.terminals[0].PluginSha256 = nil
+		r.fleet.terminals[1].Terminal.Role = fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST
+		newer := restart()
+		newer.Version = "2.0.0"
+		newer.Params[0].Max = "8s"
+		r.fleet.actions["bb"] = newer
+		r.fleet.terminals[2].PluginSha256 = []string{"bb"}
+		for i := range 5 {
+			r.connect(i)
+		}
+		job := r.create(nil)
+		expect(t, "refused", job.GetCounts().GetRefused(), 3)
+		for i, want := range []string{"none of its plugins offers", "it is a nes-host", "refuses the parameters"} {
+			task := r.task(i, job)
+			if task.GetStatus() != refused || !strings.Contains(task.GetResult().GetReason(), want) {
+				t.Errorf("task %d is %v %q, want refused: %s", i, task.GetStatus(), task.GetResult().GetReason(), want)
+			}
+			expectSent(t, r.wire.take(terminalID(i)))
+		}
+		expectSent(t, r.wire.take(terminalID(3)), "dispatch", "permit")
+	}, "lyon", "lyon", "lyon", "lyon", "lyon")
+}
+
+func TestAJobOfRefusedTargetsIsDoneAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.fleet.terminals[0].PluginSha256 = nil
+		job := r.create(nil)
+		expect(t, "state", r.job(job).GetState(), fleetv1.JobState_JOB_STATE_DONE)
+	}, "lyon")
+}
+
+func TestCreateIsRepeatable(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		ask := func(q *fleetv1.CreateJobRequest) { q.RequestId = "r-1" }
+		var ids sync.Map
+		var all sync.WaitGroup
+		for range 20 {
+			all.Go(func() {
+				job, err := r.tryCreate(ask)
+				if err != nil {
+					t.Errorf("a repeated request: %v", err)
+				}
+				ids.Store(job.GetId(), true)
+			})
+		}
+		all.Wait()
+		n := 0
+		ids.Range(func(any, any) bool { n++; return true })
+		expect(t, "jobs for one request_id", n, 1)
+		list, err := r.engine.List(t.Context(), admin(), &fleetv1.ListJobsRequest{})
+		if err != nil || len(list.GetJobs()) != 1 {
+			t.Errorf("one request_id left %d jobs (%v), want 1", len(list.GetJobs()), err)
+		}
+		_, err = r.tryCreate(func(q *fleetv1.CreateJobRequest) { ask(q); q.Spec.Reason = "another" })
+		expectRefusal(t, err, "REQUEST_ID_REUSED")
+	}, "lyon")
+}
+
+func TestACallerSeesAndActsOnlyWhereAllowed(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		job := r.create(nil)
+		lyon := at("", "lyon")
+		got, err := r.engine.Get(t.Context(), lyon, job.GetId())
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "total as seen from one site", got.GetCounts().GetTotal(), 2)
+		expect(t, "sites as seen from one site", strings.Join(got.GetSites(), " "), "lyon")
+		if got.GetSelection() != nil {
+			t.Error("the selection names what the reader may not see")
+		}
+		tasks, err := r.engine.Tasks(t.Context(), lyon, &fleetv1.ListTasksRequest{JobId: job.GetId()})
+		if err != nil || len(tasks.GetTasks()) != 2 {
+			t.Errorf("tasks as seen from one site: %d, %v; want 2", len(tasks.GetTasks()), err)
+		}
+		_, err = r.engine.Cancel(t.Context(), lyon, job.GetId(), "")
+		expectRefusal(t, err, "RIGHT_MISSING")
+		_, hidden := r.engine.Get(t.Context(), at("rome", ""), job.GetId())
+		expectRefusal(t, hidden, "NOT_FOUND")
+		_, err = r.engine.Get(t.Context(), at("rome", ""), strings.Repeat("0", 26))
+		expect(t, "answer for a job that does not exist, against that for one that is hidden",
+			strings.ReplaceAll(err.Error(), strings.Repeat("0", 26), job.GetId()), hidden.Error())
+		mine, err := r.engine.Create(t.Context(), at("paris", "lyon"),
+			&fleetv1.CreateJobRequest{Spec: &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "targets of a job by one who acts at lyon only", mine.GetCounts().GetTotal(), 2)
+	}, "lyon", "lyon", "paris")
+}
+
+// A crash between the first write of a job and the one that makes it real leaves a job that nobody was told of.
+func TestACreationThatWasCutShortIsRemoved(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		d, err := r.engine.draft(t.Context(), admin(), &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec, err := r.engine.record(admin(), &fleetv1.JobSpec{Action: "ble-restart"}, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := rec.GetJob().GetId()
+		err = r.store.Update(t.Context(), func(w store.Writer) error {
+			return errors.Join(put(w, store.TableJobs, store.JobKey(id), rec), w.Put(store.TableActiveJobs, store.JobKey(id), nil),
+				put(w, store.TableTasks, store.TaskKey(id, 0), d.tasks(id, time.Now())[0]))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.engine.Get(t.Context(), admin(), id)
+		expectRefusal(t, err, "NOT_FOUND")
+		r.restart()
+		for _, table := range []store.Table{store.TableJobs, store.TableActiveJobs, store.TableTasks} {
+			if left, err := keysUnder(t.Context(), r.store, table, nil); err != nil || len(left) > 0 {
+				t.Errorf("table %s holds %q, %v; want nothing of the job that never was", table, left, err)
+			}
+		}
+	}, "lyon")
+}
+
+func TestPreviewTellsWhatCreateDoes(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.fleet.terminals[1].PluginSha256 = nil
+		spec := &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{}}
+		seen, err := r.engine.Preview(t.Context(), admin(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "targets", len(seen.GetTargets()), 2)
+		expect(t, "problem of the one that can be served", seen.GetTargets()[0].GetProblem(), "")
+		if seen.GetTargets()[1].GetProblem() == "" {
+			t.Error("the terminal without plugins has no problem in the preview")
+		}
+		job := r.create(func(q *fleetv1.CreateJobRequest) { q.TargetsDigest = seen.GetTargetsDigest() })
+		expect(t, "parameter", job.GetParams()["stop_timeout"], seen.GetParams()["stop_timeout"])
+	}, "lyon", "paris")
+}
+
+func TestListsPageAndFilter(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		var ids []string
+		for range 5 {
+			ids = append(ids, r.create(nil).GetId())
+		}
+		var got []string
+		token := ""
+		for {
+			page, err := r.engine.List(t.Context(), admin(), &fleetv1.ListJobsRequest{PageSize: 2, PageToken: token, ActiveOnly: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, j := range page.GetJobs() {
+				got = append(got, j.GetId())
+			}
+			if token = page.GetNextPageToken(); token == "" {
+				break
+			}
+		}
+		for i, id := range got {
+			expect(t, "job in the list, newest first", id, ids[len(ids)-1-i])
+		}
+		expect(t, "jobs over all pages", len(got), len(ids))
+		none, err := r.engine.List(t.Context(), admin(), &fleetv1.ListJobsRequest{Site: "rome"})
+		if err != nil || len(none.GetJobs()) > 0 {
+			t.Errorf("jobs at another site: %v, %v", none, err)
+		}
+		_, err = r.engine.List(t.Context(), admin(), &fleetv1.ListJobsRequest{PageToken: "what"})
+		expectRefusal(t, err, "BAD_PAGE_TOKEN")
+		first, err := r.engine.Tasks(t.Context(), admin(), &fleetv1.ListTasksRequest{JobId: ids[0], PageSize: 1})
+		if err != nil || len(first.GetTasks()) != 1 || first.GetNextPageToken() == "" {
+			t.Errorf("first page of tasks: %v, %v", first, err)
+		}
+	}, "lyon", "lyon")
+}
+
+func TestALargeJob(t *testing.T) {
+	const n = 2000
+	sites := make([]string, n)
+	for i := range sites {
+		sites[i] = []string{"lyon", "paris"}[i%2]
+	}
+	bubble(t, func(t *testing.T, r *rig) {
+		for i := range n {
+			r.wire.up[terminalID(i)] = true
+			if err := r.engine.Connected(t.Context(), terminalID(i), 1, nil, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		job := r.create(nil)
+		expect(t, "running", r.job(job).GetCounts().GetRunning(), n)
+		acks := make(chan error, n)
+		for i := range n {
+			if err := r.engine.Result(t.Context(), terminalID(i), resultOf(job, succeeded), func(err error) { acks <- err }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range n {
+			if err := <-acks; err != nil {
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		got := r.job(job)
+		expect(t, "succeeded", got.GetCounts().GetSucceeded(), n)
+		expect(t, "state", got.GetState(), fleetv1.JobState_JOB_STATE_DONE)
+		if left, err := keysUnder(t.Context(), r.store, store.TablePermits, nil); err != nil || len(left) > 0 {
+			t.Errorf("%d marks of permits are left after the job, %v", len(left), err)
+		}
+	}, sites...)
+}
+
+func TestAResultIsAcknowledgedOnlyWhenItIsOnDisk(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.connect(0)
+		job := r.create(nil)
+		r.disk.set(true)
+		answer := make(chan error, 1)
+		if err := r.engine.Result(t.Context(), "T-0000", resultOf(job, succeeded), func(err error) { answer <- err }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if len(answer) > 0 {
+			t.Error("a result was acknowledged while the disk was full: the agent forgets it then")
+		}
+		r.disk.set(false)
+		if err := <-answer; err != nil {
+			t.Error(err)
+		}
+		expect(t, "status", r.task(0, job).GetStatus(), succeeded)
+	}, "lyon")
+}
+
+func TestEveryStatusHasItsCount(t *testing.T) {
+	for number := range actionv1.TaskStatus_name {
+		c := &fleetv1.JobCounts{Total: 1}
+		*bucket(c, actionv1.TaskStatus(number))++
+		checkSum(t, c)
+	}
+}

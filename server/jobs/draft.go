@@ -1,0 +1,249 @@
+package jobs
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/identity"
+	"github.com/bandfleet/bandfleet/proto/params"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/refusal"
+)
+
+// draft is a job that is resolved and checked but not created.
+type draft struct {
+	// targets in frozen order: by terminal id.
+	targets []*target
+	// params in canonical text, one set for all targets.
+	params      map[string]string
+	maxDuration time.Duration
+	digest      string
+	// action is the manifest's entry that the parameters were read by; nil when no target offers the action.
+	action *actionv1.Action
+}
+
+// target is a terminal with what its own plugins offer.
+type target struct {
+	rec *storagev1.TerminalRecord
+	// offer is nil when none of its plugins offers the action.
+	offer *offer
+	// problem is why it will be refused, and next what to do about it.
+	problem, next string
+}
+
+// offer is one version of the action, and how many targets have it.
+type offer struct {
+	action  *actionv1.Action
+	targets int
+	// problem is why this version refuses the parameters.
+	problem error
+}
+
+// Preview resolves and checks a job without creating it.
+func (e *Engine) Preview(ctx context.Context, p *access.Principal, spec *fleetv1.JobSpec) (*fleetv1.PreviewJobResponse, error) {
+	d, err := e.draft(ctx, p, spec)
+	if err != nil {
+		return nil, err
+	}
+	answer := &fleetv1.PreviewJobResponse{TargetsDigest: d.digest, Params: d.params}
+	for _, t := range d.targets {
+		term := t.rec.GetTerminal()
+		answer.Targets = append(answer.Targets, &fleetv1.Target{
+			TerminalId: term.GetId(), Name: term.GetName(), Site: term.GetSite(), Role: term.GetRole(),
+			Online: e.link.Online(term.GetId()), Problem: t.problem,
+		})
+	}
+	answer.Warnings = d.warnings(answer.GetTargets(), spec.GetDryRun())
+	return answer, nil
+}
+
+// warnings are things to know before saying yes.
+func (d *draft) warnings(targets []*fleetv1.Target, dryRun bool) []string {
+	offline, refused := 0, 0
+	for _, t := range targets {
+		switch {
+		case t.GetProblem() != "":
+			refused++
+		case !t.GetOnline():
+			offline++
+		}
+	}
+	var list []string
+	if refused > 0 {
+		list = append(list, fmt.Sprintf("%d of %d terminals will be refused", refused, len(targets)))
+	}
+	if offline > 0 {
+		list = append(list, fmt.Sprintf("%d of %d terminals are offline: they are served when they connect before the job expires", offline, len(targets)))
+	}
+	if d.action.GetDisruptive() && !dryRun {
+		list = append(list, fmt.Sprintf("people may notice it: %s", d.action.GetInterrupts()))
+	}
+	return list
+}
+
+// draft resolves the targets and checks the parameters against what each of them offers.
+func (e *Engine) draft(ctx context.Context, p *access.Principal, spec *fleetv1.JobSpec) (*draft, error) {
+	if err := checkSpec(spec); err != nil {
+		return nil, err
+	}
+	recs, err := e.inv.Select(ctx, p, access.Act, spec.GetSelection())
+	if err != nil {
+		return nil, err
+	}
+	d := &draft{}
+	for _, rec := range recs {
+		d.targets = append(d.targets, &target{rec: rec})
+	}
+	slices.SortFunc(d.targets, func(a, b *target) int { return compareIDs(a.id(), b.id()) })
+	d.digest = d.hash()
+	offers, err := e.offers(ctx, d.targets, spec.GetAction())
+	if err != nil {
+		return nil, err
+	}
+	if len(offers) == 0 {
+		if err := e.knownAction(ctx, p, spec.GetAction()); err != nil {
+			return nil, err
+		}
+		// Nothing will read them: they are not kept, for nobody can say whether they are well formed.
+		d.params = nil
+	} else if err := d.chooseParams(offers, spec.GetParams()); err != nil {
+		return nil, err
+	}
+	for _, t := range d.targets {
+		t.judge(spec.GetAction())
+	}
+	return d, nil
+}
+
+func (t *target) id() string { return t.rec.GetTerminal().GetId() }
+
+// hash identifies the set of targets and where they are.
+func (d *draft) hash() string {
+	sum := sha256.New()
+	for _, t := range d.targets {
+		fmt.Fprintf(sum, "%s\x00%s\n", t.id(), t.rec.GetTerminal().GetSite())
+	}
+	return hex.EncodeToString(sum.Sum(nil))
+}
+
+func (d *draft) sites() []string {
+	sites := make(map[string]struct{})
+	for _, t := range d.targets {
+		sites[t.rec.GetTerminal().GetSite()] = struct{}{}
+	}
+	return slices.Sorted(maps.Keys(sites))
+}
+
+// offers asks once for each set of plugins what it offers, and returns the versions, the most used first.
+func (e *Engine) offers(ctx context.Context, targets []*target, action string) ([]*offer, error) {
+	bySet := make(map[string]*offer)
+	var list []*offer
+	for _, t := range targets {
+		set := strings.Join(t.rec.GetPluginSha256(), ",")
+		o, asked := bySet[set]
+		if !asked {
+			a, _, ok, err := e.inv.ActionFor(ctx, t.rec, action)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				o = &offer{action: a}
+				list = append(list, o)
+			}
+			bySet[set] = o
+		}
+		if t.offer = o; o != nil {
+			o.targets++
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *offer) int { return cmp.Compare(b.targets, a.targets) })
+	return list, nil
+}
+
+// knownAction refuses an action that nobody offers.
+func (e *Engine) knownAction(ctx context.Context, p *access.Principal, action string) error {
+	offered, err := e.inv.Actions(ctx, p)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, o := range offered {
+		names = append(names, o.GetAction().GetName())
+	}
+	if slices.Contains(names, action) {
+		return nil
+	}
+	known := "no terminal of your sites offers any action"
+	if slices.Sort(names); len(names) > 0 {
+		known = "known actions: " + strings.Join(slices.Compact(names), ", ")
+	}
+	return refusal.New(refusal.NotFound, "ACTION_NOT_FOUND", "action %q: not found", clip(action, maxShown)).At("spec.action").Then("%s", known)
+}
+
+// maxShown bounds what is repeated of a bad name, in bytes.
+const maxShown = 63
+
+// chooseParams reads the parameters by the most used version that takes them, so that every terminal gets the same values,
+// and asks every other version whether it takes those too.
+func (d *draft) chooseParams(offers []*offer, given map[string]string) error {
+	var first error
+	for _, o := range offers {
+		values, err := params.Resolve(o.action, given)
+		if err == nil {
+			d.params, d.action = values, o.action
+			break
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	if d.action == nil {
+		return badParams(first)
+	}
+	for _, o := range offers {
+		if o.action != d.action {
+			_, o.problem = params.Resolve(o.action, d.params)
+		}
+		d.maxDuration = max(d.maxDuration, o.action.GetMaxDuration().AsDuration())
+	}
+	return nil
+}
+
+func badParams(err error) error {
+	no := refusal.New(refusal.Invalid, "BAD_PARAMETER", "%s", err)
+	var bad *params.Error
+	if errors.As(err, &bad) && len(bad.Problems) > 0 {
+		no = no.At(fmt.Sprintf("spec.params[%s]", bad.Problems[0].Param)).
+			Then("see `fleetctl describe action %s`", bad.Action)
+	}
+	return no
+}
+
+// judge works out whether a terminal can be served.
+func (t *target) judge(action string) {
+	role := identity.RoleWord(t.rec.GetTerminal().GetRole())
+	switch {
+	case t.offer == nil:
+		t.problem = fmt.Sprintf("none of its plugins offers %s", action)
+		t.next = "install the plugin there and enrol the terminal again"
+	case len(t.offer.action.GetRoles()) > 0 && !slices.Contains(t.offer.action.GetRoles(), role):
+		t.problem = fmt.Sprintf("it is a %s, and %s is for %s", role, action, strings.Join(t.offer.action.GetRoles(), ", "))
+		t.next = "choose terminals of that role"
+	case t.offer.problem != nil:
+		t.problem = fmt.Sprintf("its version %s of the action refuses the parameters: %s", t.offer.action.GetVersion(), t.offer.problem)
+		t.next = "bring its plugins to the version of the others, or ask for it alone"
+	}
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

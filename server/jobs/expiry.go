@@ -1,0 +1,104 @@
+package jobs
+
+import (
+	"fmt"
+	"time"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+)
+
+// silentGraces is how many graces a connected agent may keep quiet about a task before it is called UNKNOWN, so that every
+// job ends.
+const silentGraces = 3
+
+// lookAtDue looks at the jobs that are due.
+func (e *Engine) lookAtDue() {
+	now := e.now()
+	for _, j := range e.active {
+		if !j.lookAt.IsZero() && !now.Before(j.lookAt) {
+			e.look(j, now)
+		}
+	}
+}
+
+// untilNextLook is how long the loop may sleep.
+func (e *Engine) untilNextLook() time.Duration {
+	next := time.Hour
+	now := e.now()
+	for _, j := range e.active {
+		if !j.lookAt.IsZero() {
+			next = min(next, j.lookAt.Sub(now))
+		}
+	}
+	if !e.pending.empty() && !e.inFlight {
+		next = min(next, e.retryAt.Sub(now))
+	}
+	return max(next, time.Millisecond)
+}
+
+// look ends what has waited too long and works out when to look again.
+func (e *Engine) look(j *job, now time.Time) {
+	j.lookAt = time.Time{}
+	if now.Before(j.expires()) {
+		j.lookAt = j.expires()
+		return
+	}
+	for _, t := range j.tasks {
+		if t.phase == permitted {
+			e.lookAtSilent(t, now)
+			continue
+		}
+		wasHeld := t.phase == held
+		if e.expireOrCancel(t) && wasHeld {
+			e.takeBack(t.terminal.id, t.key(), "the job has expired")
+		}
+	}
+}
+
+// lookAtSilent gives up a task that may have run and of which nothing more is to be expected.
+func (e *Engine) lookAtSilent(t *task, now time.Time) {
+	due := t.job.expires().Add(silentGraces * t.job.grace())
+	reason := "its agent is connected and has not said what became of it"
+	if !t.terminal.online {
+		since := t.job.expires()
+		if t.terminal.lostAt.After(since) {
+			since = t.terminal.lostAt
+		}
+		due = since.Add(t.job.grace())
+		reason = "connection lost while it may have been running; its result has not come"
+	}
+	if now.Before(due) {
+		t.job.lookNoLaterThan(due)
+		return
+	}
+	e.settle(t, actionv1.TaskStatus_TASK_STATUS_UNKNOWN, reason,
+		"look at the terminal; when its agent is back, its own result takes the place of this one")
+}
+
+// expireOrCancel ends a task that has not started and holds no valid permit, when its job is over.
+func (e *Engine) expireOrCancel(t *task) bool {
+	if t.phase != waiting && t.phase != held {
+		return false
+	}
+	rec := t.job.rec.GetJob()
+	switch {
+	case rec.GetCancelled():
+		e.settle(t, actionv1.TaskStatus_TASK_STATUS_CANCELLED, cancelReason(rec), "")
+	case !e.now().Before(t.job.expires()):
+		e.settle(t, actionv1.TaskStatus_TASK_STATUS_EXPIRED, expiryReason(t), "ask again, with a longer time if the terminal is often away")
+	default:
+		return false
+	}
+	return true
+}
+
+func expiryReason(t *task) string {
+	switch {
+	case !t.terminal.online:
+		return "the terminal was offline until the job expired"
+	case t.lock != "":
+		return fmt.Sprintf("it waited for %s until the job expired", t.lock)
+	default:
+		return "no slot was free until the job expired"
+	}
+}

@@ -1,0 +1,114 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+)
+
+// live is what the engine knows of a task that is not done.
+type live struct {
+	state              fleetv1.TaskState
+	wait               *fleetv1.Wait
+	progress           string
+	permitted, started time.Time
+	online             bool
+	// neverSeen is true when the engine does not know when the terminal was last seen.
+	neverSeen bool
+}
+
+// liveFrom copies what is running of a job's tasks. Nil stands for a task that is done.
+func (e *Engine) liveFrom(ctx context.Context, id string) (func(index uint32) *live, error) {
+	var states []*live
+	err := e.do(ctx, func() {
+		if j := e.byID[id]; j != nil {
+			states = make([]*live, len(j.tasks))
+			for i, t := range j.tasks {
+				states[i] = t.live()
+			}
+		}
+	})
+	return func(index uint32) *live {
+		if int(index) < len(states) {
+			return states[index]
+		}
+		return nil
+	}, err
+}
+
+func (t *task) live() *live {
+	if t.phase == done {
+		return nil
+	}
+	l := &live{
+		state: fleetv1.TaskState_TASK_STATE_WAITING, permitted: t.permitted, started: t.started,
+		online: t.terminal.online, neverSeen: !t.terminal.online && !t.terminal.seen,
+	}
+	if t.running() {
+		l.state, l.progress = fleetv1.TaskState_TASK_STATE_RUNNING, t.progress
+		return l
+	}
+	l.wait = t.wait()
+	return l
+}
+
+// wait says why a task has not started.
+func (t *task) wait() *fleetv1.Wait {
+	limit := t.job.rec.GetJob().GetMaxConcurrent()
+	switch {
+	case !t.terminal.online:
+		w := &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_OFFLINE}
+		if t.terminal.seen {
+			w.Detail = lastSeen(t.terminal.lostAt)
+		}
+		return w
+	case t.lock != "":
+		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_LOCK, Detail: t.lock}
+	case !t.slot && t.terminal.slots >= maxPerTerminal:
+		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_SLOT,
+			Detail: fmt.Sprintf("%d tasks are on this terminal already", t.terminal.slots)}
+	case !t.slot && limit > 0:
+		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_SLOT,
+			Detail: fmt.Sprintf("%d of %d slots are in use", t.job.slots, limit)}
+	default:
+		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_SLOT, Detail: "it is being handed to the agent"}
+	}
+}
+
+func lastSeen(at time.Time) string {
+	if at.Unix() <= 0 {
+		return "never connected"
+	}
+	return "last seen " + at.UTC().Format(time.RFC3339)
+}
+
+// overlay puts what is running over a stored task. A task that is done in the store is done, whatever the engine said a
+// moment ago.
+func (e *Engine) overlay(ctx context.Context, t *fleetv1.Task, l *live) error {
+	if l == nil || t.GetState() == fleetv1.TaskState_TASK_STATE_DONE {
+		return nil
+	}
+	t.State, t.Progress, t.Online = l.state, l.progress, l.online
+	t.Permitted, t.Started = stamp(l.permitted), stamp(l.started)
+	if t.Wait = proto.CloneOf(l.wait); t.Wait == nil || !l.neverSeen {
+		return nil
+	}
+	terminal, err := e.inv.Terminal(ctx, t.GetTerminalId())
+	if err != nil {
+		return err
+	}
+	t.Wait.Detail = lastSeen(terminal.GetTerminal().GetLastSeen().AsTime())
+	return nil
+}
+
+func stamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}

@@ -1,0 +1,304 @@
+package jobs
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"pgregory.net/rapid"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+)
+
+// model plays agents that keep their journals as real ones do, through cut connections and restarts of the server.
+type model struct {
+	*rig
+	rt     *rapid.T
+	agents []*agentModel
+	jobs   []*fleetv1.Job
+	// starts counts how often each attempt was started, over all agents.
+	starts map[string]int
+	// broken is true while the server's disk takes no writes.
+	broken bool
+}
+
+type agentModel struct {
+	index   int
+	online  bool
+	journal map[string]agentv1.TaskState
+	// results are those of tasks that are FINISHED in the journal.
+	results map[string]actionv1.TaskStatus
+	// permits are valid until then, on the current session only.
+	permits map[string]time.Time
+}
+
+func (m *model) job(id string) *fleetv1.Job { return &fleetv1.Job{Id: id} }
+
+// hear takes in what the server has sent.
+func (m *model) hear(a *agentModel) {
+	m.wire.mu.Lock()
+	sent := m.wire.sent[terminalID(a.index)]
+	m.wire.sent[terminalID(a.index)] = nil
+	m.wire.mu.Unlock()
+	for _, s := range sent {
+		switch {
+		case s.GetDispatch() != nil:
+			if id := s.GetDispatch().GetTask().GetKey().GetJobId(); a.journal[id] == 0 {
+				a.journal[id] = accepted
+			}
+		case s.GetPermit() != nil:
+			a.permits[s.GetPermit().GetKey().GetJobId()] = time.Now().Add(s.GetPermit().GetValidFor().AsDuration())
+		case s.GetCancel() != nil:
+			if id := s.GetCancel().GetKey().GetJobId(); a.journal[id] == accepted {
+				delete(a.permits, id)
+				a.journal[id], a.results[id] = agentv1.TaskState_TASK_STATE_FINISHED, cancelled
+				m.report(a, id)
+			}
+		}
+	}
+}
+
+// report sends a result. It stays in the journal until it is acknowledged, which a broken disk prevents.
+func (m *model) report(a *agentModel, id string) {
+	switch err := m.result(a.index, m.job(id), a.results[id]); {
+	case err == nil:
+		delete(a.journal, id)
+		delete(a.results, id)
+	case !m.broken:
+		m.rt.Fatalf("a result was not acknowledged: %v", err)
+	}
+}
+
+func (m *model) in(a *agentModel, states ...agentv1.TaskState) []string {
+	var ids []string
+	for _, id := range slices.Sorted(maps.Keys(a.journal)) {
+		if slices.Contains(states, a.journal[id]) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// work starts what may start.
+func (m *model) work(a *agentModel) {
+	for _, id := range m.in(a, accepted) {
+		if time.Now().Before(a.permits[id]) {
+			a.journal[id] = started
+			m.starts[fmt.Sprint(a.index, id)]++
+			if err := m.engine.Started(m.t.Context(), terminalID(a.index), &agentv1.Started{Key: key(m.job(id))}); err != nil {
+				m.rt.Fatal(err)
+			}
+		}
+	}
+}
+
+// finish ends what runs, and sends what was not acknowledged.
+func (m *model) finish(a *agentModel) {
+	for _, id := range m.in(a, started) {
+		a.journal[id], a.results[id] = agentv1.TaskState_TASK_STATE_FINISHED, succeeded
+	}
+	if a.online {
+		m.reportAll(a)
+	}
+}
+
+func (m *model) reportAll(a *agentModel) {
+	for _, id := range m.in(a, agentv1.TaskState_TASK_STATE_FINISHED) {
+		m.report(a, id)
+	}
+}
+
+// ask asks again for permits that ran out.
+func (m *model) ask(a *agentModel) {
+	for _, id := range m.in(a, accepted) {
+		if until, had := a.permits[id]; had && !time.Now().Before(until) {
+			r := &agentv1.PermitRequest{Key: key(m.job(id)), WaitedFor: "ble"}
+			if err := m.engine.PermitRequested(m.t.Context(), terminalID(a.index), r); err != nil {
+				m.rt.Fatal(err)
+			}
+		}
+	}
+	synctest.Wait()
+}
+
+func (m *model) join(a *agentModel) {
+	var list []*agentv1.OpenTask
+	for _, id := range m.in(a, accepted, started, agentv1.TaskState_TASK_STATE_FINISHED) {
+		list = append(list, open(m.job(id), a.journal[id]))
+	}
+	a.online = true
+	clear(a.permits)
+	m.connect(a.index, list...)
+	m.reportAll(a)
+}
+
+func (m *model) drop(a *agentModel) {
+	a.online = false
+	m.disconnect(a.index)
+	m.wire.take(terminalID(a.index))
+	clear(a.permits)
+}
+
+// check holds after every step.
+func (m *model) check() {
+	for _, job := range m.jobs {
+		got, err := m.engine.Get(m.t.Context(), admin(), job.GetId())
+		if err != nil {
+			m.rt.Fatal(err)
+		}
+		checkSum(m.t, got.GetCounts())
+		running := 0
+		for _, a := range m.agents {
+			if a.journal[job.GetId()] == started {
+				running++
+			}
+		}
+		// A task that the server has given up does not hold a slot for ever.
+		limit := int(job.GetMaxConcurrent()) + int(got.GetCounts().GetUnknown())
+		if job.GetMaxConcurrent() > 0 && running > limit {
+			m.rt.Fatalf("%d tasks of job %s run at once, at most %d may", running, job.GetId(), job.GetMaxConcurrent())
+		}
+	}
+	for attempt, n := range m.starts {
+		if n > 1 {
+			m.rt.Fatalf("attempt %s was started %d times", attempt, n)
+		}
+	}
+}
+
+func (m *model) step() {
+	a := m.agents[rapid.IntRange(0, len(m.agents)-1).Draw(m.rt, "agent")]
+	if a.online {
+		m.hear(a)
+	}
+	switch rapid.SampledFrom([]string{"create", "flip", "work", "work", "finish", "ask", "wait", "cancel", "break", "heal", "restart"}).Draw(m.rt, "step") {
+	case "create":
+		slots := rapid.Uint32Range(0, 2).Draw(m.rt, "slots")
+		job, err := m.tryCreate(func(q *fleetv1.CreateJobRequest) {
+			q.Spec.MaxConcurrent, q.Spec.ExpiresIn = slots, durationpb.New(5*time.Minute)
+		})
+		if (err != nil) != m.broken {
+			m.rt.Fatalf("creation on a disk that is broken=%t: %v", m.broken, err)
+		}
+		if err == nil {
+			m.jobs = append(m.jobs, job)
+		}
+	case "flip":
+		if a.online {
+			m.drop(a)
+		} else {
+			m.join(a)
+		}
+	case "work":
+		if a.online {
+			m.work(a)
+		}
+	case "finish":
+		m.finish(a)
+	case "ask":
+		if a.online {
+			m.ask(a)
+		}
+	case "wait":
+		time.Sleep(rapid.SampledFrom([]time.Duration{time.Second, 31 * time.Second, 4 * time.Minute}).Draw(m.rt, "wait"))
+	case "cancel":
+		if len(m.jobs) > 0 {
+			job := rapid.SampledFrom(m.jobs).Draw(m.rt, "job")
+			if _, err := m.engine.Cancel(m.t.Context(), admin(), job.GetId(), ""); err != nil && !m.broken {
+				m.rt.Fatal(err)
+			}
+		}
+	case "break":
+		// From here to the restart is what a crash leaves undone.
+		m.broken = true
+		m.disk.set(true)
+	case "heal":
+		m.heal()
+	case "restart":
+		m.broken = false
+		m.restart()
+		for _, a := range m.agents {
+			a.online = false
+			clear(a.permits)
+		}
+	}
+	synctest.Wait()
+	m.check()
+}
+
+// heal mends the disk, and lets the engine notice.
+func (m *model) heal() {
+	m.broken = false
+	m.disk.set(false)
+	time.Sleep(2 * retryAfter)
+	synctest.Wait()
+}
+
+// settleAll lets every agent come back and end what it has, and the rest expire.
+func (m *model) settleAll() {
+	m.heal()
+	for _, a := range m.agents {
+		if !a.online {
+			m.join(a)
+		}
+	}
+	for range 20 {
+		for _, a := range m.agents {
+			m.hear(a)
+			m.work(a)
+			m.finish(a)
+			m.ask(a)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+	}
+	for _, job := range m.jobs {
+		got, err := m.engine.Get(m.t.Context(), admin(), job.GetId())
+		if err != nil || got.GetState() != fleetv1.JobState_JOB_STATE_DONE {
+			m.rt.Fatalf("job %s is %v (%v) when every agent has answered, want it done", job.GetId(), got, err)
+		}
+		for _, a := range m.agents {
+			ran := m.starts[fmt.Sprint(a.index, job.GetId())] > 0
+			if status := m.task(a.index, job).GetStatus(); ran != (status == succeeded) {
+				m.rt.Fatalf("job %s on %s is %v; that it ran is %t", job.GetId(), terminalID(a.index), status, ran)
+			}
+		}
+	}
+}
+
+// Whatever happens to connections and to the server: every target is accounted for, no attempt starts twice, no job runs on
+// more terminals at once than allowed, and in the end the record says what the agents did.
+func TestNothingIsLostAndNothingRunsTwice(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		var failure any
+		synctest.Test(t, func(t *testing.T) {
+			m := &model{rig: newRig(t, "lyon", "lyon", "paris"), rt: rt, starts: map[string]int{}}
+			// A failure is carried out of the bubble, where rapid shrinks it.
+			defer func() {
+				failure = recover()
+				m.halt()
+			}()
+			for i := range 3 {
+				m.agents = append(m.agents, &agentModel{index: i, journal: map[string]agentv1.TaskState{}, results: map[string]actionv1.TaskStatus{}, permits: map[string]time.Time{}})
+			}
+			for range rapid.IntRange(1, 40).Draw(rt, "steps") {
+				m.step()
+			}
+			m.settleAll()
+		})
+		// Rapid tells failures apart by where they come from: running out of input while it shrinks must be another one.
+		switch {
+		case failure == nil:
+		case fmt.Sprintf("%T", failure) == "rapid.invalidData":
+			panic(failure)
+		default:
+			panic(failure)
+		}
+	})
+}

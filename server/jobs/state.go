@@ -1,0 +1,203 @@
+package jobs
+
+import (
+	"slices"
+	"time"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+)
+
+// phase is how far the server knows a task to be.
+type phase uint8
+
+const (
+	// waiting: no permit was ever given, so it cannot have run.
+	waiting phase = iota
+	// granting: the mark of its first permit is being written; nothing is sent yet.
+	granting
+	// permitted: the mark is on disk and the agent may hold a valid permit, or run.
+	permitted
+	// held: the mark is on disk, but no valid permit is out and the agent has not started it.
+	held
+	// closing: its result is being written.
+	closing
+	// done: its result is on disk.
+	done
+)
+
+// attempt is the number of every task's one attempt.
+const attempt = 1
+
+// job is an active job.
+type job struct {
+	// id is read while the job is being written; rec only by the loop.
+	id    string
+	rec   *storagev1.JobRecord
+	tasks []*task
+	// open is how many tasks are not done.
+	open  int
+	slots int
+	// ready are the tasks that only need a slot, in the order in which they got there. It may hold some that no longer do.
+	ready []*task
+	sites map[string]*fleetv1.JobCounts
+	// lookAt is when something of it falls due by time alone.
+	lookAt     time.Time
+	nextPermit uint64
+	watches    map[*Watch]struct{}
+	finished   bool
+}
+
+// task is one task of an active job. Its results lie in the store alone.
+type task struct {
+	job      *job
+	index    uint32
+	terminal *terminal
+	site     string
+	phase    phase
+	// before is the phase before closing.
+	before phase
+	// slot is true while it counts against the job's and the terminal's limits.
+	slot, queued       bool
+	permitted, started time.Time
+	// lock is what the agent says it waits for.
+	lock, progress string
+}
+
+// terminal is a terminal that has open tasks or is connected.
+type terminal struct {
+	id      string
+	online  bool
+	session uint64
+	// lostAt is when its session ended; when it has had none in this engine's life, when the engine was opened.
+	lostAt time.Time
+	// seen is true when lostAt is the end of a session.
+	seen  bool
+	open  []*task
+	slots int
+}
+
+func (j *job) expires() time.Time { return j.rec.GetJob().GetExpires().AsTime() }
+
+// grace is how long after its last chance to start a task's result is waited for.
+func (j *job) grace() time.Duration { return j.rec.GetMaxDuration().AsDuration() + settleMargin }
+
+// over reports whether nothing of it may start any more.
+func (j *job) over(now time.Time) bool {
+	return j.rec.GetJob().GetCancelled() || !now.Before(j.expires())
+}
+
+func (j *job) hasSlot() bool {
+	limit := j.rec.GetJob().GetMaxConcurrent()
+	return limit == 0 || j.slots < int(limit)
+}
+
+// lookNoLaterThan makes sure that the job is looked at by then.
+func (j *job) lookNoLaterThan(t time.Time) {
+	if j.lookAt.IsZero() || t.Before(j.lookAt) {
+		j.lookAt = t
+	}
+}
+
+// running reports whether the task is shown as running.
+func (t *task) running() bool {
+	p := t.phase
+	if p == closing {
+		p = t.before
+	}
+	return p == permitted && t.lock == ""
+}
+
+// change alters a task that is not done, and keeps the counts and the watchers in step.
+func (t *task) change(alter func()) {
+	before := t.running()
+	alter()
+	if after := t.running(); after != before {
+		c := t.job.sites[t.site]
+		if after {
+			c.Waiting, c.Running = c.Waiting-1, c.Running+1
+		} else {
+			c.Waiting, c.Running = c.Waiting+1, c.Running-1
+		}
+	}
+	t.job.changed(t.index)
+}
+
+func (t *task) takeSlot() {
+	if !t.slot {
+		t.slot = true
+		t.job.slots++
+		t.terminal.slots++
+	}
+}
+
+// dropSlot gives the slot back. The terminal's other tasks may have waited for it.
+func (t *task) dropSlot() {
+	if !t.slot {
+		return
+	}
+	t.slot = false
+	t.job.slots--
+	t.terminal.slots--
+	if t.terminal.slots == maxPerTerminal-1 {
+		for _, other := range t.terminal.open {
+			other.enqueue()
+		}
+	}
+}
+
+// enqueue puts a task that needs a permit into its job's ready queue, once.
+func (t *task) enqueue() {
+	if !t.queued && t.terminal.online && (t.phase == waiting || t.phase == held) {
+		t.queued = true
+		t.job.ready = append(t.job.ready, t)
+	}
+}
+
+// end ends a task whose result is on disk.
+func (t *task) end(status actionv1.TaskStatus) {
+	c := t.job.sites[t.site]
+	if t.running() {
+		c.Running--
+	} else {
+		c.Waiting--
+	}
+	*bucket(c, status)++
+	t.phase = done
+	t.dropSlot()
+	t.job.open--
+	t.terminal.open = slices.DeleteFunc(t.terminal.open, func(o *task) bool { return o == t })
+	t.job.changed(t.index)
+}
+
+// terminal returns the terminal's state, made if need be.
+func (e *Engine) terminal(id string) *terminal {
+	t := e.terminals[id]
+	if t == nil {
+		t = &terminal{id: id, lostAt: e.now()}
+		e.terminals[id] = t
+	}
+	return t
+}
+
+// forget drops a terminal of which nothing is remembered.
+func (e *Engine) forget(t *terminal) {
+	if !t.online && len(t.open) == 0 {
+		delete(e.terminals, t.id)
+	}
+}
+
+// find returns the open task of a job on a terminal, nil when there is none.
+func (e *Engine) find(terminalID, jobID string, number uint32) *task {
+	t := e.terminals[terminalID]
+	if t == nil || number != attempt {
+		return nil
+	}
+	for _, o := range t.open {
+		if o.job.id == jobID {
+			return o
+		}
+	}
+	return nil
+}

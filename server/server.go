@@ -1,0 +1,167 @@
+// Package server is the composition root of the control server: it opens the parts, ties them together, serves until it is
+// told to stop, and stops them in the order in which nothing is lost. cmd/fleetd calls it with a checked configuration.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+
+	"github.com/bandfleet/bandfleet/server/inventory"
+	"github.com/bandfleet/bandfleet/server/jobs"
+	"github.com/bandfleet/bandfleet/server/pki"
+	"github.com/bandfleet/bandfleet/server/requests"
+	"github.com/bandfleet/bandfleet/server/sessions"
+	"github.com/bandfleet/bandfleet/server/store"
+)
+
+// Files of the data directory.
+const (
+	storeFile   = "store.db"
+	contextFile = "admin.yaml"
+)
+
+// How long a stop may take. The sum stays below what service managers wait for.
+const (
+	goodbyePatience = 5 * time.Second
+	callPatience    = 3 * time.Second
+)
+
+// pruneEvery is how often old requests are forgotten.
+const pruneEvery = time.Hour
+
+// Config is what a server is made of.
+type Config struct {
+	// DataDir holds everything that the server keeps; it is made if need be.
+	DataDir string
+	// Listen is the address to listen on; port 0 takes a free one.
+	Listen string
+	// Advertise is the address that operators dial; empty means the one that is listened on.
+	Advertise string
+	Version   string
+	// AgentCertificateTTL is the validity of agents' certificates; 0 means the authority's default.
+	AgentCertificateTTL time.Duration
+	Log                 *slog.Logger
+}
+
+// Server is a server that listens.
+type Server struct {
+	cfg      Config
+	store    *store.Bolt
+	ca       *pki.Authority
+	inv      *inventory.Inventory
+	registry *sessions.Registry
+	engine   *jobs.Engine
+	health   *health.Server
+	grpc     *grpc.Server
+	listener net.Listener
+	// adminContext is the file that the first start has written, empty at later ones.
+	adminContext string
+}
+
+// New opens the data directory and listens. Nothing is answered before Run.
+func New(ctx context.Context, cfg Config) (*Server, error) {
+	s := &Server{cfg: cfg}
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *Server) open(ctx context.Context) error {
+	if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	var err error
+	// First of all, because it is what keeps a second server away from the directory.
+	if s.store, err = store.Open(filepath.Join(s.cfg.DataDir, storeFile)); err != nil {
+		return err
+	}
+	if s.ca, err = pki.Open(pki.Config{Dir: s.cfg.DataDir, AgentTTL: s.cfg.AgentCertificateTTL}); err != nil {
+		return err
+	}
+	if err := s.compose(ctx); err != nil {
+		return err
+	}
+	if s.listener, err = net.Listen("tcp", s.cfg.Listen); err != nil {
+		return fmt.Errorf("listen on %s: %w; choose another address, or stop what has it", s.cfg.Listen, err)
+	}
+	return s.bootstrap(ctx)
+}
+
+// Addr is the address that is listened on.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// AdminContext is the administrator's context file when this start has written it, else empty.
+func (s *Server) AdminContext() string { return s.adminContext }
+
+// Run serves until ctx ends, then stops: nobody new is let in, agents are told to come back, results that have arrived are
+// stored, and last the store is closed.
+func (s *Server) Run(ctx context.Context) error {
+	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopEngine()
+	go s.forgetRequests(engineCtx)
+	engine := make(chan error, 1)
+	go func() { engine <- s.engine.Run(engineCtx) }()
+	served := make(chan error, 1)
+	go func() { served <- s.grpc.Serve(s.listener) }()
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-served:
+		err = fmt.Errorf("serve: %w", err)
+	}
+	s.cfg.Log.Info("stopping", "sessions", s.registry.Count())
+	s.health.Shutdown()
+	s.registry.Shutdown(goodbyePatience)
+	stopEngine()
+	err = errors.Join(err, <-engine)
+	s.stopCalls()
+	return errors.Join(err, s.close())
+}
+
+// forgetRequests drops what is remembered of old requests, now and then.
+func (s *Server) forgetRequests(ctx context.Context) {
+	ticker := time.NewTicker(pruneEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			if err := requests.Prune(ctx, s.store, time.Now()); err != nil && ctx.Err() == nil {
+				s.cfg.Log.Warn("old requests were not forgotten", "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// stopCalls lets the calls that run come to their end, but not for long.
+func (s *Server) stopCalls() {
+	timer := time.AfterFunc(callPatience, s.grpc.Stop)
+	defer timer.Stop()
+	s.grpc.GracefulStop()
+}
+
+// close gives back what open took, as far as it came.
+func (s *Server) close() error {
+	var err error
+	if s.listener != nil {
+		if closing := s.listener.Close(); !errors.Is(closing, net.ErrClosed) {
+			err = closing
+		}
+	}
+	if s.store != nil {
+		err = errors.Join(err, s.store.Close())
+	}
+	return err
+}

@@ -1,0 +1,111 @@
+package sessions
+
+import (
+	"context"
+
+	"github.com/oklog/ulid/v2"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	"github.com/bandfleet/bandfleet/server/refusal"
+)
+
+const (
+	// maxForeign is how many messages about tasks that are not the terminal's a session may hold.
+	maxForeign = 16
+	// maxOpenTasks and maxPlugins bound a hello.
+	maxOpenTasks = 10_000
+	maxPlugins   = 256
+	// maxEpoch leaves room to raise an epoch beyond what an agent claims.
+	maxEpoch = 1 << 62
+)
+
+// take handles one message. An error cuts the session.
+func (v *Service) take(ctx context.Context, s *session, m *agentv1.ConnectRequest) error {
+	switch m := m.GetMessage().(type) {
+	case *agentv1.ConnectRequest_Accepted:
+		return checkKey(s, m.Accepted.GetKey())
+	case *agentv1.ConnectRequest_PermitRequest:
+		if err := checkKey(s, m.PermitRequest.GetKey()); err != nil {
+			return err
+		}
+		return v.Engine.PermitRequested(ctx, s.terminalID, m.PermitRequest)
+	case *agentv1.ConnectRequest_Started:
+		if err := checkKey(s, m.Started.GetKey()); err != nil {
+			return err
+		}
+		return v.Engine.Started(ctx, s.terminalID, m.Started)
+	case *agentv1.ConnectRequest_Progress:
+		if err := checkKey(s, m.Progress.GetKey()); err != nil {
+			return err
+		}
+		return v.Engine.Progress(ctx, s.terminalID, m.Progress)
+	case *agentv1.ConnectRequest_Result:
+		return v.result(ctx, s, m.Result)
+	case *agentv1.ConnectRequest_Facts:
+		return v.Inventory.FactsChanged(ctx, s.terminalID, m.Facts)
+	case *agentv1.ConnectRequest_Plugins:
+		return v.Inventory.SavePlugins(ctx, s.terminalID, m.Plugins.GetPlugins())
+	case *agentv1.ConnectRequest_Hello:
+		return malformed(s, "a second hello")
+	default:
+		// A message of a later version: an older server does not need to know it.
+		return nil
+	}
+}
+
+// result hands a result over; it is acknowledged when it is on disk.
+func (v *Service) result(ctx context.Context, s *session, r *agentv1.Result) error {
+	if err := checkKey(s, r.GetKey()); err != nil {
+		return err
+	}
+	if r.GetResult().GetStatus() == actionv1.TaskStatus_TASK_STATUS_UNSPECIFIED {
+		return malformed(s, "a result without status")
+	}
+	return v.Engine.Result(ctx, s.terminalID, r, func(err error) {
+		if err != nil {
+			v.refuseForeign(s, r.GetKey(), err)
+			return
+		}
+		s.send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_ResultAck{ResultAck: &agentv1.ResultAck{Key: r.GetKey()}}})
+	})
+}
+
+// refuseForeign counts a result for what is no task of the terminal. The agent keeps it: nothing is lost when the server's
+// store is an old one.
+func (v *Service) refuseForeign(s *session, key *agentv1.TaskKey, err error) {
+	n := s.foreign.Add(1)
+	v.Log.Warn("a result was not taken", "terminal", s.terminalID, "job", key.GetJobId(), "attempt", key.GetAttempt(), "error", err)
+	if n > maxForeign {
+		s.cut(refusal.New(refusal.Invalid, "FOREIGN_TASKS", "terminal %q: sent results of %d tasks that are not its own", s.terminalID, n))
+	}
+}
+
+func checkHello(s *session, h *agentv1.Hello) error {
+	if len(h.GetOpenTasks()) > maxOpenTasks || len(h.GetPluginSha256()) > maxPlugins {
+		return malformed(s, "hello holds too much")
+	}
+	if h.GetEpoch() > maxEpoch {
+		return malformed(s, "hello with an epoch that no server ever had")
+	}
+	if h.GetJournalId() == "" {
+		return malformed(s, "hello without journal id")
+	}
+	for _, o := range h.GetOpenTasks() {
+		if err := checkKey(s, o.GetKey()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkKey(s *session, key *agentv1.TaskKey) error {
+	if _, err := ulid.ParseStrict(key.GetJobId()); err != nil || key.GetAttempt() == 0 {
+		return malformed(s, "a message without a task's key")
+	}
+	return nil
+}
+
+func malformed(s *session, what string) error {
+	return refusal.New(refusal.Invalid, "MALFORMED_MESSAGE", "terminal %q: %s", s.terminalID, what).Then("bring agent and server to versions that fit")
+}

@@ -1,0 +1,220 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	"github.com/bandfleet/bandfleet/proto/identity"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+	"github.com/bandfleet/bandfleet/server/refusal"
+)
+
+// ProtocolVersion is the version of agent.v1 that this server speaks.
+const ProtocolVersion = 1
+
+const (
+	// helloPatience is how long an agent may take to say who it is.
+	helloPatience = 10 * time.Second
+	// closePatience bounds what is written after a session's end.
+	closePatience = 5 * time.Second
+)
+
+// Engine is told what agents say. Its calls wait when the engine is behind, which slows the agent down.
+type Engine interface {
+	Connected(ctx context.Context, terminalID string, session uint64, open []*agentv1.OpenTask, journalChanged bool) error
+	Disconnected(ctx context.Context, terminalID string, session uint64) error
+	PermitRequested(ctx context.Context, terminalID string, r *agentv1.PermitRequest) error
+	Started(ctx context.Context, terminalID string, s *agentv1.Started) error
+	Progress(ctx context.Context, terminalID string, p *agentv1.TaskProgress) error
+	Result(ctx context.Context, terminalID string, r *agentv1.Result, stored func(error)) error
+}
+
+// Inventory is what is written of a session.
+type Inventory interface {
+	// SessionOpened stores what a hello says. journalChanged is true when the agent's journal is another than before; unknown
+	// are the hashes of plugins whose manifests the inventory lacks.
+	SessionOpened(ctx context.Context, terminalID string, hello *agentv1.Hello) (journalChanged bool, unknown []string, err error)
+	FactsChanged(ctx context.Context, terminalID string, facts *agentv1.Facts) error
+	SavePlugins(ctx context.Context, terminalID string, plugins []*agentv1.Plugin) error
+	SessionClosed(ctx context.Context, terminalID string) error
+}
+
+// Epoch numbers the lives of the server's store: one that was restored from a backup must have a later one than agents have
+// seen, for they refuse tasks of an earlier epoch.
+type Epoch interface {
+	Current() uint64
+	// Raise makes the epoch greater than seen, on disk, if it is not.
+	Raise(ctx context.Context, seen uint64) error
+}
+
+// Renewer gives a terminal a new certificate.
+type Renewer interface {
+	Renew(ctx context.Context, terminalID string, csr []byte) (*agentv1.RenewResponse, error)
+}
+
+// Config is what a service is made of.
+type Config struct {
+	Registry  *Registry
+	Engine    Engine
+	Inventory Inventory
+	Renewer   Renewer
+	// Terminal returns whom the client certificate of a call speaks for, nil when it is no terminal.
+	Terminal func(ctx context.Context) *storagev1.TerminalRecord
+	Epoch    Epoch
+	Now      func() time.Time
+	Log      *slog.Logger
+}
+
+// Service answers agents.
+type Service struct {
+	agentv1.UnimplementedAgentServiceServer
+	Config
+}
+
+// New makes a service.
+func New(c Config) *Service { return &Service{Config: c} }
+
+// Renew implements AgentService.
+func (v *Service) Renew(ctx context.Context, r *agentv1.RenewRequest) (*agentv1.RenewResponse, error) {
+	terminal := v.Terminal(ctx).GetTerminal()
+	if terminal == nil {
+		return nil, errNoTerminal()
+	}
+	return v.Renewer.Renew(ctx, terminal.GetId(), r.GetCsr())
+}
+
+// stream is what a session needs of its gRPC stream.
+type stream interface {
+	sender
+	Recv() (*agentv1.ConnectRequest, error)
+	Context() context.Context
+}
+
+// Connect implements AgentService.
+func (v *Service) Connect(st agentv1.AgentService_ConnectServer) error { return v.connect(st) }
+
+func (v *Service) connect(st stream) error {
+	ctx := st.Context()
+	terminal := v.Terminal(ctx).GetTerminal()
+	if terminal == nil {
+		return errNoTerminal()
+	}
+	s := newSession(terminal.GetId(), st)
+	go v.receive(ctx, st, s)
+	<-s.ended
+	return status(ctx, s.why())
+}
+
+func errNoTerminal() error {
+	return refusal.New(refusal.Denied, "NOT_A_TERMINAL", "the caller is not a terminal").Then("enrol the machine")
+}
+
+// status is what the agent is told of the end; nothing when it has left itself.
+func status(ctx context.Context, cause error) error {
+	left := errors.Is(cause, io.EOF) || ctx.Err() != nil
+	if !left {
+		return cause
+	}
+	return nil
+}
+
+// receive drives a session until its stream ends. It is the session's one goroutine that is always there, beside the
+// handler that waits for the end.
+func (v *Service) receive(ctx context.Context, st stream, s *session) {
+	hello, err := v.hello(st, s)
+	if err != nil {
+		s.cut(err)
+		return
+	}
+	if err := v.Registry.enter(s); err != nil {
+		s.cut(err)
+		return
+	}
+	defer v.Registry.running.Done()
+	defer v.close(ctx, s)
+	if err := v.open(ctx, s, hello); err != nil {
+		s.cut(err)
+		return
+	}
+	v.Log.Debug("session opened", "terminal", s.terminalID, "session", s.number)
+	for {
+		m, err := st.Recv()
+		if err == nil {
+			err = v.take(ctx, s, m)
+		}
+		if err != nil {
+			s.cut(err)
+			return
+		}
+	}
+}
+
+// hello waits for the first message, which must be one.
+func (v *Service) hello(st stream, s *session) (*agentv1.Hello, error) {
+	timer := time.AfterFunc(helloPatience, func() {
+		s.cut(refusal.New(refusal.Invalid, "NO_HELLO", "terminal %q: said no hello within %s", s.terminalID, helloPatience))
+	})
+	defer timer.Stop()
+	m, err := st.Recv()
+	if err != nil {
+		return nil, err
+	}
+	h := m.GetHello()
+	if h == nil {
+		return nil, malformed(s, "the first message is not hello")
+	}
+	if h.GetProtocolVersion() != ProtocolVersion {
+		return nil, refusal.New(refusal.Precondition, "PROTOCOL_VERSION", "terminal %q: its agent speaks protocol %d, this server %d",
+			s.terminalID, h.GetProtocolVersion(), ProtocolVersion).Then("bring agent and server to versions that fit")
+	}
+	return h, checkHello(s, h)
+}
+
+// open lets the session in: from here on it counts.
+func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error {
+	journalChanged, unknown, err := v.Inventory.SessionOpened(ctx, s.terminalID, h)
+	if err != nil {
+		return err
+	}
+	if seen := h.GetEpoch(); seen > v.Epoch.Current() {
+		v.Log.Warn("an agent has seen a later epoch of this server: was the store restored from a backup?",
+			"terminal", s.terminalID, "agent_epoch", seen, "epoch", v.Epoch.Current())
+		if err := v.Epoch.Raise(ctx, seen); err != nil {
+			return err
+		}
+	}
+	// What the certificate's record said when the call came in; it is told anew at each session.
+	terminal := v.Terminal(ctx).GetTerminal()
+	welcome := &agentv1.Welcome{
+		SessionId: fmt.Sprintf("%s-%d", s.terminalID, s.number), Epoch: v.Epoch.Current(), ServerTime: timestamppb.New(v.Now()),
+		TerminalId: s.terminalID, Name: terminal.GetName(), Site: terminal.GetSite(), Role: identity.RoleWord(terminal.GetRole()),
+	}
+	s.start(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Welcome{Welcome: welcome}})
+	if len(unknown) > 0 {
+		ask := &agentv1.PluginsRequest{Sha256: unknown}
+		s.send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_PluginsRequest{PluginsRequest: ask}})
+	}
+	return v.Engine.Connected(ctx, s.terminalID, s.number, h.GetOpenTasks(), journalChanged)
+}
+
+// close tells everybody that the session is over. What is said of a session that another has replaced is the other's.
+func (v *Service) close(ctx context.Context, s *session) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
+	defer cancel()
+	current := v.Registry.leave(s)
+	_ = v.Engine.Disconnected(ctx, s.terminalID, s.number)
+	if !current {
+		return
+	}
+	if err := v.Inventory.SessionClosed(ctx, s.terminalID); err != nil {
+		v.Log.Warn("the end of a session was not recorded", "terminal", s.terminalID, "error", err)
+	}
+	v.Log.Debug("session ended", "terminal", s.terminalID, "session", s.number, "cause", s.why())
+}

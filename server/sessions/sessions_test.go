@@ -1,0 +1,468 @@
+package sessions
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+	"github.com/bandfleet/bandfleet/server/refusal"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const job = "01HZY0000000000000000000AA"
+
+// pipe is a stream whose other end is the test.
+type pipe struct {
+	ctx      context.Context
+	toServer chan *agentv1.ConnectRequest
+	toAgent  chan *agentv1.ConnectResponse
+	// returned gets what the handler returned, which ends the stream.
+	returned chan error
+}
+
+func (p *pipe) Context() context.Context { return p.ctx }
+
+func (p *pipe) Recv() (*agentv1.ConnectRequest, error) {
+	select {
+	case m, ok := <-p.toServer:
+		if !ok {
+			return nil, io.EOF
+		}
+		return m, nil
+	case <-p.ctx.Done():
+		return nil, p.ctx.Err()
+	}
+}
+
+func (p *pipe) Send(m *agentv1.ConnectResponse) error {
+	select {
+	case p.toAgent <- m:
+		return nil
+	case <-p.ctx.Done():
+		return p.ctx.Err()
+	}
+}
+
+// hangUp leaves as an agent does that is stopped.
+func (p *pipe) hangUp(t *testing.T) {
+	t.Helper()
+	close(p.toServer)
+	if err := <-p.returned; err != nil {
+		t.Errorf("an agent that leaves is no error: %v", err)
+	}
+}
+
+// world is the engine and the inventory of the tests: it writes down what it is told.
+type world struct {
+	mu     sync.Mutex
+	events []string
+	refuse error
+	stored func(error)
+	epoch  uint64
+}
+
+func (w *world) note(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.events = append(w.events, fmt.Sprintf(format, args...))
+}
+
+func (w *world) Current() uint64 { return w.epoch }
+
+func (w *world) Raise(_ context.Context, seen uint64) error {
+	w.epoch = seen + 1
+	return nil
+}
+
+func (w *world) take() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := strings.Join(w.events, ", ")
+	w.events = nil
+	return all
+}
+
+func (w *world) Connected(_ context.Context, id string, n uint64, open []*agentv1.OpenTask, changed bool) error {
+	w.note("connected %s %d open=%d changed=%t", id, n, len(open), changed)
+	return nil
+}
+
+func (w *world) Disconnected(_ context.Context, id string, n uint64) error {
+	w.note("disconnected %s %d", id, n)
+	return nil
+}
+
+func (w *world) PermitRequested(_ context.Context, _ string, r *agentv1.PermitRequest) error {
+	w.note("permit requested %q", r.GetWaitedFor())
+	return nil
+}
+
+func (w *world) Started(context.Context, string, *agentv1.Started) error {
+	w.note("started")
+	return nil
+}
+
+func (w *world) Progress(_ context.Context, _ string, p *agentv1.TaskProgress) error {
+	w.note("progress %s", p.GetPhase())
+	return nil
+}
+
+func (w *world) Result(_ context.Context, _ string, _ *agentv1.Result, stored func(error)) error {
+	w.note("result")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stored = stored
+	return nil
+}
+
+func (w *world) SessionOpened(context.Context, string, *agentv1.Hello) (bool, []string, error) {
+	return false, []string{"ab"}, w.refuse
+}
+
+func (w *world) FactsChanged(context.Context, string, *agentv1.Facts) error {
+	w.note("facts")
+	return nil
+}
+
+func (w *world) SavePlugins(_ context.Context, _ string, p []*agentv1.Plugin) error {
+	w.note("plugins %d", len(p))
+	return nil
+}
+
+func (w *world) SessionClosed(_ context.Context, id string) error {
+	w.note("closed %s", id)
+	return nil
+}
+
+// rig is a service over the test's world.
+type rig struct {
+	t        *testing.T
+	world    *world
+	registry *Registry
+	service  *Service
+}
+
+func newRig(t *testing.T) *rig {
+	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	r := &rig{t: t, world: &world{epoch: 7}, registry: NewRegistry(log)}
+	r.service = New(Config{
+		Registry: r.registry, Engine: r.world, Inventory: r.world, Epoch: r.world, Now: time.Now, Log: log,
+		Terminal: func(context.Context) *storagev1.TerminalRecord {
+			return &storagev1.TerminalRecord{Terminal: &fleetv1.Terminal{
+				Id: "T-0001", Site: "lyon", Role: fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL,
+			}}
+		},
+	})
+	return r
+}
+
+// dial opens a stream. A stream's context ends when its handler returns, as gRPC's does.
+func (r *rig) dial(buffer int) *pipe {
+	ctx, cancel := context.WithCancel(r.t.Context())
+	p := &pipe{ctx: ctx, toServer: make(chan *agentv1.ConnectRequest), toAgent: make(chan *agentv1.ConnectResponse, buffer), returned: make(chan error, 1)}
+	go func() {
+		p.returned <- r.service.connect(p)
+		cancel()
+	}()
+	return p
+}
+
+func hello() *agentv1.ConnectRequest {
+	h := &agentv1.Hello{ProtocolVersion: ProtocolVersion, JournalId: "j"}
+	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Hello{Hello: h}}
+}
+
+func result(status actionv1.TaskStatus) *agentv1.ConnectRequest {
+	res := &agentv1.Result{Key: &agentv1.TaskKey{JobId: job, Attempt: 1}, Result: &actionv1.TaskResult{Status: status}}
+	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Result{Result: res}}
+}
+
+// connected dials and says hello.
+func (r *rig) connected() *pipe {
+	r.t.Helper()
+	p := r.dial(queueSize * 2)
+	p.toServer <- hello()
+	synctest.Wait()
+	welcome := (<-p.toAgent).GetWelcome()
+	if welcome.GetTerminalId() != "T-0001" || welcome.GetEpoch() != 7 || welcome.GetRole() != "user-terminal" {
+		r.t.Errorf("welcome is %v, want terminal T-0001, epoch 7 and its role", welcome)
+	}
+	if ask := (<-p.toAgent).GetPluginsRequest(); len(ask.GetSha256()) != 1 {
+		r.t.Errorf("asked for plugins %v, want the one that is unknown", ask)
+	}
+	return p
+}
+
+func expectRefusal(t *testing.T, err error, reason string) {
+	t.Helper()
+	var no *refusal.Error
+	if !errors.As(err, &no) || no.Reason != reason {
+		t.Errorf("the stream ended with %v, want reason %s", err, reason)
+	}
+}
+
+func expectEvents(t *testing.T, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("told: %s\nwant: %s", got, want)
+	}
+}
+
+func bubble(t *testing.T, test func(*testing.T, *rig)) {
+	synctest.Test(t, func(t *testing.T) { test(t, newRig(t)) })
+}
+
+func permit() *agentv1.ConnectResponse {
+	return &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Permit{Permit: &agentv1.Permit{}}}
+}
+
+func TestASessionOpensTalksAndEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		if r.registry.Online("T-0001") || r.registry.Send("T-0001", permit()) {
+			t.Error("a terminal without session is online")
+		}
+		p := r.connected()
+		expectEvents(t, r.world.take(), "connected T-0001 1 open=0 changed=false")
+		if !r.registry.Online("T-0001") || !r.registry.Send("T-0001", permit()) {
+			t.Error("a terminal with a session is not online")
+		}
+		if (<-p.toAgent).GetPermit() == nil {
+			t.Error("what was sent did not arrive")
+		}
+		p.hangUp(t)
+		synctest.Wait()
+		expectEvents(t, r.world.take(), "disconnected T-0001 1, closed T-0001")
+		if r.registry.Online("T-0001") {
+			t.Error("a terminal whose session has ended is online")
+		}
+	})
+}
+
+func TestMessagesReachTheirPlace(t *testing.T) {
+	key := &agentv1.TaskKey{JobId: job, Attempt: 1}
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.connected()
+		r.world.take()
+		for _, m := range []*agentv1.ConnectRequest{
+			{Message: &agentv1.ConnectRequest_Accepted{Accepted: &agentv1.Accepted{Key: key}}},
+			{Message: &agentv1.ConnectRequest_PermitRequest{PermitRequest: &agentv1.PermitRequest{Key: key, WaitedFor: "ble"}}},
+			{Message: &agentv1.ConnectRequest_Started{Started: &agentv1.Started{Key: key}}},
+			{Message: &agentv1.ConnectRequest_Progress{Progress: &agentv1.TaskProgress{Key: key, Phase: "plan"}}},
+			{Message: &agentv1.ConnectRequest_Facts{Facts: &agentv1.Facts{}}},
+			{Message: &agentv1.ConnectRequest_Plugins{Plugins: &agentv1.PluginsReport{Plugins: []*agentv1.Plugin{{}}}}},
+			{},
+			result(actionv1.TaskStatus_TASK_STATUS_SUCCEEDED),
+		} {
+			p.toServer <- m
+		}
+		synctest.Wait()
+		expectEvents(t, r.world.take(), `permit requested "ble", started, progress plan, facts, plugins 1, result`)
+		p.hangUp(t)
+	})
+}
+
+func TestAResultIsAcknowledgedWhenItIsStored(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.connected()
+		p.toServer <- result(actionv1.TaskStatus_TASK_STATUS_SUCCEEDED)
+		synctest.Wait()
+		if len(p.toAgent) > 0 {
+			t.Error("acknowledged before it was stored: a crash now would lose the result")
+		}
+		r.world.stored(nil)
+		if ack := (<-p.toAgent).GetResultAck(); ack.GetKey().GetJobId() != job {
+			t.Errorf("got %v, want the acknowledgement", ack)
+		}
+		p.hangUp(t)
+	})
+}
+
+func TestManyForeignResultsCutTheSession(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.connected()
+		for range maxForeign + 1 {
+			p.toServer <- result(actionv1.TaskStatus_TASK_STATUS_SUCCEEDED)
+			synctest.Wait()
+			r.world.stored(errors.New("no such task"))
+		}
+		expectRefusal(t, <-p.returned, "FOREIGN_TASKS")
+		synctest.Wait()
+	})
+}
+
+func TestBadBeginningsAreRefused(t *testing.T) {
+	with := func(change func(*agentv1.Hello)) *agentv1.ConnectRequest {
+		m := hello()
+		change(m.GetHello())
+		return m
+	}
+	for name, c := range map[string]struct {
+		first  *agentv1.ConnectRequest
+		reason string
+	}{
+		"no hello":           {result(actionv1.TaskStatus_TASK_STATUS_SUCCEEDED), "MALFORMED_MESSAGE"},
+		"another tongue":     {with(func(h *agentv1.Hello) { h.ProtocolVersion = 99 }), "PROTOCOL_VERSION"},
+		"no journal":         {with(func(h *agentv1.Hello) { h.JournalId = "" }), "MALFORMED_MESSAGE"},
+		"an absurd epoch":    {with(func(h *agentv1.Hello) { h.Epoch = 1 << 63 }), "MALFORMED_MESSAGE"},
+		"a task without key": {with(func(h *agentv1.Hello) { h.OpenTasks = []*agentv1.OpenTask{{}} }), "MALFORMED_MESSAGE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p := r.dial(8)
+				p.toServer <- c.first
+				expectRefusal(t, <-p.returned, c.reason)
+				synctest.Wait()
+				expectEvents(t, r.world.take(), "")
+			})
+		})
+	}
+}
+
+func TestMalformedMessagesCutTheSession(t *testing.T) {
+	for name, m := range map[string]*agentv1.ConnectRequest{
+		"second hello":          hello(),
+		"result without status": result(actionv1.TaskStatus_TASK_STATUS_UNSPECIFIED),
+		"started without key":   {Message: &agentv1.ConnectRequest_Started{Started: &agentv1.Started{}}},
+		"accepted without key":  {Message: &agentv1.ConnectRequest_Accepted{Accepted: &agentv1.Accepted{Key: &agentv1.TaskKey{JobId: "../x", Attempt: 1}}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p := r.connected()
+				p.toServer <- m
+				expectRefusal(t, <-p.returned, "MALFORMED_MESSAGE")
+				synctest.Wait()
+			})
+		})
+	}
+}
+
+// Without this, an agent would refuse every task of a server whose store was restored from a backup.
+func TestTheEpochGrowsBeyondWhatAnAgentHasSeen(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.dial(8)
+		m := hello()
+		m.GetHello().Epoch = 40
+		p.toServer <- m
+		if w := (<-p.toAgent).GetWelcome(); w.GetEpoch() != 41 {
+			t.Errorf("welcome is %v, want an epoch after the one that the agent has seen", w)
+		}
+		p.hangUp(t)
+		synctest.Wait()
+	})
+}
+
+func TestWhoeverSaysNothingIsCut(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.dial(8)
+		expectRefusal(t, <-p.returned, "NO_HELLO")
+		synctest.Wait()
+	})
+}
+
+func TestATerminalThatMayNotSpeakIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.world.refuse = refusal.New(refusal.Denied, "DECOMMISSIONED", "decommissioned")
+		p := r.dial(8)
+		p.toServer <- hello()
+		expectRefusal(t, <-p.returned, "DECOMMISSIONED")
+		synctest.Wait()
+		if r.registry.Count() != 0 {
+			t.Error("a refused terminal is still in the registry")
+		}
+	})
+}
+
+func TestTheNewestSessionWins(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		old := r.connected()
+		newer := r.connected()
+		expectRefusal(t, <-old.returned, "SESSION_REPLACED")
+		synctest.Wait()
+		events := r.world.take()
+		if strings.Contains(events, "closed") {
+			t.Errorf("told %s: the terminal has a session and must not be recorded as gone", events)
+		}
+		if !r.registry.Send("T-0001", permit()) || (<-newer.toAgent).GetPermit() == nil {
+			t.Error("the newer session does not work")
+		}
+		newer.hangUp(t)
+		synctest.Wait()
+	})
+}
+
+func TestAnAgentThatDoesNotReadIsCut(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.dial(0)
+		p.toServer <- hello()
+		synctest.Wait()
+		taken := 0
+		for r.registry.Send("T-0001", permit()) {
+			if taken++; taken > queueSize {
+				t.Fatal("the queue of a session that does not read has no bound")
+			}
+		}
+		expectRefusal(t, <-p.returned, "SESSION_SLOW")
+		synctest.Wait()
+	})
+}
+
+func TestKick(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.connected()
+		r.registry.Kick("T-0001", "decommissioned")
+		if g := (<-p.toAgent).GetGoodbye(); !g.GetFinal() || g.GetReason() != "decommissioned" {
+			t.Errorf("goodbye is %v, want the reason, and final", g)
+		}
+		expectRefusal(t, <-p.returned, "SESSION_ENDED")
+		if r.registry.Send("T-0001", permit()) {
+			t.Error("a session that was ended takes messages")
+		}
+		r.registry.Kick("T-0002", "nobody")
+		synctest.Wait()
+	})
+}
+
+func TestShutdownSaysGoodbyeAndLetsNobodyIn(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.connected()
+		r.registry.Shutdown(time.Minute)
+		g := (<-p.toAgent).GetGoodbye()
+		if g.GetRetryAfter().AsDuration() < time.Second {
+			t.Errorf("goodbye is %v, want a time to come back at which the server is there again", g)
+		}
+		expectRefusal(t, <-p.returned, "STOPPING")
+		late := r.dial(8)
+		late.toServer <- hello()
+		expectRefusal(t, <-late.returned, "STOPPING")
+		synctest.Wait()
+	})
+}
+
+func TestShutdownDoesNotWaitForAnAgentThatDoesNotRead(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.dial(0)
+		p.toServer <- hello()
+		synctest.Wait()
+		before := time.Now()
+		r.registry.Shutdown(time.Minute)
+		if waited := time.Since(before); waited > flushPatience+time.Second {
+			t.Errorf("shutdown took %s for an agent that does not read, want %s at most", waited, flushPatience)
+		}
+		expectRefusal(t, <-p.returned, "STOPPING")
+		synctest.Wait()
+	})
+}

@@ -1,0 +1,232 @@
+package store_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/identity"
+	_ "github.com/bandfleet/bandfleet/proto/storage/v1" // the drawing names its messages
+	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/inventory"
+	"github.com/bandfleet/bandfleet/server/jobs"
+	"github.com/bandfleet/bandfleet/server/pki"
+	"github.com/bandfleet/bandfleet/server/store"
+	"github.com/bandfleet/bandfleet/server/store/storetest"
+)
+
+// drawn is one line of the drawing in schema.go.
+type drawn struct {
+	key   *regexp.Regexp
+	value string
+}
+
+// parts says what the words in the drawing's keys stand for.
+var parts = strings.NewReplacer(
+	"·", `\x00`,
+	"<name>", `[A-Za-z0-9*./_-]+`,
+	"<ordinal>", `.T-[0-9]+`,
+	"<be64>", `.{8}`,
+	"<be32>", `.{4}`,
+	"<sha256>", `[0-9a-f]{64}`,
+	"<chain>", `(?:<fleet>|[a-z0-9-]+)`,
+	"<job>", `[0-9A-Z]{26}`,
+)
+
+// drawing reads the comment over the tables.
+func drawing(t *testing.T) map[store.Table]drawn {
+	t.Helper()
+	f, err := os.Open("schema.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	out := map[store.Table]drawn{}
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		line, ok := strings.CutPrefix(lines.Text(), "//\t")
+		if fields := strings.Fields(line); ok && len(fields) >= 3 {
+			out[store.Table(fields[0])] = drawn{regexp.MustCompile(`(?s)^` + parts.Replace(fields[1]) + `$`), fields[2]}
+		}
+	}
+	return out
+}
+
+// A drawing that nobody checks rots. Here a store is filled through the domain packages and compared with it.
+func TestTheDrawingIsTrue(t *testing.T) {
+	tables := drawing(t)
+	st := storetest.New(t)
+	fill(t, st)
+	for _, table := range store.Tables() {
+		want, ok := tables[table]
+		if !ok {
+			t.Errorf("table %q is not drawn in schema.go", table)
+			continue
+		}
+		n := 0
+		err := st.View(t.Context(), func(v store.Snapshot) error {
+			return v.Scan(table, nil, nil, func(key, value []byte) bool {
+				n++
+				if !want.key.Match(key) {
+					t.Errorf("table %q: key %q is not as drawn (%s)", table, key, want.key)
+				}
+				if err := checkValue(want.value, value); err != nil {
+					t.Errorf("table %q: value of key %q is not as drawn: %v", table, key, err)
+				}
+				return true
+			})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			t.Errorf("table %q stayed empty, so nothing is known of what lies in it: extend fill", table)
+		}
+	}
+	if len(tables) != len(store.Tables()) {
+		t.Errorf("%d tables are drawn and %d exist", len(tables), len(store.Tables()))
+	}
+}
+
+func checkValue(kind string, value []byte) error {
+	switch kind {
+	case "-":
+		if len(value) > 0 {
+			return fmt.Errorf("%d bytes where nothing is drawn", len(value))
+		}
+		return nil
+	case "number":
+		if len(value) != 8 {
+			return fmt.Errorf("%d bytes, want a number", len(value))
+		}
+		return nil
+	}
+	if !strings.Contains(kind, ".") {
+		kind = "storage.v1." + kind
+	}
+	message, err := protoregistry.GlobalTypes.FindMessageByName(protoreflect.FullName(kind))
+	if err != nil {
+		return err
+	}
+	m := message.New()
+	if err := proto.Unmarshal(value, m.Interface()); err != nil {
+		return err
+	}
+	if len(value) == 0 || len(m.GetUnknown()) > 0 {
+		return fmt.Errorf("%d bytes are no %s", len(value), kind)
+	}
+	return nil
+}
+
+// fill makes at least one record in every table, by calls of the domain packages.
+func fill(t *testing.T, st store.Store) {
+	t.Helper()
+	ctx, by := t.Context(), identity.Name{Kind: identity.KindOperator, ID: "ada"}
+	ca, err := pki.Open(pki.Config{Dir: t.TempDir()})
+	must(t, err)
+	inv := inventory.New(inventory.Config{Store: st, CA: ca.Fingerprint()})
+	issueOperator := func(name string, csr []byte) (*pki.Issued, error) { return ca.IssueOperator(name, csr, 0) }
+	_, err = inv.Bootstrap(ctx, csr(t), issueOperator, func(*pki.Issued) error { return nil })
+	must(t, err)
+	_, err = inv.CreateSite(ctx, by, &fleetv1.CreateSiteRequest{Name: "Lyon", RequestId: "r-1"})
+	must(t, err)
+	_, err = inv.CreateBand(ctx, by, &fleetv1.CreateBandRequest{Serial: "AAAH-00125", Site: "lyon"})
+	must(t, err)
+	text, _, err := inv.CreateToken(ctx, by, &fleetv1.CreateTokenRequest{
+		Site: "lyon", Role: fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL, Uses: 1, Ttl: durationpb.New(time.Hour),
+	})
+	must(t, err)
+	token, err := identity.ParseToken(text)
+	must(t, err)
+	_, err = inv.Enroll(ctx, &agentv1.EnrollRequest{
+		TokenId: token.ID, TokenSecret: token.Secret, Csr: csr(t), SealingKey: make([]byte, 32), Name: "press-1", JournalId: "j",
+		Plugins: []*agentv1.Plugin{{Sha256: strings.Repeat("ab", 32), Manifest: &actionv1.Manifest{
+			Name: "endpoint", Actions: []*actionv1.Action{{Name: "ble-restart"}},
+		}}},
+	}, ca.IssueAgent)
+	must(t, err)
+	fillJobs(t, st, inv)
+}
+
+// permits is a link that tells when a permit is sent.
+type permits chan struct{}
+
+func (p permits) Online(string) bool { return true }
+
+func (p permits) Send(_ string, m *agentv1.ConnectResponse) bool {
+	if m.GetPermit() != nil {
+		close(p)
+	}
+	return true
+}
+
+// fillJobs leaves a job that is running.
+func fillJobs(t *testing.T, st store.Store, inv *inventory.Inventory) {
+	t.Helper()
+	link := make(permits)
+	engine, err := jobs.Open(t.Context(), jobs.Config{
+		Store: st, Inventory: inv, Link: link, Epoch: func() uint64 { return 1 }, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	must(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- engine.Run(ctx) }()
+	must(t, engine.Connected(ctx, "T-0001", 1, nil, false))
+	_, err = engine.Create(ctx, &access.Principal{
+		Name: identity.Name{Kind: identity.KindOperator, ID: "ada"},
+		Operator: &fleetv1.Operator{Bindings: []*fleetv1.RoleBinding{{
+			Role: fleetv1.OperatorRole_OPERATOR_ROLE_OPERATOR, Sites: []string{"lyon"},
+		}}},
+	}, &fleetv1.CreateJobRequest{Spec: &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{Sites: []string{"lyon"}}}})
+	must(t, err)
+	<-link
+	stop()
+	must(t, <-ended)
+}
+
+func csr(t *testing.T) []byte {
+	t.Helper()
+	key, err := identity.GenerateKey()
+	must(t, err)
+	text, err := identity.NewCSR(key)
+	must(t, err)
+	return text
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKeysSortAsTheirNumbers(t *testing.T) {
+	ids := []string{"T-0001", "T-0999", "T-9999", "T-10000", "T-100000"}
+	for i := 1; i < len(ids); i++ {
+		if a, b := string(store.TerminalKey(ids[i-1])), string(store.TerminalKey(ids[i])); a >= b {
+			t.Errorf("%s does not sort before %s", ids[i-1], ids[i])
+		}
+		if got := store.TerminalOfSiteKey(store.TerminalSiteKey("lyon", ids[i])); got != ids[i] {
+			t.Errorf("read %q out of the key of %q", got, ids[i])
+		}
+	}
+	if got := store.ParseNumber(store.Number(1 << 40)); got != 1<<40 {
+		t.Errorf("number %d", got)
+	}
+	if store.ParseNumber([]byte("x")) != 0 || store.TerminalOfSiteKey(nil) != "" {
+		t.Error("damaged keys must read as nothing")
+	}
+}
