@@ -26,6 +26,10 @@ var (
 	ErrNotExist = errors.New("does not exist")
 	// ErrOutside: a path that leaves its root, or is not allowed as a name on some system.
 	ErrOutside = errors.New("is outside its root")
+	// ErrEnded: the service's process ended while the service was starting; the error says with which exit code.
+	ErrEnded = errors.New("ended while it was starting")
+	// ErrNotOwnProcess: a process that is not the service's own main process, so that it must not be killed.
+	ErrNotOwnProcess = errors.New("is not the service's own main process")
 )
 
 // Host is a machine. All fields are set; a capability that the machine lacks answers ErrNotSupported.
@@ -49,7 +53,7 @@ type Services interface {
 	// first, ErrDisabled when it may not be started; when it ends while starting, an error that says so with its exit code.
 	Start(ctx context.Context, name string) error
 	// Kill ends process pid if and only if it is the service's own main process at that moment, then waits until the service
-	// is stopped.
+	// is stopped. Already stopped is success; a service that runs as another process: ErrNotOwnProcess.
 	Kill(ctx context.Context, name string, pid uint32) error
 }
 

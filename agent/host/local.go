@@ -1,0 +1,19 @@
+package host
+
+// LocalConfig says where things are on this machine.
+type LocalConfig struct {
+	// Roots are the folders that Files serves, by name of the root; nil means DefaultRoots.
+	Roots map[string]string
+	// ServiceKeys are the operating system's own names of services whose display name alone does not lead to them
+	// (display name → service name on Windows, unit on Linux).
+	ServiceKeys map[string]string
+}
+
+// Local returns the machine that this program runs on.
+func Local(cfg LocalConfig) (*Host, error) {
+	roots := cfg.Roots
+	if roots == nil {
+		roots = DefaultRoots()
+	}
+	return newLocal(newLocalFiles(roots), cfg.ServiceKeys)
+}

@@ -1,0 +1,26 @@
+package host
+
+import "golang.org/x/sys/windows"
+
+// connectionRefused is the operating system's error for a port that nobody listens on.
+const connectionRefused = windows.WSAECONNREFUSED
+
+// DefaultRoots are the folders of a Windows terminal (guide: nbe.toml).
+func DefaultRoots() map[string]string {
+	return map[string]string{EndpointRoot: `C:\Nymi\Bluetooth_Endpoint`}
+}
+
+func newLocal(files *localFiles, serviceKeys map[string]string) (*Host, error) {
+	boot, err := bootID()
+	if err != nil {
+		return nil, err
+	}
+	return &Host{
+		Services: &scmServices{keys: serviceKeys},
+		Files:    files,
+		Devices:  setupDevices{},
+		Network:  localNetwork{},
+		Registry: machineRegistry{},
+		System:   windowsSystem{bootID: boot},
+	}, nil
+}

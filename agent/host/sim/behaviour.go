@@ -1,0 +1,70 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+)
+
+// Behaviours of a service, as `fleet-agent sim set` writes them.
+const (
+	normal       = "normal"
+	hangOnStop   = "hang-on-stop"
+	crashOnStart = "crash-on-start"
+	dieAfter     = "die-after"
+	disabled     = "disabled"
+)
+
+// behaviour is what goes wrong with a service. The process reads it when it starts and each time it is asked to stop.
+type behaviour struct {
+	kind string
+	// after is how long after its start the process of dieAfter ends.
+	after time.Duration
+}
+
+func parseBehaviour(text string) (behaviour, error) {
+	switch text {
+	case normal, hangOnStop, crashOnStart, disabled:
+		return behaviour{kind: text}, nil
+	}
+	value, ok := strings.CutPrefix(text, dieAfter+"=")
+	if !ok {
+		return behaviour{}, fmt.Errorf("%q is no behaviour: use %s, %s, %s, %s=DURATION or %s", text, normal, hangOnStop, crashOnStart, dieAfter, disabled)
+	}
+	after, err := time.ParseDuration(value)
+	if err != nil || after <= 0 {
+		return behaviour{}, fmt.Errorf("%q is no behaviour: %s needs a duration above zero, for example %s=5s", text, dieAfter, dieAfter)
+	}
+	return behaviour{kind: dieAfter, after: after}, nil
+}
+
+func (b behaviour) String() string {
+	if b.kind == dieAfter {
+		return dieAfter + "=" + b.after.String()
+	}
+	return b.kind
+}
+
+// behaviour reads how the service behaves; normal when nothing was set.
+func (s *service) behaviour() (behaviour, error) {
+	text, err := os.ReadFile(s.file(behaviourFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return behaviour{kind: normal}, nil
+	}
+	if err != nil {
+		return behaviour{}, err
+	}
+	return parseBehaviour(strings.TrimSpace(string(text)))
+}
+
+// setBehaviour stores how the service behaves from now on.
+func (s *service) setBehaviour(b behaviour) error {
+	temporary := s.file(behaviourFile + ".new")
+	if err := os.WriteFile(temporary, []byte(b.String()+"\n"), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, s.file(behaviourFile))
+}

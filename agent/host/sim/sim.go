@@ -1,0 +1,136 @@
+// Package sim is a simulated terminal that lives in a directory: nbe.toml, log folders, a registry and an adapter as files, and
+// services that are real child processes. They are detached, so they outlive the agent, as services of a machine do; they can
+// be killed, crash, and hang. The demo, load tests and tests of the agent use it through `fleet-agent run --host sim:DIR`, and
+// `fleet-agent sim` makes and breaks it.
+//
+// A service is this same program, started again as `sim service --dir DIR --name NAME`: the program's main hands those
+// arguments to ServiceMain. Whether a service runs is read from a lock that its process holds, never from a process id, which
+// another process may have got meanwhile.
+package sim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/bandfleet/bandfleet/agent/host"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+)
+
+const (
+	terminalFile   = "terminal.json"
+	machineLock    = "machine.lock"
+	endpointFolder = "endpoint"
+	servicesFolder = "services"
+	layoutVersion  = 1
+)
+
+// terminal is a simulated terminal on disk.
+type terminal struct {
+	dir string
+	settings
+}
+
+// settings are what Init decided once for all; they are the content of terminalFile, which also marks the directory.
+type settings struct {
+	Version  int    `json:"version"`
+	Hostname string `json:"hostname"`
+	// AgentPort is the loopback port on which the Nymi Agent listens, as nbe.toml says.
+	AgentPort int `json:"agent_port"`
+	// Services are the display names of services besides Nymi's.
+	Services []string `json:"services,omitempty"`
+}
+
+// Open returns the simulated terminal in dir as a host.
+func Open(dir string) (*host.Host, error) {
+	t, err := load(dir)
+	if err != nil {
+		return nil, err
+	}
+	local, err := host.Local(host.LocalConfig{Roots: map[string]string{host.EndpointRoot: filepath.Join(t.dir, endpointFolder)}})
+	if err != nil {
+		return nil, err
+	}
+	return &host.Host{
+		Services: services{t},
+		Files:    local.Files,
+		Devices:  devices{t},
+		Network:  local.Network,
+		Registry: registry{t},
+		System:   system{terminal: t, local: local.System},
+	}, nil
+}
+
+// load reads the settings of the simulated terminal in dir.
+func load(dir string) (*terminal, error) {
+	absolute, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	t := &terminal{dir: absolute}
+	err = readJSON(filepath.Join(absolute, terminalFile), &t.settings)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("directory %q: is no simulated terminal: make one with `fleet-agent sim init %s`", dir, dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("simulated terminal %q: %w", dir, err)
+	}
+	if t.Version != layoutVersion {
+		return nil, fmt.Errorf("simulated terminal %q: has layout %d, this program knows %d: make a new one with `fleet-agent sim init`",
+			dir, t.Version, layoutVersion)
+	}
+	return t, nil
+}
+
+// exclusively runs do while no other program changes this terminal.
+func (t *terminal) exclusively(ctx context.Context, do func() error) error {
+	lock, err := lockWithin(ctx, filepath.Join(t.dir, machineLock))
+	if err != nil {
+		return fmt.Errorf("simulated terminal %q: another program is changing it: %w", t.dir, err)
+	}
+	return errors.Join(do(), lock.Close())
+}
+
+// system is the machine that the simulation runs on, under a name of its own.
+type system struct {
+	*terminal
+	local host.System
+}
+
+// Describe implements host.System.
+func (s system) Describe(ctx context.Context) (*actionv1.HostState, error) {
+	state, err := s.local.Describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	state.Hostname = s.Hostname
+	return state, nil
+}
+
+func readJSON(file string, into any) error {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(content, into); err != nil {
+		return fmt.Errorf("%s: %w", filepath.Base(file), err)
+	}
+	return nil
+}
+
+// writeJSON replaces a file atomically. Each of these files has one writer at a time.
+func writeJSON(file string, value any) error {
+	content, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	temporary := file + ".new"
+	if err := os.WriteFile(temporary, append(content, '\n'), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, file)
+}
