@@ -19,7 +19,8 @@ type Plugin interface {
 	Name() string
 	Version() string
 	SHA256() string
-	// Launch checks the file against its pinned hash and starts it. ctx bounds the start only.
+	// Launch checks the file against its pinned hash and starts it. ctx bounds the start only. A *RefusedError says that the
+	// plugin is not what was pinned, and what to do.
 	Launch(ctx context.Context) (Process, error)
 }
 
@@ -46,7 +47,8 @@ type Calls interface {
 	Evidence(e *actionv1.Evidence)
 }
 
-// RefusedError says that a plugin asked for something it had no right to: not declared, not planned, or not in this phase.
+// RefusedError says that a plugin is not trusted with more: it asked for something it had no right to (not declared, not
+// planned, not in this phase), or it is not the plugin that was pinned.
 type RefusedError struct {
 	Message string
 }

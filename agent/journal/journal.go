@@ -1,0 +1,170 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/oklog/ulid/v2"
+	"go.etcd.io/bbolt"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/bandfleet/bandfleet/proto/boltfile"
+)
+
+// advice is what a person does about a damaged journal. Deleting it makes the agent forget what it has run, so the file is
+// moved, not deleted: it may still tell what had been done.
+const advice = "move it away and start the agent again; the server then reports the tasks that this machine had open as UNKNOWN"
+
+// ErrUnknownTask says that the journal has no such task.
+var ErrUnknownTask = errors.New("is not in the journal")
+
+// Journal is an open journal. It is safe for concurrent use; concurrent writes share a commit.
+type Journal struct {
+	db      *bbolt.DB
+	path    string
+	id      string
+	commits committer
+	keep    retention
+}
+
+// Open opens the journal at path, or makes one. A file that is damaged, of another version or in use is refused and left as
+// it is.
+func Open(path string) (*Journal, error) {
+	db, err := boltfile.Open(path, boltfile.Options{Sealed: true, Advice: advice})
+	if err != nil {
+		return nil, fmt.Errorf("journal: %w", err)
+	}
+	j := &Journal{db: db, path: path, keep: defaultRetention}
+	j.commits.init(db)
+	if err := j.load(); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return j, nil
+}
+
+// Close closes the file. No other call may follow or be under way.
+func (j *Journal) Close() error { return j.db.Close() }
+
+// ID returns the journal's identity. The server sees by it that an agent has lost its memory.
+func (j *Journal) ID() string { return j.id }
+
+// load reads the journal's identity, or writes one when the file is new.
+func (j *Journal) load() error {
+	fresh := false
+	err := j.db.View(func(tx *bbolt.Tx) error {
+		if name, _ := tx.Cursor().First(); name == nil {
+			fresh = true
+			return nil
+		}
+		return j.check(tx)
+	})
+	if err != nil || !fresh {
+		return err
+	}
+	return j.db.Update(j.create)
+}
+
+func (j *Journal) create(tx *bbolt.Tx) error {
+	for _, name := range allBuckets() {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	j.id = strings.ToLower(ulid.Make().String())
+	meta := tx.Bucket(bucketMeta)
+	return errors.Join(
+		meta.Put(keyVersion, boltfile.Seal(binary.BigEndian.AppendUint32(nil, schemaVersion))),
+		meta.Put(keyID, boltfile.Seal([]byte(j.id))),
+		meta.Put(keyEpoch, boltfile.Seal(binary.BigEndian.AppendUint64(nil, 0))),
+	)
+}
+
+// check reads the identity of a file that is there, and refuses one that is not a journal of this version.
+func (j *Journal) check(tx *bbolt.Tx) error {
+	for _, name := range allBuckets() {
+		if tx.Bucket(name) == nil {
+			return j.corrupt(fmt.Sprintf("it has no %q", name))
+		}
+	}
+	meta := tx.Bucket(bucketMeta)
+	version, err := j.unseal(meta.Get(keyVersion), "version")
+	if err != nil {
+		return err
+	}
+	if len(version) != 4 {
+		return j.corrupt("its version is damaged")
+	}
+	if v := binary.BigEndian.Uint32(version); v != schemaVersion {
+		return fmt.Errorf("journal %q: has version %d, this agent reads version %d; it was left as it is: use the agent that wrote it", j.path, v, schemaVersion)
+	}
+	id, err := j.unseal(meta.Get(keyID), "id")
+	j.id = string(id)
+	return err
+}
+
+// Epoch returns the greatest server epoch that was seen.
+func (j *Journal) Epoch() (uint64, error) {
+	var epoch uint64
+	err := j.db.View(func(tx *bbolt.Tx) (err error) {
+		epoch, err = j.epoch(tx)
+		return err
+	})
+	return epoch, err
+}
+
+func (j *Journal) epoch(tx *bbolt.Tx) (uint64, error) {
+	b, err := j.unseal(tx.Bucket(bucketMeta).Get(keyEpoch), "epoch")
+	if err != nil {
+		return 0, err
+	}
+	if len(b) != 8 {
+		return 0, j.corrupt("its epoch is damaged")
+	}
+	return binary.BigEndian.Uint64(b), nil
+}
+
+// RaiseEpoch remembers a server epoch. One that is not greater than what was seen changes nothing.
+func (j *Journal) RaiseEpoch(epoch uint64) error {
+	return j.commits.do(func(tx *bbolt.Tx) error {
+		seen, err := j.epoch(tx)
+		if err != nil || epoch <= seen {
+			return err
+		}
+		return tx.Bucket(bucketMeta).Put(keyEpoch, boltfile.Seal(binary.BigEndian.AppendUint64(nil, epoch)))
+	})
+}
+
+// read opens a record into m.
+func (j *Journal) read(record []byte, name string, m proto.Message) error {
+	payload, err := j.unseal(record, name)
+	if err != nil {
+		return err
+	}
+	if err := proto.Unmarshal(payload, m); err != nil {
+		return j.corrupt(fmt.Sprintf("record %q: %v", name, err))
+	}
+	return nil
+}
+
+func (j *Journal) unseal(record []byte, name string) ([]byte, error) {
+	payload, err := boltfile.Unseal(record)
+	if err != nil {
+		return nil, j.corrupt(fmt.Sprintf("record %q does not carry its own checksum", name))
+	}
+	return payload, nil
+}
+
+func (j *Journal) corrupt(reason string) error {
+	return &boltfile.CorruptError{Path: j.path, Reason: reason, Advice: advice}
+}
+
+// put seals m and writes it.
+func put(b *bbolt.Bucket, key []byte, m proto.Message) error {
+	payload, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return b.Put(key, boltfile.Seal(payload))
+}

@@ -1,0 +1,96 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+)
+
+// The time between two tries to put a service back: it doubles from the first to the last.
+const (
+	firstRetry = 5 * time.Second
+	lastRetry  = 5 * time.Minute
+)
+
+func retryAfter(tries uint32) time.Duration {
+	d := firstRetry
+	for range min(tries, 16) {
+		d = min(2*d, lastRetry)
+	}
+	return d
+}
+
+// oblige notes that a service could not be put back at once, so that the agent keeps at it, over restarts too.
+func (c *course) oblige(u *actionv1.Undo, t touch, reason string) *actionv1.Undo {
+	u.Reason = reason
+	o := &storagev1.Obligation{
+		Resource: resourceOf(t.service), Service: t.service, Task: c.key(), Since: stamp(time.Now()),
+		LastError: clip(reason, maxText), Locks: c.r.claimOf(c.rec.GetTask().GetAction()),
+	}
+	u.Outcome = actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION
+	if c.journalled(c.r.journal.PutObligation(o)) != nil {
+		u.Outcome = actionv1.UndoOutcome_UNDO_OUTCOME_FAILED
+		return u
+	}
+	c.r.awaitObligation(o, retryAfter(0))
+	return u
+}
+
+// awaitObligation queues the next try. There is one entry for each resource.
+func (r *Runner) awaitObligation(o *storagev1.Obligation, after time.Duration) {
+	e := &entry{
+		who: "the agent, which puts back " + o.GetResource(), claim: claim(o.GetLocks()), due: time.Now().Add(after), obligation: o.GetResource(),
+		run: func(ctx context.Context) { r.discharge(ctx, proto.CloneOf(o)) },
+	}
+	r.mu.Lock()
+	r.queue = slices.DeleteFunc(r.queue, func(other *entry) bool { return other.obligation == e.obligation })
+	r.queue = append(r.queue, e)
+	r.mu.Unlock()
+	r.poke()
+}
+
+// discharge tries once to put a service back. It gives the obligation up only when somebody has disabled or removed the
+// service.
+func (r *Runner) discharge(ctx context.Context, o *storagev1.Obligation) {
+	done, err := r.bringBack(ctx, o.GetService())
+	switch {
+	case ctx.Err() != nil:
+		return
+	case done:
+		r.log.Info("an obligation has ended", "resource", o.GetResource(), "task", nameOf(o.GetTask()), "tries", o.GetTries()+1)
+		if err := r.journal.DropObligation(o.GetResource()); err != nil {
+			r.fail(err)
+		}
+		return
+	}
+	o.Tries++
+	o.LastError = clip(err.Error(), maxText)
+	r.log.Warn("a service that a task stopped is still not running", "resource", o.GetResource(), "task", nameOf(o.GetTask()),
+		"tries", o.GetTries(), "again_in", retryAfter(o.GetTries()), "error", err)
+	if err := r.journal.PutObligation(o); err != nil {
+		r.fail(err)
+		return
+	}
+	r.awaitObligation(o, retryAfter(o.GetTries()))
+}
+
+// bringBack says whether nothing is left to do about a service, or why it does not run.
+func (r *Runner) bringBack(ctx context.Context, service string) (done bool, err error) {
+	state, err := r.settled(ctx, service, settleTimeout)
+	switch {
+	case err != nil:
+		return false, err
+	case running(state), !state.GetInstalled(), state.GetDisabled():
+		return true, nil
+	case inTransition(state):
+		return false, fmt.Errorf("service %q: is still %s", service, statusName(state.GetStatus()))
+	}
+	_, err = r.startService(ctx, service)
+	return err == nil, err
+}

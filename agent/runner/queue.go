@@ -1,0 +1,199 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+)
+
+// entry is something that waits to run: a task that needs a permit, a task to be taken up after a crash, or an obligation.
+type entry struct {
+	// task is nil for an obligation, and obligation is empty for a task.
+	task       *agentv1.Task
+	obligation string
+	// who says what it is, for whoever waits for it ("job j-17").
+	who   string
+	claim claim
+	// needsPermit is true for a task that has not started. permit is the last moment at which it may, zero for none.
+	needsPermit bool
+	permit      time.Time
+	// due is the first moment at which an entry without a permit may run.
+	due time.Time
+	// blockedBy says what was in the way when the entry could have run otherwise.
+	blockedBy string
+	run       func(ctx context.Context)
+}
+
+// newEntry makes the entry of a task that was accepted.
+func (r *Runner) newEntry(t *agentv1.Task) *entry {
+	e := &entry{task: t, who: "job " + t.GetKey().GetJobId(), claim: r.claimOf(t.GetAction()), needsPermit: true}
+	e.run = func(ctx context.Context) { r.begin(ctx, t) }
+	return e
+}
+
+// claimOf returns what an action needs for itself; all of the machine when nobody knows the action any more.
+func (r *Runner) claimOf(action string) claim {
+	_, a, ok := r.plugins.Find(action)
+	if !ok {
+		return claim{everything}
+	}
+	return claimFor(a)
+}
+
+func (r *Runner) enqueue(e *entry) {
+	r.mu.Lock()
+	r.queue = append(r.queue, e)
+	r.mu.Unlock()
+	r.poke()
+}
+
+// Run starts what may start, until ctx ends or the journal fails. It returns when all that ran has ended or was given up for
+// the next process to settle; nothing that it stopped stays stopped.
+func (r *Runner) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer r.courses.Wait()
+	defer cancel()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		if err := r.failure(); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		timer.Reset(r.step(ctx))
+		select {
+		case <-ctx.Done():
+		case <-r.wake:
+		case <-timer.C:
+		}
+	}
+}
+
+// step does all that is due now and returns how long until something is due again.
+func (r *Runner) step(ctx context.Context) time.Duration {
+	r.mu.Lock()
+	now := time.Now()
+	expired := r.takeExpired()
+	lapsed := r.takeLapsed(now)
+	ready := r.takeReady(now)
+	wait := r.untilDue(now)
+	r.mu.Unlock()
+	for _, e := range expired {
+		r.close(e.task.GetKey(), unstarted(actionv1.TaskStatus_TASK_STATUS_EXPIRED, "it had not started when its time was over", "ask for the job again"))
+	}
+	for _, e := range lapsed {
+		r.report().PermitRequest(e.key, e.waitedFor)
+	}
+	for _, e := range ready {
+		r.courses.Go(func() { r.occupy(ctx, e) })
+	}
+	return wait
+}
+
+// occupy runs an entry and frees its locks.
+func (r *Runner) occupy(ctx context.Context, e *entry) {
+	defer func() {
+		r.mu.Lock()
+		r.running = slices.DeleteFunc(r.running, func(other *entry) bool { return other == e })
+		r.mu.Unlock()
+		r.poke()
+	}()
+	e.run(ctx)
+}
+
+// takeExpired removes the waiting tasks whose time is over. Before the server has told its time, nothing is judged.
+func (r *Runner) takeExpired() []*entry {
+	if !r.clock.known() {
+		return nil
+	}
+	now := r.clock.now()
+	var expired []*entry
+	r.queue = slices.DeleteFunc(r.queue, func(e *entry) bool {
+		over := e.needsPermit && !now.Before(e.task.GetExpires().AsTime())
+		if over {
+			expired = append(expired, e)
+		}
+		return over
+	})
+	return expired
+}
+
+// lapse is a permit that was not used in time.
+type lapse struct {
+	key       *agentv1.TaskKey
+	waitedFor string
+}
+
+func (r *Runner) takeLapsed(now time.Time) []lapse {
+	var lapsed []lapse
+	for _, e := range r.queue {
+		if e.permit.IsZero() || now.Before(e.permit) {
+			continue
+		}
+		lapsed = append(lapsed, lapse{e.task.GetKey(), e.blockedBy})
+		e.permit, e.blockedBy = time.Time{}, ""
+	}
+	return lapsed
+}
+
+// takeReady removes what may run now from the queue, in order of arrival. Who waits for a lock keeps everybody behind him
+// from taking it first, so that nobody waits for ever.
+func (r *Runner) takeReady(now time.Time) []*entry {
+	ahead := slices.Clone(r.running)
+	var ready, rest []*entry
+	for _, e := range r.queue {
+		switch blocker := firstConflict(ahead, e.claim); {
+		case !e.mayRun(now):
+			rest = append(rest, e)
+			continue
+		case blocker != "":
+			e.blockedBy = blocker
+			rest = append(rest, e)
+		case len(r.running) >= r.cfg.MaxConcurrent:
+			e.blockedBy = fmt.Sprintf("%d other tasks that run on this terminal", len(r.running))
+			rest = append(rest, e)
+		default:
+			r.running = append(r.running, e)
+			ready = append(ready, e)
+		}
+		ahead = append(ahead, e)
+	}
+	r.queue = rest
+	return ready
+}
+
+func (e *entry) mayRun(now time.Time) bool {
+	if e.needsPermit {
+		return now.Before(e.permit)
+	}
+	return !now.Before(e.due)
+}
+
+// idle is how long Run waits when nothing is due at a known time.
+const idle = time.Hour
+
+// untilDue returns how long until a permit lapses, a task expires or an obligation is due.
+func (r *Runner) untilDue(now time.Time) time.Duration {
+	wait := idle
+	sooner := func(d time.Duration) { wait = max(0, min(wait, d)) }
+	for _, e := range r.queue {
+		switch {
+		case !e.needsPermit:
+			if e.due.After(now) {
+				sooner(e.due.Sub(now))
+			}
+		case !e.permit.IsZero():
+			sooner(e.permit.Sub(now))
+		}
+		if e.needsPermit && r.clock.known() {
+			sooner(e.task.GetExpires().AsTime().Sub(r.clock.now()))
+		}
+	}
+	return wait
+}

@@ -1,0 +1,128 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+)
+
+// maxRuns is how often a repeatable task is begun at most: once, and twice again after a crash.
+const maxRuns = 3
+
+// Recover takes up what an earlier process left: it settles what was interrupted and puts services back at once, queues the
+// rest of those tasks (Verify, or running again) before anything else, and queues the obligations and the tasks that had
+// not started. It must end before the first Dispatch. A crash in it does no harm: it is run again.
+func (r *Runner) Recover(ctx context.Context) error {
+	recs, err := r.journal.OpenTasks()
+	if err != nil {
+		return err
+	}
+	obligations, err := r.journal.Obligations()
+	if err != nil {
+		return err
+	}
+	bootWait := time.Now().Add(bootTimeout)
+	for _, rec := range recs {
+		if rec.GetState() != agentv1.TaskState_TASK_STATE_STARTED {
+			continue
+		}
+		if err := r.takeUp(ctx, rec, bootWait); err != nil {
+			return fmt.Errorf("task %q: %w", nameOf(rec.GetTask().GetKey()), err)
+		}
+	}
+	for _, o := range obligations {
+		r.awaitObligation(o, 0)
+	}
+	for _, rec := range recs {
+		if rec.GetState() == agentv1.TaskState_TASK_STATE_ACCEPTED {
+			r.enqueue(r.newEntry(rec.GetTask()))
+		}
+	}
+	return nil
+}
+
+// takeUp settles an interrupted task, puts back what it had stopped and queues its end.
+func (r *Runner) takeUp(ctx context.Context, rec *storagev1.JournalTask, bootWait time.Time) error {
+	c := r.newCourse(rec)
+	c.result.recovered = true
+	c.result.saw("interrupted", fmt.Sprintf("the agent ended in the %s phase of run %d and took the task up again", phaseName(rec.GetPhase()), rec.GetRuns()))
+	var err error
+	if c.effects, err = r.journal.Effects(c.key()); err != nil {
+		return err
+	}
+	c.settle(ctx, bootWait)
+	c.undo(ctx)
+	if c.broken != nil {
+		return c.broken
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	c.log.Info("a task that was interrupted is taken up", "phase", phaseName(rec.GetPhase()), "run", rec.GetRuns(), "effects", len(c.effects))
+	r.enqueue(&entry{
+		task: rec.GetTask(), who: "job " + c.key().GetJobId(), claim: r.claimOf(rec.GetTask().GetAction()),
+		run: func(ctx context.Context) { c.run(ctx, (*course).resume) },
+	})
+	return nil
+}
+
+// resume ends a task that was interrupted, as its action declares. The machine has been put back already.
+func (c *course) resume(ctx context.Context) (outcome, *failure) {
+	repeatability := c.action.GetRepeatability()
+	switch {
+	case c.onlyReads() || repeatability == actionv1.Repeatability_REPEATABILITY_REPEATABLE:
+		return c.again(ctx)
+	case len(c.effects) == 0 && c.rec.GetPlan().GetVerdict() == actionv1.PlanVerdict_PLAN_VERDICT_NO_CHANGE:
+		return c.probe(ctx, actionv1.TaskStatus_TASK_STATUS_NO_CHANGE)
+	case len(c.effects) == 0:
+		return outcome{}, &failure{reason: "the agent was stopped before it had done anything", nextStep: "ask for the job again"}
+	case repeatability == actionv1.Repeatability_REPEATABILITY_PROBE:
+		return c.probe(ctx, actionv1.TaskStatus_TASK_STATUS_SUCCEEDED)
+	}
+	return outcome{}, &failure{reason: "the agent was stopped in the middle, and the action is not one to be repeated", unknown: true}
+}
+
+// onlyReads says whether running the task again can do no harm.
+func (c *course) onlyReads() bool {
+	return c.action != nil && (c.rec.GetTask().GetDryRun() || c.action.GetReadOnly())
+}
+
+// again begins the task once more from its plan.
+func (c *course) again(ctx context.Context) (outcome, *failure) {
+	switch {
+	case slices.ContainsFunc(c.result.undone, notBack):
+		return outcome{}, failed("the agent was stopped in the middle, and what was done could not be put back")
+	case c.rec.GetRuns() >= maxRuns:
+		return outcome{}, &failure{reason: fmt.Sprintf("the agent was stopped in the middle of each of %d runs", c.rec.GetRuns()), nextStep: "find out why the agent stops, then ask for the job again"}
+	case c.r.expired(c.rec.GetTask()):
+		return outcome{}, &failure{reason: "the agent was stopped in the middle, and the task's time was over when it ran again", nextStep: "ask for the job again"}
+	}
+	if fail := c.journalled(c.r.journal.Rerun(c.key(), c.r.cfg.BootID)); fail != nil {
+		return outcome{}, fail
+	}
+	c.rec.Runs++
+	c.rec.Plan = nil
+	return c.phases(ctx)
+}
+
+func notBack(u *actionv1.Undo) bool {
+	return u.GetOutcome() != actionv1.UndoOutcome_UNDO_OUTCOME_NOT_NEEDED && u.GetOutcome() != actionv1.UndoOutcome_UNDO_OUTCOME_DONE
+}
+
+// probe lets Verify decide whether the wanted state is there. Without a verdict nobody can say.
+func (c *course) probe(ctx context.Context, good actionv1.TaskStatus) (outcome, *failure) {
+	if fail := c.launch(ctx); fail != nil {
+		fail.unknown = true
+		return outcome{}, fail
+	}
+	out, fail := c.verify(ctx, good)
+	if fail != nil && len(c.result.checks) == 0 {
+		fail.unknown = true
+	}
+	return out, fail
+}

@@ -1,0 +1,29 @@
+package runner
+
+import (
+	"time"
+
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+)
+
+// Reporter tells the server how a task goes. Package agent/link implements it. Calls never block for long; without a session
+// they are dropped, because what matters is in the journal and told again at the next session.
+type Reporter interface {
+	Accepted(k *agentv1.TaskKey)
+	Started(k *agentv1.TaskKey, at time.Time)
+	// Progress is a line for whoever watches: phase is "plan", "apply", "verify" or "undo".
+	Progress(k *agentv1.TaskKey, phase, message string)
+	Result(res *agentv1.Result)
+	// PermitRequest asks again for a permit that lapsed before it could be used; waitedFor says what was in the way, empty if
+	// nothing was.
+	PermitRequest(k *agentv1.TaskKey, waitedFor string)
+}
+
+// silent is the reporter before there is one.
+type silent struct{}
+
+func (silent) Accepted(*agentv1.TaskKey)                 {}
+func (silent) Started(*agentv1.TaskKey, time.Time)       {}
+func (silent) Progress(*agentv1.TaskKey, string, string) {}
+func (silent) Result(*agentv1.Result)                    {}
+func (silent) PermitRequest(*agentv1.TaskKey, string)    {}

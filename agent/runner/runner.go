@@ -1,0 +1,286 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/bandfleet/bandfleet/agent/host"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+)
+
+// Config is what a runner is made of. Host, Journal and Plugins are required.
+type Config struct {
+	Host    *host.Host
+	Journal Journal
+	Plugins Plugins
+	// Terminal is what is known of the machine's place in the inventory before the first Welcome.
+	Terminal *actionv1.Terminal
+	Log      *slog.Logger
+	// BootID changes with each start of the machine.
+	BootID string
+	// MaxDuration caps what an action's manifest asks for; 0 means one hour.
+	MaxDuration time.Duration
+	// MaxConcurrent bounds the tasks that run at once; 0 means 4.
+	MaxConcurrent int
+}
+
+// Runner takes tasks in and runs them. Its methods are safe for concurrent use. The order of a process's life is New,
+// Recover, then Run beside everything else.
+type Runner struct {
+	cfg     Config
+	host    *host.Host
+	journal Journal
+	plugins Plugins
+	log     *slog.Logger
+
+	// wake tells Run that something may be due.
+	wake chan struct{}
+	// courses counts what runs now.
+	courses sync.WaitGroup
+
+	mu       sync.Mutex
+	reporter Reporter
+	terminal *actionv1.Terminal
+	clock    serverClock
+	session  bool
+	queue    []*entry
+	running  []*entry
+	// broken is why the journal cannot be written any more; nothing may start then.
+	broken error
+}
+
+// New makes a runner that does nothing yet.
+func New(cfg Config) *Runner {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.MaxDuration <= 0 {
+		cfg.MaxDuration = time.Hour
+	}
+	if cfg.MaxConcurrent <= 0 {
+		cfg.MaxConcurrent = 4
+	}
+	return &Runner{
+		cfg: cfg, host: cfg.Host, journal: cfg.Journal, plugins: cfg.Plugins, log: cfg.Log,
+		wake: make(chan struct{}, 1), reporter: silent{}, terminal: cfg.Terminal,
+	}
+}
+
+// SetReporter says who is told how tasks go.
+func (r *Runner) SetReporter(rep Reporter) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.reporter = rep
+}
+
+// SetTerminal notes the machine's place in the inventory, as told at Welcome.
+func (r *Runner) SetTerminal(t *actionv1.Terminal) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.terminal = t
+}
+
+// SetServerTime notes the server's time, as told at Welcome. Expiry is judged by it.
+func (r *Runner) SetServerTime(now time.Time) {
+	r.mu.Lock()
+	r.clock = serverClock{told: now, at: time.Now()}
+	r.mu.Unlock()
+	r.poke()
+}
+
+// Epoch returns the greatest server epoch seen, for Hello.
+func (r *Runner) Epoch() uint64 {
+	epoch, err := r.journal.Epoch()
+	if err != nil {
+		r.fail(err)
+	}
+	return epoch
+}
+
+// SetEpoch journals the server's epoch, as told at Welcome. Tasks of an older one are refused from then on.
+func (r *Runner) SetEpoch(epoch uint64) error { return r.journal.RaiseEpoch(epoch) }
+
+// SessionStarted says that permits may come.
+func (r *Runner) SessionStarted() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.session = true
+}
+
+// SessionEnded voids every permit that was not used: whatever the server decides meanwhile cannot reach this machine.
+func (r *Runner) SessionEnded() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.session = false
+	for _, e := range r.queue {
+		e.permit = time.Time{}
+	}
+}
+
+// Dispatch takes a task in: it judges the task, journals it and reports Accepted, or the result that says why it will not
+// run. A repeated delivery is answered from the journal. An error means that nothing was taken in. A permit or a cancel for the
+// task may follow as soon as it has returned.
+func (r *Runner) Dispatch(_ context.Context, t *agentv1.Task) error {
+	t = proto.CloneOf(t)
+	rec, known, err := r.admit(t)
+	if err != nil {
+		return fmt.Errorf("task %q: %w", nameOf(t.GetKey()), err)
+	}
+	if known && !proto.Equal(rec.GetTask(), t) {
+		r.log.Warn("a known task came again with other content; the first is kept", "task", nameOf(t.GetKey()))
+	}
+	r.answer(rec)
+	return nil
+}
+
+// admit journals a task, with its result when it may not run, and queues it when it is new and may.
+func (r *Runner) admit(t *agentv1.Task) (rec *storagev1.JournalTask, known bool, err error) {
+	if err := r.failure(); err != nil {
+		return nil, false, err
+	}
+	refusal, err := r.judgeNew(t)
+	if err != nil {
+		return nil, false, err
+	}
+	if refusal != nil {
+		return r.journal.Reject(t, time.Now(), refusal)
+	}
+	rec, known, err = r.journal.Accept(t, time.Now())
+	if err == nil && !known {
+		r.enqueue(r.newEntry(t))
+	}
+	return rec, known, err
+}
+
+// answer tells the server how far a task is. One that runs is left to report its result.
+func (r *Runner) answer(rec *storagev1.JournalTask) {
+	switch rec.GetState() {
+	case agentv1.TaskState_TASK_STATE_ACCEPTED:
+		r.report().Accepted(rec.GetTask().GetKey())
+	case agentv1.TaskState_TASK_STATE_FINISHED:
+		r.report().Result(&agentv1.Result{Key: rec.GetTask().GetKey(), Result: rec.GetResult()})
+	}
+}
+
+// maxPermit bounds a permit: one that were good for long would outlive what the server decides meanwhile.
+const maxPermit = 5 * time.Minute
+
+// Permit allows a task to start within the permit's time from now on, on the current session alone.
+func (r *Runner) Permit(p *agentv1.Permit) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.session {
+		return
+	}
+	for _, e := range r.queue {
+		if e.needsPermit && proto.Equal(e.task.GetKey(), p.GetKey()) {
+			e.permit = time.Now().Add(min(p.GetValidFor().AsDuration(), maxPermit))
+			e.blockedBy = ""
+		}
+	}
+	r.poke()
+}
+
+// Cancel takes a task back. One that has started goes on to its end.
+func (r *Runner) Cancel(k *agentv1.TaskKey, reason string) {
+	r.mu.Lock()
+	i := slices.IndexFunc(r.queue, func(e *entry) bool { return e.needsPermit && proto.Equal(e.task.GetKey(), k) })
+	if i < 0 {
+		r.mu.Unlock()
+		return
+	}
+	r.queue = slices.Delete(r.queue, i, i+1)
+	r.mu.Unlock()
+	r.poke()
+	if reason == "" {
+		reason = "taken back before it started"
+	}
+	r.close(k, unstarted(actionv1.TaskStatus_TASK_STATUS_CANCELLED, reason, ""))
+}
+
+// Acknowledge notes that the server has a result on its disk.
+func (r *Runner) Acknowledge(k *agentv1.TaskKey) {
+	if err := r.journal.Acknowledge(k, time.Now()); err != nil {
+		r.log.Warn("cannot note that a result was acknowledged; it will be sent again", "task", nameOf(k), "error", err)
+	}
+}
+
+// OpenTasks returns the tasks without an acknowledged result, for Hello.
+func (r *Runner) OpenTasks() []*agentv1.OpenTask {
+	var open []*agentv1.OpenTask
+	for _, rec := range r.openRecords() {
+		open = append(open, &agentv1.OpenTask{Key: rec.GetTask().GetKey(), State: rec.GetState()})
+	}
+	return open
+}
+
+// Unacknowledged returns the results that the server may not have yet.
+func (r *Runner) Unacknowledged() []*agentv1.Result {
+	var results []*agentv1.Result
+	for _, rec := range r.openRecords() {
+		if rec.GetState() == agentv1.TaskState_TASK_STATE_FINISHED {
+			results = append(results, &agentv1.Result{Key: rec.GetTask().GetKey(), Result: rec.GetResult()})
+		}
+	}
+	return results
+}
+
+// openRecords reads the open tasks. A journal that cannot be read ends the runner.
+func (r *Runner) openRecords() []*storagev1.JournalTask {
+	recs, err := r.journal.OpenTasks()
+	if err != nil {
+		r.fail(err)
+	}
+	return recs
+}
+
+// close journals a task's result and reports it.
+func (r *Runner) close(k *agentv1.TaskKey, result *actionv1.TaskResult) {
+	if err := r.journal.Finish(k, result, time.Now()); err != nil {
+		r.fail(err)
+		return
+	}
+	r.log.Info("task ended", "task", nameOf(k), "status", result.GetStatus(), "reason", result.GetReason())
+	r.report().Result(&agentv1.Result{Key: k, Result: result})
+}
+
+func (r *Runner) report() Reporter {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reporter
+}
+
+// fail ends the runner: without a journal it may do nothing to the machine, and the next process settles what is open.
+func (r *Runner) fail(err error) {
+	r.mu.Lock()
+	if r.broken == nil {
+		r.broken = fmt.Errorf("journal: %w", err)
+	}
+	r.mu.Unlock()
+	r.poke()
+}
+
+func (r *Runner) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.broken
+}
+
+// poke makes Run look again.
+func (r *Runner) poke() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// nameOf is how an attempt is called in logs and messages: "j-17/2".
+func nameOf(k *agentv1.TaskKey) string { return fmt.Sprintf("%s/%d", k.GetJobId(), k.GetAttempt()) }

@@ -1,0 +1,103 @@
+package runner
+
+import (
+	"context"
+	"time"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+)
+
+const (
+	// settleTimeout bounds the wait for a service that is starting or stopping.
+	settleTimeout = 15 * time.Second
+	// bootTimeout bounds the wait for services after a start of the machine; Windows starts delayed ones 2 minutes after it.
+	bootTimeout = 3 * time.Minute
+)
+
+// settled reads a service once it is neither starting nor stopping, or as it is after limit.
+func (r *Runner) settled(ctx context.Context, service string, limit time.Duration) (*actionv1.ServiceState, error) {
+	return r.await(ctx, service, time.Now().Add(limit), func(s *actionv1.ServiceState) bool { return !inTransition(s) })
+}
+
+// await reads a service until it is as wanted, or as it is at the time until.
+func (r *Runner) await(ctx context.Context, service string, until time.Time, wanted func(*actionv1.ServiceState) bool) (*actionv1.ServiceState, error) {
+	for {
+		state, err := r.serviceState(ctx, service)
+		if err != nil || wanted(state) || !time.Now().Before(until) {
+			return state, err
+		}
+		if err := sleep(ctx, watchEvery); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func inTransition(s *actionv1.ServiceState) bool {
+	return s.GetStatus() == actionv1.ServiceStatus_SERVICE_STATUS_STARTING || s.GetStatus() == actionv1.ServiceStatus_SERVICE_STATUS_STOPPING
+}
+
+func running(s *actionv1.ServiceState) bool {
+	return s.GetStatus() == actionv1.ServiceStatus_SERVICE_STATUS_RUNNING
+}
+
+// settle finds out, after a crash, what became of the effects whose outcome was not journalled. What cannot be told is not
+// journalled either: the next recovery looks again.
+func (c *course) settle(ctx context.Context, bootWait time.Time) {
+	sameBoot := c.rec.GetBootId() == c.r.cfg.BootID
+	if !sameBoot {
+		c.awaitBoot(ctx, bootWait)
+	}
+	for i, e := range c.effects {
+		if e.GetFinished() {
+			continue
+		}
+		if !c.settleEffect(ctx, e.GetEffect(), sameBoot) {
+			c.unsettled = true
+			continue
+		}
+		e.Finished = true
+		if c.journalled(c.r.journal.EffectOutcome(c.key(), uint32(i+1), e.GetEffect())) != nil {
+			return
+		}
+	}
+}
+
+// awaitBoot gives the services that are to run the time that they need after a start of the machine.
+func (c *course) awaitBoot(ctx context.Context, until time.Time) {
+	for _, t := range c.touched() {
+		if t.mustRun() {
+			// A service that cannot be read is met again when it is put back.
+			_, _ = c.r.await(ctx, t.service, until, running)
+		}
+	}
+}
+
+// settleEffect completes the record of an interrupted effect by comparing what is with what was. It returns false when the
+// effect can neither be said to have come about nor not to have.
+func (c *course) settleEffect(ctx context.Context, record *actionv1.RecordedEffect, sameBoot bool) bool {
+	ctl, err := controlOf(record.GetEffect())
+	if err != nil {
+		record.Error = err.Error()
+		return false
+	}
+	now, err := c.r.settled(ctx, ctl.service, settleTimeout)
+	if err != nil {
+		record.Error = clip("the agent was stopped while it was done, and the state cannot be read: "+err.Error(), maxText)
+		return false
+	}
+	before := record.GetBefore().GetService()
+	record.After, record.Finished, record.Changed = stateOf(now), stamp(time.Now()), differs(before, now)
+	switch {
+	case !sameBoot:
+		record.Error = "the machine was started again while it was done"
+		return false
+	case !record.GetChanged():
+		record.Error = "the agent was stopped before it was done"
+		return true
+	case now.GetStatus() == ctl.want:
+		record.Error = ""
+		return true
+	}
+	record.Error = "the agent was stopped while it was done, and the state is neither as before nor as wanted: the service is " + statusName(now.GetStatus())
+	return false
+}
