@@ -1,0 +1,110 @@
+package sdktest
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	"github.com/bandfleet/bandfleet/proto/params"
+)
+
+var (
+	actionName = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
+	paramName  = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
+	version    = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
+)
+
+// maxActionDuration is the longest MaxDuration that makes sense for something that people wait for.
+const maxActionDuration = time.Hour
+
+// ManifestProblems returns what is wrong with an action's manifest, nothing when it is well formed.
+func ManifestProblems(a *actionv1.Action) []string {
+	var p problems
+	p.check(actionName.MatchString(a.GetName()), "name %q: want lower case words with dashes", a.GetName())
+	p.check(version.MatchString(a.GetVersion()), "version %q: want a semantic version", a.GetVersion())
+	for field, text := range map[string]string{
+		"summary": a.GetSummary(), "description": a.GetDescription(), "undo": a.GetUndo(), "verifies": a.GetVerifies(), "source": a.GetSource(),
+	} {
+		p.check(strings.TrimSpace(text) != "", "%s is empty: people decide by it", field)
+	}
+	p.check(!strings.Contains(a.GetSummary(), "\n"), "summary has more than one line")
+	p.check(!a.GetDisruptive() || a.GetInterrupts() != "", "it is disruptive and does not say what it interrupts")
+	p.check(!a.GetReadOnly() || !a.GetDisruptive(), "it is read-only and disruptive")
+	p.check(a.GetReadOnly() || len(a.GetResources()) > 0, "it changes something and names no resource, so two could run at once")
+	p.check(a.GetRepeatability() != actionv1.Repeatability_REPEATABILITY_UNSPECIFIED, "repeatability is not set")
+	d := a.GetMaxDuration().AsDuration()
+	p.check(d > 0 && d <= maxActionDuration, "max_duration %s: want more than 0s and at most %s", d, maxActionDuration)
+	p.check(len(a.GetRoles()) > 0, "roles: want at least one")
+	for _, r := range a.GetRoles() {
+		p.check(r == "user-terminal" || r == "nes-host", "role %q is not known", r)
+	}
+	p.params(a)
+	p.budgets(a)
+	p.capabilities(a)
+	return p
+}
+
+// problems collects what is wrong.
+type problems []string
+
+func (p *problems) check(ok bool, format string, args ...any) {
+	if !ok {
+		*p = append(*p, fmt.Sprintf(format, args...))
+	}
+}
+
+func (p *problems) params(a *actionv1.Action) {
+	seen := map[string]bool{}
+	for _, param := range a.GetParams() {
+		name := param.GetName()
+		p.check(paramName.MatchString(name), "parameter %q: want lower case words with underscores", name)
+		p.check(!seen[name], "parameter %q is there twice", name)
+		seen[name] = true
+		p.check(param.GetHelp() != "", "parameter %q has no help", name)
+		p.check(param.GetType() != actionv1.ParamType_PARAM_TYPE_UNSPECIFIED, "parameter %q has no type", name)
+		p.check(param.GetType() != actionv1.ParamType_PARAM_TYPE_ENUM || len(param.GetChoices()) > 0, "parameter %q has no choices", name)
+		p.check(!param.GetRequired() || param.GetDefaultValue() == "", "parameter %q is required and has a default", name)
+		for what, text := range map[string]string{"default": param.GetDefaultValue(), "min": param.GetMin(), "max": param.GetMax()} {
+			if text == "" || (what != "default" && param.GetType() == actionv1.ParamType_PARAM_TYPE_STRING) {
+				continue
+			}
+			canonical, err := params.Canonical(param, text)
+			p.check(err == nil, "parameter %q: %s %v", name, what, err)
+			p.check(err != nil || what != "default" || canonical == text, "parameter %q: default %q is not canonical, want %q", name, text, canonical)
+		}
+	}
+}
+
+func (p *problems) budgets(a *actionv1.Action) {
+	kind := map[string]actionv1.ParamType{}
+	for _, param := range a.GetParams() {
+		kind[param.GetName()] = param.GetType()
+	}
+	for i, r := range a.GetBudgetRules() {
+		p.check(len(r.GetParams()) > 0, "budget rule %d adds nothing up", i+1)
+		for _, name := range r.GetParams() {
+			p.check(kind[name] == actionv1.ParamType_PARAM_TYPE_DURATION, "budget rule %d: %q is no duration parameter", i+1, name)
+		}
+		p.check(r.GetMax().AsDuration() > 0, "budget rule %d has no maximum", i+1)
+		p.check(r.GetReason() != "", "budget rule %d has no reason", i+1)
+		p.check(r.GetUnless() == "" || kind[r.GetUnless()] == actionv1.ParamType_PARAM_TYPE_BOOL, "budget rule %d: %q is no boolean parameter", i+1, r.GetUnless())
+	}
+}
+
+func (p *problems) capabilities(a *actionv1.Action) {
+	changing := []actionv1.CapabilityKind{
+		actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_CONTROL, actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_KILL,
+	}
+	seen := map[string]bool{}
+	for _, c := range a.GetCapabilities() {
+		name := fmt.Sprintf("%v %q", c.GetKind(), c.GetObject())
+		p.check(c.GetKind() != actionv1.CapabilityKind_CAPABILITY_KIND_UNSPECIFIED, "capability %s has no kind", name)
+		p.check(c.GetObject() != "" || c.GetKind() == actionv1.CapabilityKind_CAPABILITY_KIND_HOST_READ, "capability %s has no object", name)
+		p.check(!seen[name], "capability %s is there twice", name)
+		p.check(!a.GetReadOnly() || !slices.Contains(changing, c.GetKind()), "it is read-only and declares %s", name)
+		seen[name] = true
+	}
+}
