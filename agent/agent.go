@@ -1,0 +1,130 @@
+// Package agent puts a whole agent together: it enrols a machine, and runs the journal, the plugins, the runner and the link
+// to the server on it. It owns nothing but the order in which they start and stop. Only cmd/fleet-agent uses it.
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/bandfleet/bandfleet/agent/facts"
+	"github.com/bandfleet/bandfleet/agent/host"
+	"github.com/bandfleet/bandfleet/agent/identity"
+	"github.com/bandfleet/bandfleet/agent/journal"
+	"github.com/bandfleet/bandfleet/agent/link"
+	"github.com/bandfleet/bandfleet/agent/plugins"
+	"github.com/bandfleet/bandfleet/agent/runner"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+)
+
+// Config is what a running agent is made of.
+type Config struct {
+	// DataDir is an enrolled data directory.
+	DataDir string
+	// Machine is what the agent acts on. An empty Host means the one named at enrolment.
+	Machine Machine
+	// Version is this program's version.
+	Version string
+	Log     *slog.Logger
+	// Ready is called once when everything is up, whether or not the server can be reached.
+	Ready func()
+}
+
+// Run runs the agent until ctx ends, then lets tasks in flight put back what they stopped. One process at a time may run
+// on a data directory: the journal's lock sees to it.
+func Run(ctx context.Context, c Config) (err error) {
+	dir := identity.Dir(c.DataDir)
+	id, err := identity.Load(dir)
+	if err != nil {
+		return input(err)
+	}
+	book, err := journal.Open(dir.Journal())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, book.Close()) }()
+	p, err := assemble(ctx, c, id, book)
+	if err != nil {
+		return err
+	}
+	c.Log.Info("agent is up", "version", c.Version, "terminal", id.Record().TerminalID, "name", id.Record().Name, "data_dir", c.DataDir)
+	c.Ready()
+	err = p.run(ctx)
+	c.Log.Info("agent is down")
+	return err
+}
+
+// parts are the agent's moving parts.
+type parts struct {
+	runner    *runner.Runner
+	link      *link.Link
+	collector *facts.Collector
+}
+
+func assemble(ctx context.Context, c Config, id *identity.Identity, book *journal.Journal) (*parts, error) {
+	record := id.Record()
+	if c.Machine.Host == "" {
+		c.Machine.Host = record.Host
+	}
+	machine, simulated, err := openMachine(c.Machine)
+	if err != nil {
+		return nil, err
+	}
+	set, err := pinned(identity.Dir(c.DataDir), c.Log)
+	if err != nil {
+		return nil, err
+	}
+	collector := facts.New(facts.Config{Host: machine, AgentVersion: c.Version, Simulated: simulated, Log: c.Log.With("part", "facts")})
+	first := collector.Collect(ctx)
+	run := runner.New(runner.Config{
+		Host: machine, Journal: book, Plugins: set, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
+		Terminal: &actionv1.Terminal{Id: record.TerminalID, Name: record.Name, Site: record.Site, Role: record.Role},
+	})
+	session := link.New(link.Config{
+		Identity: id, Runner: run, JournalID: book.ID(), Plugins: set.Report(), Log: c.Log.With("part", "link"),
+	})
+	session.SetFacts(first)
+	run.SetReporter(session)
+	return &parts{runner: run, link: session, collector: collector}, nil
+}
+
+func openMachine(m Machine) (h *host.Host, simulated bool, err error) {
+	if m, err = m.Absolute(); err != nil {
+		return nil, false, err
+	}
+	h, err = m.open()
+	return h, m.simulated(), err
+}
+
+// pinned loads the plugins that were pinned at enrolment.
+func pinned(dir identity.Dir, log *slog.Logger) (*plugins.Set, error) {
+	pins, err := plugins.LoadPins(dir.Pins())
+	if err != nil {
+		return nil, fmt.Errorf("%w; enrol this machine again with `fleet-agent enroll --force-re-enrol`", err)
+	}
+	return plugins.NewSet(pins, log.With("part", "plugins"))
+}
+
+// run settles what an earlier process left behind, then runs until ctx ends. The link goes on until the runner has come to
+// rest, so that what it settles on the way out is still reported.
+func (p *parts) run(ctx context.Context) error {
+	if err := p.runner.Recover(ctx); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	linked, unlink := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error {
+		defer unlink()
+		return p.runner.Run(ctx)
+	})
+	group.Go(func() error { return p.link.Run(linked) })
+	group.Go(func() error {
+		p.collector.Watch(ctx, func(f *agentv1.Facts) { p.link.SetFacts(f) })
+		return nil
+	})
+	return group.Wait()
+}

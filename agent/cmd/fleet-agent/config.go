@@ -1,0 +1,218 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/go-viper/mapstructure/v2"
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/bandfleet/bandfleet/agent"
+	"github.com/bandfleet/bandfleet/agent/host"
+)
+
+// envPrefix begins the environment variable of every setting: BANDFLEET_AGENT_DATA_DIR.
+const envPrefix = "BANDFLEET_AGENT"
+
+// settings are the configuration of a running agent: from a YAML file, the environment and flags, the later over the
+// earlier.
+type settings struct {
+	DataDir string `yaml:"data_dir"`
+	// Host is empty or "sim:DIR".
+	Host string `yaml:"host"`
+	// Roots are the folders that actions may read, by name of the root ("endpoint").
+	Roots map[string]string `yaml:"roots"`
+	// Services name services whose display name is not found by itself.
+	Services []serviceKey `yaml:"services"`
+	Log      logSettings  `yaml:",inline"`
+}
+
+// serviceKey maps a display name to the operating system's own name. It is a list and no map because the configuration
+// library folds the case of keys.
+type serviceKey struct {
+	Name string `yaml:"name"`
+	Key  string `yaml:"key"`
+}
+
+// logSettings say where the log goes and what it holds.
+type logSettings struct {
+	// Level is debug, info, warn or error.
+	Level string `yaml:"log_level"`
+	// Format is text or json.
+	Format string `yaml:"log_format"`
+	// File is empty for standard error.
+	File string `yaml:"log_file"`
+}
+
+// settingNames are the settings that have a flag and an environment variable; roots and services are in the file alone.
+func settingNames() []string {
+	return []string{"data_dir", "host", "log_level", "log_format", "log_file"}
+}
+
+func flagName(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
+
+// addSettingFlags adds the flags of all settings and --config.
+func addSettingFlags(flags *pflag.FlagSet) {
+	flags.String("config", "", "YAML file with settings (also roots and services)")
+	flags.String("data-dir", defaultDataDir(), "folder with the identity and the journal of this agent")
+	flags.String("host", "", "the machine to act on: sim:DIR for a simulated one; this machine when empty")
+	flags.String("log-level", "info", "debug, info, warn or error")
+	flags.String("log-format", "text", "text or json")
+	flags.String("log-file", "", "file for the log, kept below 20 MiB; standard error when empty")
+}
+
+// readSettings merges the sources and reports everything that is wrong with them together.
+func readSettings(flags *pflag.FlagSet, environ []string) (settings, error) {
+	v := viper.New()
+	v.SetConfigType("yaml")
+	v.SetEnvPrefix(envPrefix)
+	var problems []error
+	for _, name := range settingNames() {
+		problems = append(problems, v.BindEnv(name), v.BindPFlag(name, flags.Lookup(flagName(name))))
+	}
+	if file := flags.Lookup("config").Value.String(); file != "" {
+		problems = append(problems, readFile(v, file)...)
+	}
+	var s settings
+	if err := v.Unmarshal(&s, func(c *mapstructure.DecoderConfig) { c.TagName, c.SquashTagOption = "yaml", "inline" }); err != nil {
+		problems = append(problems, fmt.Errorf("configuration: %w", err))
+	}
+	problems = append(problems, unknownVariables(environ)...)
+	problems = append(problems, s.check()...)
+	if err := errors.Join(problems...); err != nil {
+		return settings{}, &agent.InputError{Err: err}
+	}
+	return s, s.makeAbsolute()
+}
+
+// readFile reads the settings of a file. Unknown settings and wrong types are found by a strict decoder, which knows the
+// line; viper has it from the same text.
+func readFile(v *viper.Viper, file string) []error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return []error{fmt.Errorf("configuration: %w", err)}
+	}
+	strict := yaml.NewDecoder(bytes.NewReader(text))
+	strict.KnownFields(true)
+	var wrong *yaml.TypeError
+	switch err := strict.Decode(&settings{}); {
+	case err == nil, errors.Is(err, io.EOF):
+	case errors.As(err, &wrong):
+		return eachLine(file, wrong.Errors)
+	default:
+		return []error{fmt.Errorf("configuration file %q: %w", file, err)}
+	}
+	if err := v.ReadConfig(bytes.NewReader(text)); err != nil {
+		return []error{fmt.Errorf("configuration file %q: %w", file, err)}
+	}
+	return nil
+}
+
+// goType is how the decoder names the types of this package; it means nothing to a reader.
+var goType = regexp.MustCompile(` (in|into) (type )?main\.\w+`)
+
+func eachLine(file string, lines []string) []error {
+	var out []error
+	for _, line := range lines {
+		out = append(out, fmt.Errorf("configuration file %q: %s", file, goType.ReplaceAllString(line, "")))
+	}
+	return out
+}
+
+// unknownVariables finds misspelt settings in the environment.
+func unknownVariables(environ []string) []error {
+	var out []error
+	for _, entry := range environ {
+		name, _, _ := strings.Cut(entry, "=")
+		setting, ok := strings.CutPrefix(name, envPrefix+"_")
+		if ok && !slices.Contains(settingNames(), strings.ToLower(setting)) {
+			out = append(out, fmt.Errorf("environment variable %q: there is no such setting; there are %s", name, strings.Join(settingNames(), ", ")))
+		}
+	}
+	return out
+}
+
+// check returns everything that is wrong with the values.
+func (s settings) check() []error {
+	var out []error
+	if s.DataDir == "" {
+		out = append(out, errors.New("data_dir: is empty"))
+	}
+	for name, path := range s.Roots {
+		if !filepath.IsAbs(path) {
+			out = append(out, fmt.Errorf("roots.%s: path %q: want an absolute path", name, path))
+		}
+	}
+	for i, k := range s.Services {
+		if k.Name == "" || k.Key == "" {
+			out = append(out, fmt.Errorf("services[%d]: want a name (the display name) and a key (the system's own name)", i))
+		}
+	}
+	if _, err := s.Log.level(); err != nil {
+		out = append(out, err)
+	}
+	if s.Log.Format != "text" && s.Log.Format != "json" {
+		out = append(out, fmt.Errorf("log_format %q: want text or json", s.Log.Format))
+	}
+	return out
+}
+
+func (s *settings) makeAbsolute() error {
+	m, err := agent.Machine{Host: s.Host}.Absolute()
+	if err != nil {
+		return err
+	}
+	s.Host = m.Host
+	s.DataDir, err = filepath.Abs(s.DataDir)
+	return err
+}
+
+// machine is what the agent acts on.
+func (s settings) machine() agent.Machine {
+	m := agent.Machine{Host: s.Host}
+	if len(s.Roots) > 0 {
+		m.Local.Roots = host.DefaultRoots()
+		for name, path := range s.Roots {
+			m.Local.Roots[name] = path
+		}
+	}
+	if len(s.Services) > 0 {
+		m.Local.ServiceKeys = map[string]string{}
+	}
+	for _, k := range s.Services {
+		m.Local.ServiceKeys[k.Name] = k.Key
+	}
+	return m
+}
+
+// commandLine is the flags that stand for these settings in a service's command line.
+func (s settings) commandLine(config string) ([]string, error) {
+	args := []string{"--data-dir", s.DataDir}
+	if config != "" {
+		path, err := filepath.Abs(config)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--config", path)
+	}
+	if s.Host != "" {
+		args = append(args, "--host", s.Host)
+	}
+	if s.Log.File != "" {
+		path, err := filepath.Abs(s.Log.File)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, "--log-file", path)
+	}
+	return args, nil
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"github.com/bandfleet/bandfleet/agent"
+)
+
+// read reads the settings from a file's text, an environment and flags.
+func read(t *testing.T, text string, environ []string, args ...string) (settings, error) {
+	t.Helper()
+	flags := pflag.NewFlagSet("run", pflag.ContinueOnError)
+	addSettingFlags(flags)
+	if text != "" {
+		file := filepath.Join(t.TempDir(), "agent.yaml")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "--config", file)
+	}
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range environ {
+		name, value, _ := strings.Cut(entry, "=")
+		t.Setenv(name, value)
+	}
+	return readSettings(flags, environ)
+}
+
+func TestLaterSourcesWin(t *testing.T) {
+	const file = "data_dir: /from/file\nlog_level: debug\nlog_format: json\n"
+	s, err := read(t, file, []string{"BANDFLEET_AGENT_DATA_DIR=/from/env", "BANDFLEET_AGENT_LOG_FORMAT=text"}, "--data-dir", "/from/flag")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.DataDir != "/from/flag" || s.Log.Format != "text" || s.Log.Level != "debug" {
+		t.Errorf("settings are %+v, want data_dir from the flag, log_format from the environment, log_level from the file", s)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	s, err := read(t, "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.DataDir != defaultDataDir() || s.Log.Level != "info" || s.machine().Local.Roots != nil {
+		t.Errorf("settings are %+v, want the defaults", s)
+	}
+}
+
+func TestFileOnlySettings(t *testing.T) {
+	s, err := read(t, `
+roots: {endpoint: /srv/nymi}
+services:
+  - {name: Nymi Bluetooth Endpoint, key: nbed.service}
+`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := s.machine()
+	if m.Local.Roots["endpoint"] != "/srv/nymi" || m.Local.ServiceKeys["Nymi Bluetooth Endpoint"] != "nbed.service" {
+		t.Errorf("machine is %+v, want the root and the service of the file, the case of names kept", m)
+	}
+}
+
+func TestAllMistakesAreReportedTogether(t *testing.T) {
+	_, err := read(t, "data_dri: /x\nlog_level: loud\nroots: {endpoint: relative}\nservices: [{name: A, kez: b}]\n",
+		[]string{"BANDFLEET_AGENT_LOGLEVEL=info"}, "--log-format", "xml")
+	var input *agent.InputError
+	if !errors.As(err, &input) {
+		t.Fatalf("error is %v, want an %T", err, input)
+	}
+	for _, want := range []string{"line 1: field data_dri not found", "line 4: field kez not found", "BANDFLEET_AGENT_LOGLEVEL", `"xml"`} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error lacks %q; it is:\n%v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "main.") {
+		t.Errorf("the error names a Go type:\n%v", err)
+	}
+	if _, err := read(t, "log_level: loud\nroots: {endpoint: relative}\nservices: [{name: A}]\n", nil); err == nil ||
+		!strings.Contains(err.Error(), `"loud"`) || !strings.Contains(err.Error(), "roots.endpoint") || !strings.Contains(err.Error(), "services[0]") {
+		t.Errorf("error is %v, want all three values named", err)
+	}
+}
+
+func TestBrokenFiles(t *testing.T) {
+	for name, text := range map[string]string{"syntax": "a: [", "type": "log_level: [1]", "list": "- x"} {
+		if _, err := read(t, text, nil); err == nil || !strings.Contains(err.Error(), "agent.yaml") {
+			t.Errorf("%s: error is %v, want one that names the file", name, err)
+		}
+	}
+	if _, err := read(t, "", nil, "--config", "/does/not/exist.yaml"); err == nil || !strings.Contains(err.Error(), "/does/not/exist.yaml") {
+		t.Errorf("error is %v, want one that names the missing file", err)
+	}
+}

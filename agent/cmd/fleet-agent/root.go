@@ -1,0 +1,33 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/spf13/cobra"
+)
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "fleet-agent",
+		Short: "The Bandfleet agent of one machine",
+		Long: `fleet-agent enrols this machine in a fleet and carries out there what the fleet's server asks for.
+
+` + exitHelp,
+		Example: `  fleet-agent enroll --server fleet.example.com:7443 --plugins /opt/bandfleet/plugins --token-file token
+  fleet-agent run`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(newEnroll(), newRun(), newService(), newSim(), newPlugins(), newVersion())
+	return root
+}
+
+// defaultDataDir is where an agent keeps its identity and its journal unless told otherwise.
+func defaultDataDir() string {
+	if runtime.GOOS == "windows" {
+		return filepath.Join(os.Getenv("ProgramData"), "Bandfleet", "agent")
+	}
+	return "/var/lib/bandfleet-agent"
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bandfleet/bandfleet/agent"
+	"github.com/bandfleet/bandfleet/agent/identity"
+	"github.com/bandfleet/bandfleet/agent/service"
+)
+
+const (
+	defaultServiceName = "bandfleet-agent"
+	// serviceTimeout bounds an installation or removal: the service may take its time to stop.
+	serviceTimeout = 3 * time.Minute
+)
+
+func newService() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "service",
+		Short: "Install, remove or look at the agent as a service of this machine",
+		Long: `Make the agent a Windows service or a systemd unit that starts with the machine. Needs an administrator's rights
+and an enrolled data directory.`,
+		Example: `  fleet-agent service install --data-dir /var/lib/bandfleet-agent
+  fleet-agent service status
+  fleet-agent service uninstall`,
+	}
+	name := cmd.PersistentFlags().String("name", defaultServiceName, "the operating system's name of the service")
+	cmd.AddCommand(newServiceInstall(name), newServiceUninstall(name), newServiceStatus(name), newServiceRun(name))
+	return cmd
+}
+
+func newServiceInstall(name *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "install",
+		Short: "Install the agent as a service and start it",
+		Long: `Install this program, where it lies now, as a service and start it. Keep it in a folder that only administrators
+can write to: whoever can replace the file becomes the agent.`,
+		Args: cobra.NoArgs,
+	}
+	addSettingFlags(cmd.Flags())
+	cmd.RunE = action(func(cmd *cobra.Command, _ []string) error {
+		config, err := serviceConfig(cmd, *name)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(cmd.Context(), serviceTimeout)
+		defer cancel()
+		if err := service.Install(ctx, config); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "service %q is installed and was started\n", *name)
+		return err
+	})
+	return cmd
+}
+
+// serviceConfig makes the service of the settings given to install.
+func serviceConfig(cmd *cobra.Command, name string) (service.Config, error) {
+	s, err := readSettings(cmd.Flags(), os.Environ())
+	if err != nil {
+		return service.Config{}, err
+	}
+	dir := identity.Dir(s.DataDir)
+	if enrolled, err := dir.Enrolled(); err != nil || !enrolled {
+		return service.Config{}, &agent.InputError{Err: &identity.NotEnrolledError{Dir: dir}}
+	}
+	if runtime.GOOS == "windows" && s.Log.File == "" {
+		s.Log.File = filepath.Join(s.DataDir, "agent.log")
+	}
+	settings, err := s.commandLine(cmd.Flags().Lookup("config").Value.String())
+	if err != nil {
+		return service.Config{}, err
+	}
+	program, err := os.Executable()
+	if err == nil {
+		program, err = filepath.EvalSymlinks(program)
+	}
+	return service.Config{
+		Name: name, DisplayName: "Bandfleet Agent",
+		Description: "Bandfleet agent: carries out remedies that the fleet's server asks for",
+		Executable:  program, Args: append([]string{"service", "run", "--name", name}, settings...), DataDir: s.DataDir,
+	}, err
+}
+
+func newServiceUninstall(name *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "uninstall",
+		Short: "Stop the service and remove it; the data directory stays",
+		Args:  cobra.NoArgs,
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), serviceTimeout)
+			defer cancel()
+			if err := service.Uninstall(ctx, *name); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "service %q was stopped and removed\n", *name)
+			return err
+		}),
+	}
+}
+
+func newServiceStatus(name *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Print whether the service is installed and runs",
+		Args:  cobra.NoArgs,
+		RunE: action(func(cmd *cobra.Command, _ []string) error {
+			st, err := service.Query(cmd.Context(), *name)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), describe(*name, st))
+			return err
+		}),
+	}
+}
+
+func describe(name string, st service.Status) string {
+	if !st.Installed {
+		return fmt.Sprintf("service %q: not installed", name)
+	}
+	start := "by hand"
+	if st.Automatic {
+		start = "with the machine"
+	}
+	text := fmt.Sprintf("service %q: %s, starts %s", name, st.State, start)
+	if st.PID != 0 {
+		text += fmt.Sprintf(", process %d", st.PID)
+	}
+	return text
+}
+
+func newServiceRun(name *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent as the installed service (for the service manager)",
+		Args:  cobra.NoArgs,
+	}
+	addSettingFlags(cmd.Flags())
+	cmd.RunE = action(func(cmd *cobra.Command, _ []string) error {
+		return service.Run(cmd.Context(), *name, func(ctx context.Context, ready func()) error {
+			return runAgent(ctx, cmd, ready)
+		})
+	})
+	return cmd
+}

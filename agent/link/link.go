@@ -1,0 +1,164 @@
+// Package link is the agent's one connection to its server: enrolment, the session and the renewal of the certificate. It
+// owns nothing durable: what must not be lost is in the journal, and each new session says again what the server has not
+// acknowledged. Package agent runs it; it feeds the runner with what the server sends and carries the runner's reports.
+package link
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/bandfleet/bandfleet/agent/identity"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+)
+
+// Runner is what the link needs of the runner. Calls come from one goroutine of the current session, in the order in which
+// the server sent; SessionStarted and SessionEnded enclose them.
+type Runner interface {
+	// Dispatch journals a task. An error means that it is not journalled.
+	Dispatch(ctx context.Context, t *agentv1.Task) error
+	Permit(p *agentv1.Permit)
+	Cancel(key *agentv1.TaskKey, reason string)
+	// Acknowledge says that a result is on the server's disk.
+	Acknowledge(key *agentv1.TaskKey)
+	// OpenTasks and Unacknowledged are what the server has not settled yet.
+	OpenTasks() []*agentv1.OpenTask
+	Unacknowledged() []*agentv1.Result
+	SessionStarted()
+	SessionEnded()
+	SetTerminal(t *actionv1.Terminal)
+	// SetServerTime tells the server's clock at this moment.
+	SetServerTime(t time.Time)
+	// Epoch is the greatest epoch of a server's store that was seen; SetEpoch tells of one.
+	Epoch() uint64
+	SetEpoch(epoch uint64) error
+}
+
+// Config is what a link is made of.
+type Config struct {
+	Identity *identity.Identity
+	Runner   Runner
+	// JournalID is the identity of the runner's journal.
+	JournalID string
+	// Plugins are the pinned plugins.
+	Plugins []*agentv1.Plugin
+	Log     *slog.Logger
+}
+
+// Link keeps a session open while it runs. It implements the runner's Reporter.
+type Link struct {
+	config Config
+	timing timing
+	dial   func(ctx context.Context, addr string) (net.Conn, error)
+	// offset is the server's clock minus this machine's, in nanoseconds.
+	offset atomic.Int64
+
+	mu      sync.Mutex
+	facts   *agentv1.Facts
+	current *outbox
+}
+
+// New makes a link. Facts are to be set before it runs.
+func New(c Config) *Link {
+	return &Link{
+		config: c,
+		timing: defaultTiming(),
+		dial:   dialTCP,
+	}
+}
+
+// Run keeps a session open and the certificate fresh until ctx ends.
+func (l *Link) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { l.keepSession(ctx); return nil })
+	group.Go(func() error { l.keepCertificate(ctx); return nil })
+	return group.Wait()
+}
+
+// SetFacts replaces what the server is told of this machine. The link keeps f: it must not be changed afterwards.
+func (l *Link) SetFacts(f *agentv1.Facts) {
+	l.mu.Lock()
+	l.facts = f
+	l.mu.Unlock()
+	l.report(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Facts{Facts: f}})
+}
+
+func (l *Link) currentFacts() *agentv1.Facts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.facts
+}
+
+// bind makes box the way of all reports; nil means that there is no session.
+func (l *Link) bind(box *outbox) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.current = box
+}
+
+// keepSession opens one session after the other until ctx ends.
+func (l *Link) keepSession(ctx context.Context) {
+	attempt := 0
+	for ctx.Err() == nil {
+		end := l.runSession(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if end.lasted >= l.timing.stable {
+			attempt = 0
+		}
+		wait := l.timing.pause(end, attempt, chance())
+		l.logEnding(end, wait)
+		attempt++
+		sleep(ctx, wait)
+	}
+}
+
+func (l *Link) logEnding(end ending, wait time.Duration) {
+	log := l.config.Log.With("server", l.config.Identity.Record().Server, "retry_in", wait.Round(time.Millisecond))
+	switch {
+	case end.goodbye.GetFinal():
+		log.Error("the server does not want this terminal any more", "cause", end.err)
+	case end.goodbye != nil:
+		log.Info("the server ended the session", "reason", end.goodbye.GetReason())
+	case end.lasted > 0:
+		log.Warn("session lost", "cause", end.err)
+	default:
+		log.Warn("no session", "cause", end.err)
+	}
+}
+
+// now is the server's clock as far as it is known: it decides when the certificate is due.
+func (l *Link) now() time.Time { return time.Now().Add(time.Duration(l.offset.Load())) }
+
+// pluginsOf returns the pinned plugins with these hashes.
+func (l *Link) pluginsOf(hashes []string) []*agentv1.Plugin {
+	wanted := make(map[string]bool, len(hashes))
+	for _, h := range hashes {
+		wanted[h] = true
+	}
+	var out []*agentv1.Plugin
+	for _, p := range l.config.Plugins {
+		if wanted[p.GetSha256()] {
+			out = append(out, proto.CloneOf(p))
+		}
+	}
+	return out
+}
+
+// sleep waits for d or the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,54 @@
+package link
+
+import (
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+)
+
+// report puts a message on the current session. Without one it is dropped: the next session begins with what matters.
+func (l *Link) report(m *agentv1.ConnectRequest) {
+	l.mu.Lock()
+	box := l.current
+	l.mu.Unlock()
+	if box != nil {
+		box.put(m)
+	}
+}
+
+// Accepted reports that a task is journalled.
+func (l *Link) Accepted(key *agentv1.TaskKey) { l.report(accepted(key)) }
+
+func accepted(key *agentv1.TaskKey) *agentv1.ConnectRequest {
+	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Accepted{Accepted: &agentv1.Accepted{Key: key}}}
+}
+
+// Started reports that a task was started.
+func (l *Link) Started(key *agentv1.TaskKey, at time.Time) {
+	l.report(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Started{
+		Started: &agentv1.Started{Key: key, Started: timestamppb.New(at)},
+	}})
+}
+
+// Progress reports where a running task is. It may be lost.
+func (l *Link) Progress(key *agentv1.TaskKey, phase, message string) {
+	l.report(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Progress{
+		Progress: &agentv1.TaskProgress{Key: key, Phase: phase, Message: message},
+	}})
+}
+
+// Result reports a journalled result.
+func (l *Link) Result(r *agentv1.Result) { l.report(result(r)) }
+
+func result(r *agentv1.Result) *agentv1.ConnectRequest {
+	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Result{Result: r}}
+}
+
+// PermitRequest asks for another permit and says which lock was waited for.
+func (l *Link) PermitRequest(key *agentv1.TaskKey, waitedFor string) {
+	l.report(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_PermitRequest{
+		PermitRequest: &agentv1.PermitRequest{Key: key, WaitedFor: waitedFor},
+	}})
+}

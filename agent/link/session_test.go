@@ -1,0 +1,245 @@
+package link
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+)
+
+func key(job string) *agentv1.TaskKey { return &agentv1.TaskKey{JobId: job, Attempt: 1} }
+
+func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, runner := newFleet(t), newFakeRunner()
+		runner.open = []*agentv1.OpenTask{{Key: key("j-0"), State: agentv1.TaskState_TASK_STATE_STARTED}}
+		l := startLink(t, f, runner)
+		c := <-f.sessions
+		hello := c.welcome(t)
+		want := &agentv1.Hello{
+			ProtocolVersion: 1, JournalId: "journal-1", Facts: &agentv1.Facts{Hostname: "press-1"},
+			PluginSha256: []string{"aa", "bb"}, OpenTasks: runner.open,
+		}
+		if !proto.Equal(hello, want) {
+			t.Errorf("hello is %v, want %v", hello, want)
+		}
+		runner.want(t, "started")
+		if runner.name != "press-1" || runner.epoch != 3 || !runner.at.Equal(time.Now()) {
+			t.Errorf("the runner learnt terminal %q, epoch %d and time %v, want what the welcome said: names reach actions, and expiry is judged by the server's clock", runner.name, runner.epoch, runner.at)
+		}
+
+		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Dispatch{Dispatch: &agentv1.Dispatch{Task: &agentv1.Task{Key: key("j-1")}}}})
+		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Permit{Permit: &agentv1.Permit{Key: key("j-1")}}})
+		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Cancel{Cancel: &agentv1.Cancel{Key: key("j-1"), Reason: "enough"}}})
+		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_ResultAck{ResultAck: &agentv1.ResultAck{Key: key("j-1")}}})
+		c.send(t, &agentv1.ConnectResponse{}) // of a newer server
+		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_PluginsRequest{PluginsRequest: &agentv1.PluginsRequest{Sha256: []string{"bb", "cc"}}}})
+		runner.want(t, "dispatch j-1", "permit j-1", "cancel j-1 enough", "acknowledge j-1")
+		if got := c.receive(t).GetPlugins().GetPlugins(); len(got) != 1 || got[0].GetManifest().GetName() != "certs" {
+			t.Errorf("plugins report is %v, want the one asked for that is pinned here", got)
+		}
+
+		l.Accepted(key("j-2"))
+		l.Started(key("j-2"), time.Now())
+		l.Progress(key("j-2"), "apply", "stopping")
+		l.PermitRequest(key("j-3"), "ble")
+		l.Result(&agentv1.Result{Key: key("j-2")})
+		l.SetFacts(&agentv1.Facts{Hostname: "press-2"})
+		if got := c.receive(t).GetAccepted().GetKey().GetJobId(); got != "j-2" {
+			t.Errorf("accepted %q, want j-2", got)
+		}
+		if got := c.receive(t).GetStarted().GetStarted().AsTime(); !got.Equal(time.Now()) {
+			t.Errorf("started at %v, want now", got)
+		}
+		if got := c.receive(t).GetProgress(); got.GetPhase() != "apply" || got.GetMessage() != "stopping" {
+			t.Errorf("progress is %v, want what was reported", got)
+		}
+		if got := c.receive(t).GetPermitRequest(); got.GetWaitedFor() != "ble" {
+			t.Errorf("permit request is %v, want the lock that was waited for", got)
+		}
+		if got := c.receive(t).GetResult().GetKey().GetJobId(); got != "j-2" {
+			t.Errorf("result of %q, want j-2", got)
+		}
+		if got := c.receive(t).GetFacts().GetHostname(); got != "press-2" {
+			t.Errorf("facts of %q, want the new ones", got)
+		}
+	})
+}
+
+func TestResultsAreSentUntilAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, runner := newFleet(t), newFakeRunner()
+		runner.open = []*agentv1.OpenTask{
+			{Key: key("j-1"), State: agentv1.TaskState_TASK_STATE_ACCEPTED},
+			{Key: key("j-2"), State: agentv1.TaskState_TASK_STATE_FINISHED},
+		}
+		runner.unsent = []*agentv1.Result{{Key: key("j-2"), Result: &actionv1.TaskResult{Status: actionv1.TaskStatus_TASK_STATUS_SUCCEEDED}}}
+		startLink(t, f, runner)
+		for range 3 {
+			c := <-f.sessions
+			c.welcome(t)
+			if got := c.receive(t).GetAccepted().GetKey().GetJobId(); got != "j-1" {
+				t.Errorf("accepted %q, want j-1: the server may have missed it", got)
+			}
+			if got := c.receive(t).GetResult().GetKey().GetJobId(); got != "j-2" {
+				t.Errorf("result of %q, want j-2: it was not acknowledged", got)
+			}
+			c.over <- status.Error(codes.Unavailable, "restarting")
+			runner.want(t, "started", "ended")
+		}
+		c := <-f.sessions
+		c.welcome(t)
+		c.receive(t)
+		c.receive(t)
+		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_ResultAck{ResultAck: &agentv1.ResultAck{Key: key("j-2")}}})
+		runner.want(t, "started", "acknowledge j-2")
+		c.over <- nil
+		c = <-f.sessions
+		c.welcome(t)
+		c.receive(t)
+		synctest.Wait()
+		if len(runner.unsent) != 0 {
+			t.Error("the acknowledged result is still to be sent")
+		}
+	})
+}
+
+func TestPausesBetweenSessions(t *testing.T) {
+	for name, tc := range map[string]struct {
+		end         func(t *testing.T, c *conversation)
+		least, most time.Duration
+	}{
+		"cut line": {
+			func(_ *testing.T, c *conversation) { c.over <- status.Error(codes.Unavailable, "cut") }, 0, time.Second,
+		},
+		"goodbye": {
+			func(t *testing.T, c *conversation) { goodbye(t, c, 20*time.Second, false) }, 20 * time.Second, 30 * time.Second,
+		},
+		"final goodbye": {
+			func(t *testing.T, c *conversation) { goodbye(t, c, 0, true) }, 15 * time.Minute, 30 * time.Minute,
+		},
+		"decommissioned": {
+			func(_ *testing.T, c *conversation) {
+				c.over <- status.Error(codes.PermissionDenied, "terminal is decommissioned")
+			}, 15 * time.Minute, 30 * time.Minute,
+		},
+		"certificate refused": {
+			func(_ *testing.T, c *conversation) {
+				c.over <- status.Error(codes.Unavailable, "remote error: tls: expired certificate")
+			}, 0, time.Second,
+		},
+		"taken over": {
+			func(_ *testing.T, c *conversation) {
+				c.over <- status.Error(codes.Aborted, "another session took over")
+			},
+			30 * time.Second, time.Minute,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f, runner := newFleet(t), newFakeRunner()
+				startLink(t, f, runner)
+				c := <-f.sessions
+				c.welcome(t)
+				runner.want(t, "started")
+				ended := time.Now()
+				tc.end(t, c)
+				runner.want(t, "ended")
+				<-f.sessions
+				if wait := time.Since(ended); wait < tc.least || wait > tc.most {
+					t.Errorf("came back after %v, want between %v and %v", wait, tc.least, tc.most)
+				}
+			})
+		})
+	}
+}
+
+func goodbye(t *testing.T, c *conversation, after time.Duration, final bool) {
+	t.Helper()
+	c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Goodbye{Goodbye: &agentv1.Goodbye{
+		Reason: "because", RetryAfter: durationpb.New(after), Final: final,
+	}}})
+}
+
+func TestSilentServerIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, runner := newFleet(t), newFakeRunner()
+		begun := time.Now()
+		startLink(t, f, runner)
+		c := <-f.sessions
+		c.receive(t)
+		<-f.sessions
+		if waited := time.Since(begun); waited < 30*time.Second || waited > 35*time.Second {
+			t.Errorf("left the silent server after %v, want about 30s: a server that hangs must not hold agents", waited)
+		}
+	})
+}
+
+func TestTaskThatCannotBeJournalledEndsTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, runner := newFleet(t), newFakeRunner()
+		runner.refuse = errors.New("disk full")
+		startLink(t, f, runner)
+		c := <-f.sessions
+		c.welcome(t)
+		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Dispatch{Dispatch: &agentv1.Dispatch{Task: &agentv1.Task{Key: key("j-1")}}}})
+		runner.want(t, "started", "dispatch j-1", "ended")
+		<-f.sessions
+	})
+}
+
+func TestFullOutbox(t *testing.T) {
+	var cause error
+	box := newOutbox(func(err error) { cause = err })
+	progress := &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Progress{Progress: &agentv1.TaskProgress{}}}
+	for range outboxSize + 10 {
+		box.put(progress)
+	}
+	if cause != nil {
+		t.Errorf("progress cut the session (%v), want it dropped: it may be lost", cause)
+	}
+	box.put(result(&agentv1.Result{}))
+	if !errors.Is(cause, errSlow) {
+		t.Errorf("cut with %v, want %v: a result must not be lost silently", cause, errSlow)
+	}
+}
+
+func TestGrow(t *testing.T) {
+	for attempt, want := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
+		if got := grow(time.Second, time.Minute, attempt); got != want*time.Second {
+			t.Errorf("attempt %d: up to %v, want %v", attempt, got, want*time.Second)
+		}
+	}
+	if got := grow(time.Second, time.Minute, 1<<30); got != time.Minute {
+		t.Errorf("attempt 2^30: %v, want the cap: a machine may be cut off for years", got)
+	}
+}
+
+// plain is a message whose handling the fake runner shows.
+func plain(reason string) *agentv1.ConnectResponse {
+	return &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Cancel{Cancel: &agentv1.Cancel{Key: key("j-9"), Reason: reason}}}
+}
+
+func TestMessageOverTheLimitEndsTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, runner := newFleet(t), newFakeRunner()
+		l := startLink(t, f, runner)
+		c := <-f.sessions
+		c.welcome(t)
+		runner.want(t, "started")
+		synctest.Wait()
+		l.Result(&agentv1.Result{Key: key("j-1"), Result: &actionv1.TaskResult{Output: strings.Repeat("x", maxMessage)}})
+		runner.want(t, "ended")
+		(<-f.sessions).welcome(t)
+		runner.want(t, "started")
+	})
+}

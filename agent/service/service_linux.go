@@ -1,0 +1,149 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/coreos/go-systemd/v22/dbus"
+)
+
+// unitDir is where the administrator's units live: systemd.unit(5).
+const unitDir = "/etc/systemd/system"
+
+func unitName(name string) string { return name + ".service" }
+
+func unitPath(name string) string { return filepath.Join(unitDir, unitName(name)) }
+
+// Install writes the unit, enables it and starts it. It returns when the agent has said that it is up.
+func Install(ctx context.Context, c Config) error {
+	return fail(c.Name, install(ctx, c))
+}
+
+func install(ctx context.Context, c Config) error {
+	text, err := unitText(c)
+	if err != nil {
+		return err
+	}
+	bus, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	f, err := os.OpenFile(unitPath(c.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // units are public, as systemd expects
+	if errors.Is(err, fs.ErrExist) {
+		return errInstalled
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return enable(ctx, bus, c.Name)
+}
+
+func enable(ctx context.Context, bus *dbus.Conn, name string) error {
+	if err := bus.ReloadContext(ctx); err != nil {
+		return err
+	}
+	if _, _, err := bus.EnableUnitFilesContext(ctx, []string{unitName(name)}, false, false); err != nil {
+		return err
+	}
+	done := make(chan string, 1)
+	if _, err := bus.StartUnitContext(ctx, unitName(name), "replace", done); err != nil {
+		return err
+	}
+	if err := await(ctx, done); err != nil {
+		return fmt.Errorf("was installed, and its start %w; see `journalctl -u %s`", err, unitName(name))
+	}
+	return nil
+}
+
+// Uninstall stops the service, waits for its end, and removes the unit. The data directory stays.
+func Uninstall(ctx context.Context, name string) error {
+	return fail(name, uninstall(ctx, name))
+}
+
+func uninstall(ctx context.Context, name string) error {
+	if _, err := os.Stat(unitPath(name)); errors.Is(err, fs.ErrNotExist) {
+		return errNotInstalled
+	}
+	bus, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	done := make(chan string, 1)
+	if _, err := bus.StopUnitContext(ctx, unitName(name), "replace", done); err != nil {
+		return err
+	}
+	if err := await(ctx, done); err != nil {
+		return fmt.Errorf("its stop %w; see `journalctl -u %s`", err, unitName(name))
+	}
+	if _, err := bus.DisableUnitFilesContext(ctx, []string{unitName(name)}, false); err != nil {
+		return err
+	}
+	if err := os.Remove(unitPath(name)); err != nil {
+		return err
+	}
+	return bus.ReloadContext(ctx)
+}
+
+// await waits for the outcome of a systemd job.
+func await(ctx context.Context, done <-chan string) error {
+	select {
+	case outcome := <-done:
+		if outcome != "done" {
+			return fmt.Errorf("ended with %q", outcome)
+		}
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("took too long: %w", ctx.Err())
+	}
+}
+
+// Query reads the state of the service. One that is not there is no error.
+func Query(ctx context.Context, name string) (Status, error) {
+	bus, err := connect(ctx)
+	if err != nil {
+		return Status{}, fail(name, err)
+	}
+	defer bus.Close()
+	properties, err := bus.GetAllPropertiesContext(ctx, unitName(name))
+	if err != nil {
+		return Status{}, fail(name, err)
+	}
+	text := func(key string) string { s, _ := properties[key].(string); return s }
+	pid, _ := properties["MainPID"].(uint32)
+	return Status{
+		Installed: text("LoadState") == "loaded",
+		Automatic: text("UnitFileState") == "enabled",
+		State:     text("ActiveState"),
+		PID:       pid,
+	}, nil
+}
+
+func connect(ctx context.Context) (*dbus.Conn, error) {
+	bus, err := dbus.NewSystemConnectionContext(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("systemd does not answer: %w; this needs a machine that was started by systemd, and root's rights", err)
+	}
+	return bus, nil
+}
+
+// Run runs main as the service that systemd started, and tells systemd when it is up and when it begins to stop. ctx ends
+// when systemd's signal arrives: the caller has set that up.
+func Run(ctx context.Context, name string, main Main) error {
+	stop := context.AfterFunc(ctx, func() { notify(daemon.SdNotifyStopping) })
+	defer stop()
+	return fail(name, main(ctx, func() { notify(daemon.SdNotifyReady) }))
+}
+
+// notify tells systemd. Without systemd there is nobody to tell, and a service manager that cannot hear is no reason to end.
+func notify(state string) { _, _ = daemon.SdNotify(false, state) }
