@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+)
+
+// board is what is known of a job while it is watched.
+type board struct {
+	job   *fleetv1.Job
+	tasks map[string]*fleetv1.Task
+}
+
+func newBoard(job *fleetv1.Job) *board {
+	return &board{job: job, tasks: make(map[string]*fleetv1.Task)}
+}
+
+// change is a task before and after a message. before is nil for one that was not known.
+type change struct {
+	before, after *fleetv1.Task
+}
+
+// apply takes over what a message tells and returns the tasks that it changed, in the job's order.
+func (b *board) apply(m *fleetv1.WatchJobResponse) []change {
+	if m.GetJob() != nil {
+		b.job = m.GetJob()
+	}
+	changes := make([]change, 0, len(m.GetTasks()))
+	for _, t := range m.GetTasks() {
+		changes = append(changes, change{b.tasks[t.GetTerminalId()], t})
+		b.tasks[t.GetTerminalId()] = t
+	}
+	slices.SortFunc(changes, func(x, y change) int { return byIndex(x.after, y.after) })
+	return changes
+}
+
+// ordered returns the tasks in the job's order.
+func (b *board) ordered() []*fleetv1.Task {
+	return slices.SortedFunc(maps.Values(b.tasks), byIndex)
+}
+
+// counts returns the job's own counts, which also count targets at sites that the caller may not see.
+func (b *board) counts() *fleetv1.JobCounts { return b.job.GetCounts() }
+
+// done tells whether every target has a result.
+func (b *board) done() bool { return b.job.GetState() == fleetv1.JobState_JOB_STATE_DONE }
+
+// document is the board as one message, for json and yaml.
+func (b *board) document() *fleetv1.WatchJobResponse {
+	return &fleetv1.WatchJobResponse{Job: b.job, Tasks: b.ordered()}
+}
+
+func byIndex(x, y *fleetv1.Task) int {
+	return cmp.Or(cmp.Compare(x.GetIndex(), y.GetIndex()), cmp.Compare(x.GetTerminalId(), y.GetTerminalId()))
+}

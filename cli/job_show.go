@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/bandfleet/bandfleet/cli/client"
+	"github.com/bandfleet/bandfleet/cli/output"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+)
+
+func newJobShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show JOB [TERMINAL]",
+		Short: "Show a job and its tasks, or all that one task did",
+		Long: `Shows a job with a line for each task. With a terminal it shows that task in full: plan, effects with the states before
+and after, checks, evidence, what was put back, and the plugin's last output.
+
+With -o json or yaml it prints {job, tasks}, the shape of a WatchJobResponse; -o name prints the terminals' names.`,
+		Example:           "  fleetctl job show 01JD...\n  fleetctl job show 01JD... lyon-01",
+		Args:              takes(1, "JOB", "TERMINAL"),
+		ValidArgsFunction: byPlace(a.completeJobs, a.completeTerminals),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			return showJob(cmd.Context(), a, c, args[0], first(args[1:]))
+		},
+	}
+}
+
+func showJob(ctx context.Context, a *app, c *client.Client, id, terminal string) error {
+	b, err := readBoard(ctx, c, id, terminal)
+	if err != nil {
+		return err
+	}
+	switch {
+	case a.format == output.JSON || a.format == output.YAML:
+		return a.out.Message(a.format, b.document())
+	case a.format != output.Name && terminal == "":
+		printJob(a, b.job)
+	case a.format != output.Name:
+		for _, t := range b.ordered() {
+			printTask(a, t)
+		}
+		return nil
+	}
+	return printList(a, listing[*fleetv1.Task]{
+		noun: "tasks", rows: b.ordered(), columns: taskColumns(), name: (*fleetv1.Task).GetTerminalName,
+	})
+}
+
+// readBoard reads a job and its tasks as they are now; terminal may be empty for all.
+func readBoard(ctx context.Context, c *client.Client, id, terminal string) (*board, error) {
+	resp, err := c.Jobs.GetJob(ctx, &fleetv1.GetJobRequest{Id: id})
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := c.Tasks(ctx, id, terminal)
+	if err != nil {
+		return nil, err
+	}
+	b := newBoard(resp.GetJob())
+	b.apply(&fleetv1.WatchJobResponse{Tasks: tasks})
+	return b, nil
+}
+
+func printJob(a *app, j *fleetv1.Job) {
+	fields := []output.Field{
+		output.Text("Job", j.GetId()),
+		output.Text("Action", actionOf(j)),
+		output.Text("Parameters", pairs(j.GetParams())),
+		output.Text("Selection", selectionWord(j.GetSelection())),
+		output.Text("Sites", list(j.GetSites())),
+		output.Text("Asked for by", j.GetRequester()),
+		output.Text("Reason", j.GetReason()),
+		output.Text("Created", output.UTC(j.GetCreated())),
+		output.Text("Starts nothing after", output.UTC(j.GetExpires())),
+		output.Text("Finished", output.UTC(j.GetFinished())),
+		{Name: "State", Value: a.out.Paint(jobStyle(j), jobWord(j))},
+		output.Text("Targets", countsWord(j.GetCounts())),
+	}
+	if j.GetMaxConcurrent() > 0 {
+		fields = append(fields, output.Text("At once", "at most "+number(j.GetMaxConcurrent())))
+	}
+	if j.GetCancelled() {
+		fields = append(fields, output.Text("Cancelled", joinWords(": ", "by "+j.GetCancelledBy(), j.GetCancelReason())))
+	}
+	a.out.Fields(0, fields...)
+	a.out.Line("")
+}
+
+// selectionWord writes a selection as the flags that would make it.
+func selectionWord(s *fleetv1.Selection) string {
+	var parts []string
+	add := func(flag string, values []string) {
+		if len(values) > 0 {
+			parts = append(parts, flag+" "+strings.Join(values, ","))
+		}
+	}
+	add("--site", s.GetSites())
+	add("--terminal", s.GetTerminals())
+	add("--host", s.GetHosts())
+	if s.GetRole() != 0 {
+		add("--role", []string{word(s.GetRole())})
+	}
+	if len(s.GetLabels()) > 0 {
+		for label := range strings.SplitSeq(pairs(s.GetLabels()), ",") {
+			add("-l", []string{label})
+		}
+	}
+	return strings.Join(parts, " ")
+}
+
+func taskColumns() []output.Column[*fleetv1.Task] {
+	return []output.Column[*fleetv1.Task]{
+		{Title: "TERMINAL", Text: (*fleetv1.Task).GetTerminalName},
+		{Title: "SITE", Text: (*fleetv1.Task).GetSite},
+		{Title: "STATUS", Text: taskWord, Style: taskStyle},
+		{Title: "TOOK", Text: tookWord},
+		{Title: "WHAT", Text: whatWord},
+		{Title: "ID", Wide: true, Text: (*fleetv1.Task).GetTerminalId},
+		{Title: "ATTEMPT", Wide: true, Text: func(t *fleetv1.Task) string { return number(t.GetAttempt()) }},
+		{Title: "STARTED", Wide: true, Text: func(t *fleetv1.Task) string { return output.UTC(t.GetStarted()) }},
+		{Title: "FINISHED", Wide: true, Text: func(t *fleetv1.Task) string { return output.UTC(t.GetFinished()) }},
+		{Title: "PLUGIN", Wide: true, Text: func(t *fleetv1.Task) string {
+			return joinWords(" ", t.GetResult().GetPlugin(), t.GetResult().GetPluginVersion())
+		}},
+		{Title: "NEXT", Wide: true, Text: func(t *fleetv1.Task) string { return t.GetResult().GetNextStep() }},
+	}
+}
+
+// taskWord is a task's status when it has one, else its state.
+func taskWord(t *fleetv1.Task) string {
+	if t.GetState() == fleetv1.TaskState_TASK_STATE_DONE {
+		return statusWord(t.GetStatus())
+	}
+	return word(t.GetState())
+}
+
+func tookWord(t *fleetv1.Task) string {
+	r := t.GetResult()
+	if r.GetStarted() == nil || r.GetFinished() == nil {
+		return ""
+	}
+	return output.Duration(max(r.GetFinished().AsTime().Sub(r.GetStarted().AsTime()), 0))
+}
+
+// whatWord says what came of a task, or what it waits for.
+func whatWord(t *fleetv1.Task) string {
+	if t.GetState() != fleetv1.TaskState_TASK_STATE_DONE {
+		return joinWords("; ", strings.TrimPrefix(stateLine(t), word(t.GetState())+": "), t.GetProgress())
+	}
+	return joinWords("; ", t.GetResult().GetReason(), didWord(t.GetResult()), recoveredWord(t.GetResult()))
+}
+
+// stamp writes the time of day of a moment in a run, to the millisecond, in UTC.
+func stamp(t time.Time) string { return t.UTC().Format("15:04:05.000Z") }
+
+func stateWord(s *actionv1.State) string {
+	if s.GetService() != nil {
+		return serviceWord(s.GetService())
+	}
+	return "not known"
+}

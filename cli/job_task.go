@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/bandfleet/bandfleet/cli/output"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+)
+
+// printTask prints all that is known of one task.
+func printTask(a *app, t *fleetv1.Task) {
+	r := t.GetResult()
+	a.out.Fields(0,
+		output.Text("Terminal", t.GetTerminalName()+" ("+t.GetTerminalId()+") at "+t.GetSite()),
+		output.Text("Job", t.GetJobId()),
+		output.Field{Name: "Status", Value: a.out.Paint(taskStyle(t), taskWord(t))},
+		output.Text("What", whatWord(t)),
+		output.Text("Next", r.GetNextStep()),
+		output.Text("Attempt", number(t.GetAttempt())),
+		output.Text("Started", output.UTC(r.GetStarted())),
+		output.Text("Finished", output.UTC(r.GetFinished())),
+		output.Text("Took", tookWord(t)),
+		output.Text("Begun", beginsWord(r)),
+		output.Text("Plugin", joinWords(" ", r.GetPlugin(), r.GetPluginVersion(), short(r.GetPluginSha256()))),
+	)
+	printPlan(a, r.GetPlan())
+	printEffects(a, r.GetEffects())
+	printChecks(a, r)
+	printUndone(a, r.GetUndone())
+	printOutput(a, r)
+}
+
+func beginsWord(r *actionv1.TaskResult) string {
+	if r.GetRuns() <= 1 && !r.GetRecovered() {
+		return ""
+	}
+	return joinWords("; ", output.Count(r.GetRuns(), "time"), recoveredWord(r))
+}
+
+func printPlan(a *app, plan *actionv1.Plan) {
+	if plan == nil {
+		return
+	}
+	a.out.Line("Plan:")
+	for _, line := range planLines(plan, true) {
+		a.out.Line("  %s", line)
+	}
+}
+
+func printEffects(a *app, effects []*actionv1.RecordedEffect) {
+	if len(effects) == 0 {
+		return
+	}
+	a.out.Line("Effects:")
+	for _, e := range effects {
+		took := output.Duration(e.GetFinished().AsTime().Sub(e.GetStarted().AsTime()))
+		a.out.Line("  %s  %s, took %s", stamp(e.GetStarted().AsTime()), effectWord(e.GetEffect()), took)
+		a.out.Line("      before: %s", stateWord(e.GetBefore()))
+		a.out.Line("      after:  %s", stateWord(e.GetAfter()))
+		if e.GetError() != "" {
+			a.out.Line("      %s", a.out.Paint(output.Bad, "did not come about: "+e.GetError()))
+		}
+	}
+}
+
+func printChecks(a *app, r *actionv1.TaskResult) {
+	if len(r.GetChecks()) > 0 {
+		a.out.Line("Checks:")
+	}
+	for _, c := range r.GetChecks() {
+		verdict := a.out.Paint(output.Good, "ok  ")
+		if !c.GetOk() {
+			verdict = a.out.Paint(output.Bad, "FAIL")
+		}
+		a.out.Line("  %s  %s: expected %s, observed %s", verdict, c.GetName(), c.GetExpected(), c.GetObserved())
+	}
+	for _, i := range r.GetInterruptions() {
+		a.out.Line("Interruption: %s", interruptionWord(i, true))
+	}
+	if len(r.GetEvidence()) > 0 {
+		a.out.Line("Evidence:")
+	}
+	for _, e := range r.GetEvidence() {
+		a.out.Line("  %s: %s", e.GetName(), e.GetValue())
+	}
+}
+
+func printUndone(a *app, undone []*actionv1.Undo) {
+	if len(undone) > 0 {
+		a.out.Line("Put back:")
+	}
+	for _, u := range undone {
+		a.out.Line("  %s: %s", u.GetResource(), undoWord(u))
+	}
+}
+
+func printOutput(a *app, r *actionv1.TaskResult) {
+	if r.GetOutput() == "" {
+		return
+	}
+	a.out.Line("Output of the plugin:")
+	if r.GetOutputTruncated() {
+		a.out.Line("  (its beginning was cut)")
+	}
+	for line := range strings.Lines(r.GetOutput()) {
+		a.out.Line("  | %s", strings.TrimRight(line, "\r\n"))
+	}
+}

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/bandfleet/bandfleet/cli/output"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+)
+
+// planGroup is the terminals with one and the same plan.
+type planGroup struct {
+	names []string
+	lines []string
+}
+
+// printPlans prints what a dry run found: each plan once, under the names of the terminals that have it.
+func printPlans(p *output.Printer, b *board) {
+	for _, g := range groupPlans(b) {
+		p.Line("")
+		p.Line("%s:", p.Paint(output.Bold, strings.Join(g.names, ", ")))
+		for _, line := range g.lines {
+			p.Line("  %s", line)
+		}
+	}
+}
+
+// groupPlans brings terminals together whose plans differ only in the states before: a process id is no reason to print a
+// plan a thousand times.
+func groupPlans(b *board) []*planGroup {
+	var groups []*planGroup
+	known := make(map[string]*planGroup)
+	for _, t := range b.ordered() {
+		plan := t.GetResult().GetPlan()
+		if plan == nil {
+			continue
+		}
+		full, bare := planLines(plan, true), planLines(plan, false)
+		key := strings.Join(bare, "\n")
+		g := known[key]
+		switch {
+		case g == nil:
+			g = &planGroup{lines: full}
+			known[key] = g
+			groups = append(groups, g)
+		case !slices.Equal(g.lines, full):
+			g.lines = bare
+		}
+		g.names = append(g.names, planName(t))
+	}
+	return groups
+}
+
+func planName(t *fleetv1.Task) string { return t.GetTerminalName() + " (" + t.GetSite() + ")" }
+
+// planLines writes a plan: its verdict, then each effect in order, those that are done only under a condition marked. The
+// states before are left out unless asked for.
+func planLines(plan *actionv1.Plan, before bool) []string {
+	var lines []string
+	switch plan.GetVerdict() {
+	case actionv1.PlanVerdict_PLAN_VERDICT_READY:
+	case actionv1.PlanVerdict_PLAN_VERDICT_NO_CHANGE:
+		lines = append(lines, "nothing to do: "+plan.GetReason())
+	default:
+		lines = append(lines, word(plan.GetVerdict())+": "+plan.GetReason())
+	}
+	for i, e := range plan.GetEffects() {
+		lines = append(lines, number(uint32(i+1))+". "+plannedWord(e, before))
+	}
+	for _, w := range plan.GetWarnings() {
+		lines = append(lines, "warning: "+w)
+	}
+	if plan.GetNextStep() != "" {
+		lines = append(lines, "next: "+plan.GetNextStep())
+	}
+	return lines
+}
+
+func plannedWord(e *actionv1.PlannedEffect, before bool) string {
+	text := effectWord(e.GetEffect())
+	if e.GetOnlyIf() != "" {
+		text = "only if " + e.GetOnlyIf() + ": " + text
+	}
+	switch {
+	case before && e.GetBefore() != "":
+		text += "  [" + e.GetBefore() + " → " + e.GetAfter() + "]"
+	case e.GetAfter() != "":
+		text += "  [→ " + e.GetAfter() + "]"
+	}
+	return text
+}

@@ -1,0 +1,153 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/bandfleet/bandfleet/cli/output"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+)
+
+// didWord says what was done to a machine in one line, with the evidence: "stopped and started Nymi Bluetooth Endpoint; down
+// 4.2s; process 412 → 977".
+func didWord(r *actionv1.TaskResult) string {
+	var parts []string
+	for _, service := range touched(r) {
+		parts = append(parts, joinAnd(deeds(r, service))+" "+service)
+		if pids := pidsWord(r, service); pids != "" {
+			parts = append(parts, pids)
+		}
+	}
+	for _, i := range r.GetInterruptions() {
+		parts = append(parts, interruptionWord(i, len(r.GetInterruptions()) > 1))
+	}
+	return strings.Join(parts, "; ")
+}
+
+// touched names the services that were changed, in the order of their first change.
+func touched(r *actionv1.TaskResult) []string {
+	var out []string
+	for _, e := range r.GetEffects() {
+		if s := serviceOf(e.GetEffect()); e.GetChanged() && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func deeds(r *actionv1.TaskResult, service string) []string {
+	var out []string
+	for _, e := range r.GetEffects() {
+		if e.GetChanged() && serviceOf(e.GetEffect()) == service {
+			out = append(out, deed(e.GetEffect()))
+		}
+	}
+	return out
+}
+
+func deed(e *actionv1.Effect) string {
+	switch e.GetEffect().(type) {
+	case *actionv1.Effect_ServiceStop:
+		return "stopped"
+	case *actionv1.Effect_ServiceStart:
+		return "started"
+	case *actionv1.Effect_ServiceKill:
+		return "killed"
+	default:
+		return "changed"
+	}
+}
+
+func serviceOf(e *actionv1.Effect) string {
+	switch e := e.GetEffect().(type) {
+	case *actionv1.Effect_ServiceStop:
+		return e.ServiceStop.GetService()
+	case *actionv1.Effect_ServiceStart:
+		return e.ServiceStart.GetService()
+	case *actionv1.Effect_ServiceKill:
+		return e.ServiceKill.GetService()
+	default:
+		return "something that this fleetctl does not know"
+	}
+}
+
+// effectWord writes an effect that is to be done: `stop service "Nymi Agent" (at most 10s)`.
+func effectWord(e *actionv1.Effect) string {
+	switch e := e.GetEffect().(type) {
+	case *actionv1.Effect_ServiceStop:
+		return serviceEffect("stop", e.ServiceStop.GetService(), e.ServiceStop.GetTimeout().AsDuration())
+	case *actionv1.Effect_ServiceStart:
+		return serviceEffect("start", e.ServiceStart.GetService(), e.ServiceStart.GetTimeout().AsDuration())
+	case *actionv1.Effect_ServiceKill:
+		return serviceEffect("kill the process of", e.ServiceKill.GetService(), e.ServiceKill.GetTimeout().AsDuration())
+	default:
+		return "an effect that this fleetctl does not know; update it"
+	}
+}
+
+func serviceEffect(verb, service string, timeout time.Duration) string {
+	return fmt.Sprintf("%s service %q (at most %s)", verb, service, output.Duration(timeout))
+}
+
+// pidsWord tells that another process runs now: "process 412 → 977".
+func pidsWord(r *actionv1.TaskResult, service string) string {
+	var first, last uint32
+	seen := false
+	for _, e := range r.GetEffects() {
+		if serviceOf(e.GetEffect()) != service {
+			continue
+		}
+		if !seen {
+			first, seen = e.GetBefore().GetService().GetPid(), true
+		}
+		last = e.GetAfter().GetService().GetPid()
+	}
+	if first == 0 && last == 0 {
+		return ""
+	}
+	return "process " + pidWord(first) + " → " + pidWord(last)
+}
+
+func pidWord(pid uint32) string {
+	if pid == 0 {
+		return "none"
+	}
+	return number(pid)
+}
+
+func interruptionWord(i *actionv1.Interruption, several bool) string {
+	text := "down " + output.Duration(i.GetDuration().AsDuration())
+	if i.GetOngoing() {
+		text = "still down after " + output.Duration(i.GetDuration().AsDuration())
+	}
+	if several {
+		text = i.GetService() + " " + text
+	}
+	return text
+}
+
+func joinAnd(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
+
+// nameWidth is the width of the longest name of terminals, as it is printed.
+func nameWidth(tasks []*fleetv1.Task) int {
+	width := 0
+	for _, t := range tasks {
+		width = max(width, text.StringWidthWithoutEscSequences(output.Safe(t.GetTerminalName())))
+	}
+	return width
+}
+
+// pad fills text with blanks up to width characters on the screen.
+func pad(s string, width int) string {
+	return s + strings.Repeat(" ", max(width-text.StringWidthWithoutEscSequences(s), 0))
+}

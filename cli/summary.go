@@ -1,0 +1,155 @@
+package cli
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bandfleet/bandfleet/cli/output"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+)
+
+// listedSuccesses is the most successes that are listed one by one. Everything else is always listed by name.
+const listedSuccesses = 25
+
+// printSummary accounts for every target: counts first, then the successes, then by name each target that has not succeeded.
+func printSummary(a *app, b *board) {
+	a.out.Line("")
+	a.out.Line("%s  %s: %s", a.out.Paint(output.Bold, b.job.GetId()), actionOf(b.job), countsWord(b.counts()))
+	var good, bad, open []*fleetv1.Task
+	for _, t := range b.ordered() {
+		switch {
+		case t.GetState() != fleetv1.TaskState_TASK_STATE_DONE:
+			open = append(open, t)
+		case succeeded(t.GetStatus()):
+			good = append(good, t)
+		default:
+			bad = append(bad, t)
+		}
+	}
+	width := nameWidth(b.ordered())
+	printSuccesses(a, b.job, good, width)
+	for _, t := range bad {
+		printUnsuccessful(a.out, t, width)
+	}
+	for _, t := range open {
+		a.out.Line("  %s  %s", output.Painted(pad(output.Safe(t.GetTerminalName()), width)), a.out.Paint(output.Doubt, "NO RESULT YET: "+stateLine(t)))
+	}
+	if hidden := int(b.counts().GetTotal()) - len(b.tasks); hidden > 0 {
+		a.out.Line("  %s not listed: at sites that you may not see, or not heard of before the wait ended", output.Count(hidden, "target"))
+	}
+}
+
+func printSuccesses(a *app, job *fleetv1.Job, good []*fleetv1.Task, width int) {
+	if len(good) > listedSuccesses {
+		a.out.Line("  %s, not listed one by one%s", a.out.Paint(output.Good, output.Count(len(good), "target")+" succeeded"), downRange(good))
+		a.out.Line("    list them with `fleetctl job show %s`", job.GetId())
+		return
+	}
+	for _, t := range good {
+		a.out.Line("  %s  %s%s", output.Painted(pad(output.Safe(t.GetTerminalName()), width)),
+			a.out.Paint(statusStyle(t.GetStatus()), statusWord(t.GetStatus())), detail(job, t.GetResult()))
+		if next := t.GetResult().GetNextStep(); next != "" {
+			a.out.Line("  %s  next: %s", output.Painted(pad("", width)), next)
+		}
+	}
+}
+
+// detail is what stands behind a success: what was done, or why nothing was.
+func detail(job *fleetv1.Job, r *actionv1.TaskResult) string {
+	if job.GetDryRun() {
+		return ""
+	}
+	if text := joinWords("; ", r.GetReason(), didWord(r), recoveredWord(r)); text != "" {
+		return "  " + text
+	}
+	return ""
+}
+
+func printUnsuccessful(p *output.Printer, t *fleetv1.Task, width int) {
+	r := t.GetResult()
+	reason := joinWords("; ", r.GetReason(), didWord(r), recoveredWord(r))
+	if reason == "" {
+		reason = "no reason was given"
+	}
+	p.Line("  %s  %s: %s", output.Painted(pad(output.Safe(t.GetTerminalName()), width)), p.Paint(statusStyle(t.GetStatus()), statusWord(t.GetStatus())), reason)
+	for _, c := range r.GetChecks() {
+		// The reason of most failures is the check that failed, in the same words.
+		if !c.GetOk() && !strings.Contains(r.GetReason(), c.GetName()) {
+			p.Line("  %s  check %s: expected %s, observed %s", output.Painted(pad("", width)), c.GetName(), c.GetExpected(), c.GetObserved())
+		}
+	}
+	for _, u := range r.GetUndone() {
+		p.Line("  %s  put back %s: %s", output.Painted(pad("", width)), u.GetResource(), undoWord(u))
+	}
+	if next := nextStep(t); next != "" {
+		p.Line("  %s  next: %s", output.Painted(pad("", width)), next)
+	}
+}
+
+// nextStep says what a person does about an unsuccessful target when the agent did not say it.
+func nextStep(t *fleetv1.Task) string {
+	if next := t.GetResult().GetNextStep(); next != "" {
+		return next
+	}
+	switch t.GetStatus() {
+	case actionv1.TaskStatus_TASK_STATUS_EXPIRED:
+		return "find out why it was not reached in time, then ask again"
+	case actionv1.TaskStatus_TASK_STATUS_CANCELLED:
+		return ""
+	case actionv1.TaskStatus_TASK_STATUS_UNKNOWN:
+		return "look at the machine itself before anything else is done to it"
+	default:
+		return fmt.Sprintf("see `fleetctl job show %s %s`", t.GetJobId(), pasteable(t))
+	}
+}
+
+func undoWord(u *actionv1.Undo) string { return joinWords(": ", word(u.GetOutcome()), u.GetReason()) }
+
+func recoveredWord(r *actionv1.TaskResult) string {
+	if !r.GetRecovered() {
+		return ""
+	}
+	return "the agent was restarted in between"
+}
+
+// countsWord writes counts without the zeros: "3 targets: 2 succeeded, 1 failed".
+func countsWord(c *fleetv1.JobCounts) string {
+	var parts []string
+	for _, p := range []struct {
+		n    uint32
+		word string
+	}{
+		{c.GetSucceeded(), "succeeded"}, {c.GetNoChange(), "needed no change"}, {c.GetFailed(), "failed"},
+		{c.GetRolledBack(), "rolled back"}, {c.GetRollbackFailed(), "rollback failed"}, {c.GetConflict(), "conflict"},
+		{c.GetUnknown(), "unknown"}, {c.GetRefused(), "refused"}, {c.GetExpired(), "expired"}, {c.GetCancelled(), "cancelled"},
+		{c.GetRunning(), "running"}, {c.GetWaiting(), "waiting"},
+	} {
+		if p.n > 0 {
+			parts = append(parts, number(p.n)+" "+p.word)
+		}
+	}
+	return joinWords(": ", output.Count(c.GetTotal(), "target"), strings.Join(parts, ", "))
+}
+
+// downRange says how long services were down over many targets.
+func downRange(tasks []*fleetv1.Task) string {
+	var downs []time.Duration
+	for _, t := range tasks {
+		for _, i := range t.GetResult().GetInterruptions() {
+			downs = append(downs, i.GetDuration().AsDuration())
+		}
+	}
+	if len(downs) == 0 {
+		return ""
+	}
+	slices.Sort(downs)
+	return fmt.Sprintf("; down %s to %s, median %s", output.Duration(downs[0]), output.Duration(downs[len(downs)-1]), output.Duration(downs[len(downs)/2]))
+}
+
+// joinWords joins what is not empty.
+func joinWords(separator string, words ...string) string {
+	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), separator)
+}

@@ -1,0 +1,99 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/bandfleet/bandfleet/cli/exit"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+)
+
+func TestEveryCommandIsDocumented(t *testing.T) {
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		if c.Short == "" || c.Long == "" || (c.Runnable() && c.Example == "") {
+			t.Errorf("%s lacks a short text, a long text or an example", c.CommandPath())
+		}
+		if strings.HasSuffix(c.Short, ".") {
+			t.Errorf("%s: the short text ends with a full stop, unlike the others", c.CommandPath())
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot(newApp("test", time.Now)))
+}
+
+func TestWordsAreReadBack(t *testing.T) {
+	checkWords[fleetv1.TerminalRole](t)
+	checkWords[fleetv1.BandStatus](t)
+	checkWords[fleetv1.OperatorRole](t)
+	checkWords[actionv1.TaskStatus](t)
+	if got := word(fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST); got != "nes-host" {
+		t.Errorf("the role of a NES host is written %q, want nes-host, which scripts use", got)
+	}
+	if got := word(fleetv1.TerminalRole(99)); !strings.Contains(got, "unknown") {
+		t.Errorf("a role of a newer server is written %q, want it said that it is unknown", got)
+	}
+}
+
+func checkWords[E interface {
+	~int32
+	protoreflect.Enum
+}](t *testing.T) {
+	t.Helper()
+	var zero E
+	for _, text := range words(zero) {
+		e, err := parseWord[E]("word", strings.ToUpper(text))
+		if err != nil || word(e) != text {
+			t.Errorf("%q is read as %v, %v", text, e, err)
+		}
+	}
+	if _, err := parseWord[E]("word", "nonsense"); !exit.Is(err, exit.BadInput) {
+		t.Errorf("nonsense is read with %v, want bad input", err)
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		state  fleetv1.JobState
+		counts *fleetv1.JobCounts
+		want   exit.Code
+	}{
+		{"all verified", fleetv1.JobState_JOB_STATE_DONE, &fleetv1.JobCounts{Total: 2, Succeeded: 1, NoChange: 1}, exit.OK},
+		{"one unknown", fleetv1.JobState_JOB_STATE_DONE, &fleetv1.JobCounts{Total: 2, Succeeded: 1, Unknown: 1}, exit.NotSuccessful},
+		{"a status of a newer server", fleetv1.JobState_JOB_STATE_DONE, &fleetv1.JobCounts{Total: 2, Succeeded: 1}, exit.NotSuccessful},
+		{"no targets", fleetv1.JobState_JOB_STATE_DONE, &fleetv1.JobCounts{}, exit.NotSuccessful},
+		{"still active", fleetv1.JobState_JOB_STATE_ACTIVE, &fleetv1.JobCounts{Total: 1, Running: 1}, exit.StillRunning},
+		{"failed and still active", fleetv1.JobState_JOB_STATE_ACTIVE, &fleetv1.JobCounts{Total: 2, Running: 1, Failed: 1}, exit.StillRunning},
+	} {
+		err := verdict(newBoard(&fleetv1.Job{Id: "j", State: c.state, Counts: c.counts}), "interrupted")
+		got := exit.OK
+		if err != nil {
+			got = exit.From(err).Code
+		}
+		if got != c.want {
+			t.Errorf("%s: code %d, want %d", c.name, got, c.want)
+		}
+	}
+}
+
+func TestNearestFindsSlipsOnly(t *testing.T) {
+	known := []string{"ble-restart", "nymi-agent-restart", "show", "why"}
+	for in, want := range map[string]string{
+		"ble-restrat": "ble-restart", "ble": "ble-restart", "shwo": "show", "zzz": "", "nymi-agent-start": "nymi-agent-restart",
+	} {
+		if got := nearest(in, known); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", in, got, want)
+		}
+	}
+	if got := nearest("x", nil); got != "" {
+		t.Errorf("nearest of nothing is %q, want nothing", got)
+	}
+}
