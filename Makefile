@@ -1,0 +1,98 @@
+# Everything a person or the CI does with this repository. `make help` lists it.
+# Needed: Go 1.26, git, make. `make test-real` installs what else it needs and wants root.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -X main.version=$(VERSION)
+
+export CGO_ENABLED := 0
+
+GO_BUILD := go build -trimpath -ldflags '$(LDFLAGS)'
+BUF := go tool -modfile=deploy/tools/buf.mod buf
+GOLANGCI := go tool -modfile=deploy/tools/golangci-lint.mod golangci-lint
+
+# Where the slow parts of the test hosts are kept between runs: a Wine prefix, a Debian tree.
+CACHE ?= $(CURDIR)/.cache/testhosts
+
+# Every plugin is one program; its file has the name of its folder.
+PLUGINS := endpoint
+
+# The ref that the contracts must stay compatible with. `make lint` compares with it when it exists.
+BREAKING_AGAINST ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build fleetd, fleet-agent, fleetctl and the plugins into bin/
+	$(GO_BUILD) -o bin/ ./server/cmd/fleetd ./agent/cmd/fleet-agent ./cli/cmd/fleetctl
+	$(GO_BUILD) -o bin/plugins/ $(PLUGINS:%=./plugins/%)
+	bin/fleet-agent plugins lock bin/plugins
+
+.PHONY: build-windows
+build-windows: build ## build fleet-agent.exe, fleetctl.exe and the plugins into bin/windows/
+	GOOS=windows GOARCH=amd64 $(GO_BUILD) -o bin/windows/ ./server/cmd/fleetd ./agent/cmd/fleet-agent ./cli/cmd/fleetctl
+	GOOS=windows GOARCH=amd64 $(GO_BUILD) -o bin/windows/plugins/ $(PLUGINS:%=./plugins/%)
+	bin/fleet-agent plugins lock bin/windows/plugins --describe-from bin/plugins
+
+.PHONY: demo
+demo: build ## show the tool at work on two made-up sites (KEEP=1 leaves it running)
+	deploy/demo/demo.sh
+
+.PHONY: test
+test: ## run all tests that need only Go, as any user
+	go test ./...
+	cd deploy/bench && go vet ./...
+
+.PHONY: test-real
+test-real: build build-windows ## run the tests on real Wine, systemd and network namespaces (root; installs what it needs)
+	deploy/testhosts/install.sh
+	BANDFLEET_TESTHOSTS='$(CACHE)' go test -tags real -count 1 -timeout 40m -v ./deploy/e2e -run '^TestReal'
+
+.PHONY: race
+race: ## run the tests under the race detector (needs gcc)
+	CGO_ENABLED=1 go test -race -timeout 25m ./...
+
+.PHONY: lint
+lint: lint-go lint-proto ## check style, imports, both operating systems and the contracts
+
+.PHONY: lint-go
+lint-go:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
+	  if [[ -n $$unformatted ]]; then printf 'not formatted, run gofmt -w:\n%s\n' "$$unformatted"; exit 1; fi
+	GOOS=linux go vet ./...
+	GOOS=linux go vet -tags real,realhost ./...
+	GOOS=windows go vet ./...
+	GOOS=windows go vet -tags realhost ./...
+	$(GOLANGCI) run --timeout 10m ./...
+
+.PHONY: lint-proto
+lint-proto:
+	$(BUF) lint
+	$(BUF) format --diff --exit-code
+ifneq ($(BREAKING_AGAINST),)
+	$(BUF) breaking --against '.git#ref=$(BREAKING_AGAINST)'
+endif
+
+.PHONY: generate
+generate: ## make the Go code of the contracts again
+	$(BUF) generate --template proto/buf.gen.yaml
+
+.PHONY: generate-check
+generate-check: generate ## fail when the committed code is not what the contracts give
+	@if [[ -n $$(git status --porcelain -- '*.pb.go') ]]; then \
+	  git --no-pager diff --stat -- '*.pb.go'; git status --short -- '*.pb.go'; \
+	  echo 'generated code is stale: run `make generate` and commit the result'; exit 1; fi
+
+.PHONY: bench
+bench: ## compare with plain grpc-go: connects, memory, fan-out, durable results
+	cd deploy/bench && go build -trimpath -o ../../bin/ ./cmd/bandfleet-bench
+	bin/bandfleet-bench $(BENCH_FLAGS)
+
+.PHONY: clean
+clean: ## remove what was built (the test hosts' cache too)
+	rm -rf bin .cache

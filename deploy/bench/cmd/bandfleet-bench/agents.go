@@ -1,0 +1,137 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	"github.com/bandfleet/bandfleet/proto/handshake"
+)
+
+// dialing is how many agents connect at once.
+const dialing = 64
+
+// runAgents is the process of the agents: it connects them all, prints how long that took, and answers tasks until its input
+// ends.
+func runAgents(dir, addr string) error {
+	c, err := readCredentials(dir)
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	group, ctx := errgroup.WithContext(context.Background())
+	group.SetLimit(dialing)
+	var failures sync.Map
+	for i, a := range c.Agents {
+		group.Go(func() error { return connect(ctx, c, a, addr, func(err error) { failures.Store(i, err) }) })
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	fmt.Println(time.Since(begun).Seconds())
+	// The benchmark closes this pipe, or ends this process, when it has measured.
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+	}
+	var failed error
+	failures.Range(func(i, err any) bool {
+		failed = fmt.Errorf("agent %d: %w", i, err.(error))
+		return false
+	})
+	return failed
+}
+
+// connect opens one session and leaves a goroutine behind that answers.
+func connect(ctx context.Context, c credentialSet, a agentCredential, addr string, failed func(error)) error {
+	config, err := c.clientTLS(a)
+	if err != nil {
+		return err
+	}
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithReadBufferSize(4096), grpc.WithWriteBufferSize(4096),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}))
+	if err != nil {
+		return err
+	}
+	// The session outlives this call, so it is not bound to ctx.
+	stream, err := agentv1.NewAgentServiceClient(conn).Connect(context.WithoutCancel(ctx))
+	if err != nil {
+		return err
+	}
+	if err := stream.Send(hello()); err != nil {
+		return err
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	if first.GetWelcome() == nil {
+		return fmt.Errorf("first message is %T, want Welcome", first.GetMessage())
+	}
+	go func() {
+		if err := answer(stream); err != nil {
+			failed(err)
+		}
+	}()
+	return nil
+}
+
+func hello() *agentv1.ConnectRequest {
+	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Hello{Hello: &agentv1.Hello{
+		ProtocolVersion: handshake.ProtocolVersion, JournalId: "bench", Facts: &agentv1.Facts{Hostname: "bench", Os: "sim"},
+		PluginSha256: []string{benchPlugin().GetSha256()},
+	}}}
+}
+
+// answer plays the agent's part of every task: accepted at once, started and done with the permit.
+func answer(stream agentv1.AgentService_ConnectClient) error {
+	for {
+		m, err := stream.Recv()
+		if err != nil {
+			return err
+		}
+		switch m := m.GetMessage().(type) {
+		case *agentv1.ConnectResponse_Dispatch:
+			if m.Dispatch.GetTask().GetAction() == plainAction {
+				err = stream.Send(result(m.Dispatch.GetTask().GetKey()))
+				break
+			}
+			err = stream.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Accepted{Accepted: &agentv1.Accepted{Key: m.Dispatch.GetTask().GetKey()}}})
+		case *agentv1.ConnectResponse_Permit:
+			err = sendResult(stream, m.Permit.GetKey())
+		case *agentv1.ConnectResponse_PluginsRequest:
+			err = stream.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Plugins{Plugins: &agentv1.PluginsReport{Plugins: []*agentv1.Plugin{benchPlugin()}}}})
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func sendResult(stream agentv1.AgentService_ConnectClient, key *agentv1.TaskKey) error {
+	started := &agentv1.Started{Key: key, Started: timestamppb.Now()}
+	if err := stream.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Started{Started: started}}); err != nil {
+		return err
+	}
+	return stream.Send(result(key))
+}
+
+// result is about as long as a short real one: 300 bytes.
+func result(key *agentv1.TaskKey) *agentv1.ConnectRequest {
+	now, plugin := timestamppb.Now(), benchPlugin()
+	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Result{Result: &agentv1.Result{Key: key, Result: &actionv1.TaskResult{
+		Status: actionv1.TaskStatus_TASK_STATUS_SUCCEEDED, Started: now, Finished: now, Runs: 1,
+		Plugin: plugin.GetManifest().GetName(), PluginVersion: plugin.GetManifest().GetVersion(), PluginSha256: plugin.GetSha256(),
+		Checks: []*actionv1.Check{{Name: "service is running", Expected: "running", Observed: "running", Ok: true}},
+	}}}}
+}
