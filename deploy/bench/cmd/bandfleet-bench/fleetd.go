@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -191,7 +191,7 @@ func runJob(operator *grpc.ClientConn, n int) (time.Duration, error) {
 	jobs := fleetv1.NewJobServiceClient(operator)
 	begun := time.Now()
 	created, err := jobs.CreateJob(ctx, &fleetv1.CreateJobRequest{
-		RequestId: hex.EncodeToString([]byte(begun.String())), // unique per round
+		RequestId: strconv.FormatInt(begun.UnixNano(), 10),
 		Spec:      &fleetv1.JobSpec{Action: benchAction, Selection: &fleetv1.Selection{Sites: []string{benchSite}}, Reason: "benchmark"},
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -16,14 +17,16 @@ import (
 // child is a process of the benchmark. It is told one line at a time and answers likewise; it ends when its input does, or on
 // SIGTERM.
 type child struct {
-	cmd   *exec.Cmd
+	cmd *exec.Cmd
+	// said is what it wrote to standard error, for when it fails. Read it only when the process has ended.
+	said  bytes.Buffer
 	input io.WriteCloser
 	lines *bufio.Scanner
 }
 
 func startChild(path string, args ...string) (*child, error) {
 	c := &child{cmd: exec.Command(path, args...)}
-	c.cmd.Stderr = os.Stderr
+	c.cmd.Stderr = &c.said
 	var err error
 	if c.input, err = c.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -48,7 +51,8 @@ func startSelf(part string, args ...string) (*child, error) {
 // line waits for the child's next line.
 func (c *child) line() (string, error) {
 	if !c.lines.Scan() {
-		return "", errors.Join(fmt.Errorf("%s ended early", c.cmd), c.lines.Err())
+		err := errors.Join(c.lines.Err(), c.cmd.Wait())
+		return "", fmt.Errorf("%s ended early: %w\n%s", c.cmd, err, &c.said)
 	}
 	return c.lines.Text(), nil
 }
