@@ -89,7 +89,7 @@ generate-check: generate ## fail when the committed code is not what the contrac
 	  echo 'generated code is stale: run `make generate` and commit the result'; exit 1; fi
 
 .PHONY: bench
-bench: ## compare with plain grpc-go: connects, memory, fan-out, durable results
+bench: build ## compare with plain grpc-go: connects, memory, fan-out, durable results
 	cd deploy/bench && go build -trimpath -o ../../bin/ ./cmd/bandfleet-bench
 	bin/bandfleet-bench $(BENCH_FLAGS)
 

@@ -125,11 +125,11 @@ start_agent() {
   machines+=("${machine}")
   if [[ ${how} == shown ]]; then
     show fleet-agent sim init "${machine}"
-    show fleet-agent enroll --data-dir "${data}" --server "${address}" --token "${token}" --plugins "${root}/bin/plugins" --name "${name}"
+    show fleet-agent enroll --data-dir "${data}" --server "${address}" --token "${token}" --plugins "${root}/bin/plugins" --name "${name}" --host "sim:${machine}"
     printf '%s$ fleet-agent run --data-dir %s --host sim:%s &%s\n' "${bold}" "${data}" "${machine}" "${plain}"
   else
     fleet-agent sim init "${machine}" >/dev/null
-    fleet-agent enroll --data-dir "${data}" --server "${address}" --token "${token}" --plugins "${root}/bin/plugins" --name "${name}" >/dev/null
+    fleet-agent enroll --data-dir "${data}" --server "${address}" --token "${token}" --plugins "${root}/bin/plugins" --name "${name}" --host "sim:${machine}" >/dev/null
   fi
   fleet-agent run --data-dir "${data}" --host "sim:${machine}" >"${dir}/${name}.log" 2>&1 &
   agents+=($!)

@@ -39,7 +39,7 @@ type Container struct {
 }
 
 // Boot boots the tree kept in cache (made the first time, about a minute) on the network. binds are folders of this machine
-// that the container sees, read only, under the same path; shared is one that it may write.
+// that the container sees, read only, under the same path or as FOLDER:PATH; shared is one that it may write.
 func Boot(ctx context.Context, cache string, network *netns.Namespace, shared string, binds ...string) (*Container, error) {
 	tree, err := debian(ctx, cache)
 	if err != nil {

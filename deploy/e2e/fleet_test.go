@@ -1,0 +1,243 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+)
+
+const (
+	// longEnough bounds every wait for something that will happen; a busy machine needs more than an idle one.
+	longEnough = 2 * time.Minute
+	endpoint   = "Nymi Bluetooth Endpoint"
+)
+
+// fleet is a running server and the administrator's access to it.
+type fleet struct {
+	t       testing.TB
+	dataDir string
+	addr    string
+	server  *process
+}
+
+// startFleet starts a server on a free port of host and waits until it answers.
+func startFleet(t testing.TB, host string) *fleet {
+	t.Helper()
+	f := &fleet{t: t, dataDir: filepath.Join(t.TempDir(), "server"), addr: freeAddress(t, host)}
+	f.start()
+	return f
+}
+
+// start starts the server, again if it was stopped: same data, same address.
+func (f *fleet) start() {
+	f.t.Helper()
+	f.server = startProcess(f.t, program("fleetd"), "serve", "--data-dir", f.dataDir, "--listen", f.addr)
+	eventually(f.t, "fleetd answers", func() bool {
+		f.server.mustRun()
+		_, err := os.Stat(f.context())
+		return err == nil && f.ctl("whoami").code == 0
+	})
+}
+
+// context is the administrator's context file.
+func (f *fleet) context() string { return filepath.Join(f.dataDir, "admin.yaml") }
+
+// outcome is what came of a program that ran to its end.
+type outcome struct {
+	stdout, stderr string
+	code           int
+}
+
+func (o outcome) String() string { return "exit code " + itoa(o.code) + "\n" + o.stdout + o.stderr }
+
+// ctl runs fleetctl as the administrator.
+func (f *fleet) ctl(args ...string) outcome {
+	return runProgram(f.t, f.ctlCommand(args...))
+}
+
+func (f *fleet) ctlCommand(args ...string) *exec.Cmd {
+	return exec.Command(program("fleetctl"), append([]string{"--config", f.context()}, args...)...)
+}
+
+// mustCtl runs fleetctl, which must succeed, and returns what it printed.
+func (f *fleet) mustCtl(args ...string) string {
+	f.t.Helper()
+	o := f.ctl(args...)
+	if o.code != 0 {
+		f.t.Fatalf("fleetctl %s: %v", strings.Join(args, " "), o)
+	}
+	return o.stdout
+}
+
+// token makes an enrolment token.
+func (f *fleet) token(site string) string {
+	f.t.Helper()
+	return strings.TrimSpace(f.mustCtl("token", "create", "--site", site, "--role", "user-terminal", "--uses", "10", "--ttl", "1h", "-o", "name"))
+}
+
+// fix starts a job without waiting and returns its id.
+func (f *fleet) fix(args ...string) string {
+	f.t.Helper()
+	out := f.mustCtl(append([]string{"fix", "--yes", "--no-wait", "-o", "name"}, args...)...)
+	id := strings.TrimSpace(out)
+	return id[strings.LastIndex(id, "/")+1:]
+}
+
+// tasks reads a job's tasks.
+func (f *fleet) tasks(job string) []*fleetv1.Task {
+	f.t.Helper()
+	var shown fleetv1.WatchJobResponse
+	unmarshal(f.t, f.mustCtl("job", "show", job, "-o", "json"), &shown)
+	return shown.GetTasks()
+}
+
+// onlyTask reads the task of a job with one target.
+func (f *fleet) onlyTask(job string) *fleetv1.Task {
+	f.t.Helper()
+	tasks := f.tasks(job)
+	if len(tasks) != 1 {
+		f.t.Fatalf("job %s has %d tasks, want 1: each target is accounted for once", job, len(tasks))
+	}
+	return tasks[0]
+}
+
+// awaitTask waits for the end of the only task.
+func (f *fleet) awaitTask(job string) *fleetv1.Task {
+	f.t.Helper()
+	var task *fleetv1.Task
+	eventually(f.t, "job "+job+" has its result", func() bool {
+		task = f.onlyTask(job)
+		return task.GetState() == fleetv1.TaskState_TASK_STATE_DONE
+	})
+	return task
+}
+
+// awaitOnline waits until a terminal is connected.
+func (f *fleet) awaitOnline(terminal string) {
+	f.t.Helper()
+	eventually(f.t, "terminal "+terminal+" is online", func() bool {
+		o := f.ctl("get", "terminals", "-o", "json")
+		var list fleetv1.ListTerminalsResponse
+		if o.code != 0 || protojson.Unmarshal([]byte(o.stdout), &list) != nil {
+			return false
+		}
+		for _, found := range list.GetTerminals() {
+			if found.GetName() == terminal && found.GetOnline() {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+// agent is an enrolled agent on a simulated terminal.
+type agent struct {
+	t       testing.TB
+	name    string
+	dataDir string
+	machine string
+	process *process
+}
+
+// newAgent makes a simulated terminal, enrols it, starts its agent and waits until it is online.
+func (f *fleet) newAgent(site, name string) *agent {
+	f.t.Helper()
+	dir := f.t.TempDir()
+	a := &agent{t: f.t, name: name, dataDir: filepath.Join(dir, "agent"), machine: filepath.Join(dir, "machine")}
+	mustRun(f.t, program("fleet-agent"), "sim", "init", a.machine)
+	f.t.Cleanup(func() { mustRun(f.t, program("fleet-agent"), "sim", "stop", a.machine) })
+	mustRun(f.t, program("fleet-agent"), "enroll", "--data-dir", a.dataDir, "--server", f.addr, "--token", f.token(site),
+		"--plugins", program("plugins"), "--name", name, "--host", "sim:"+a.machine)
+	a.start()
+	f.awaitOnline(name)
+	return a
+}
+
+func (a *agent) start() {
+	a.t.Helper()
+	a.process = startProcess(a.t, program("fleet-agent"), "run", "--data-dir", a.dataDir, "--host", "sim:"+a.machine)
+}
+
+// set changes the simulated endpoint.
+func (a *agent) set(behaviour string) {
+	a.t.Helper()
+	mustRun(a.t, program("fleet-agent"), "sim", "set", a.machine, "service", endpoint, behaviour)
+}
+
+// simService is what `sim show` says of a service.
+type simService struct {
+	Name   string `json:"name"`
+	Status string `json:"status"`
+	PID    int    `json:"pid"`
+}
+
+// endpoint reads the simulated endpoint.
+func (a *agent) endpoint() simService {
+	a.t.Helper()
+	var shown struct {
+		Services []simService `json:"services"`
+	}
+	out := mustRun(a.t, program("fleet-agent"), "sim", "show", a.machine)
+	if err := json.Unmarshal([]byte(out), &shown); err != nil {
+		a.t.Fatalf("sim show: %v in %s", err, out)
+	}
+	for _, s := range shown.Services {
+		if s.Name == endpoint {
+			return s
+		}
+	}
+	a.t.Fatalf("sim show has no %q: %s", endpoint, out)
+	return simService{}
+}
+
+func freeAddress(t testing.TB, host string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func unmarshal(t testing.TB, text string, m proto.Message) {
+	t.Helper()
+	if err := protojson.Unmarshal([]byte(text), m); err != nil {
+		t.Fatalf("output is not the protojson of %s: %v\n%s", m.ProtoReflect().Descriptor().FullName(), err, text)
+	}
+}
+
+// runProgram runs a program to its end.
+func runProgram(t testing.TB, cmd *exec.Cmd) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatalf("%s: %v", cmd, err)
+	}
+	return outcome{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// mustRun runs a program, which must succeed, and returns what it printed.
+func mustRun(t testing.TB, path string, args ...string) string {
+	t.Helper()
+	o := runProgram(t, exec.Command(path, args...))
+	if o.code != 0 {
+		t.Fatalf("%s %s: %v", filepath.Base(path), strings.Join(args, " "), o)
+	}
+	return o.stdout
+}

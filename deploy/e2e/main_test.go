@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// programs is where TestMain put what `make build` puts into bin/.
+var programs string
+
+func TestMain(m *testing.M) {
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "bandfleet-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	programs = filepath.Join(dir, "bin")
+	if err := buildPrograms(programs); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// buildPrograms does what `make build` does, without make.
+func buildPrograms(bin string) error {
+	steps := [][]string{
+		{"go", "build", "-trimpath", "-o", bin + "/", "./server/cmd/fleetd", "./agent/cmd/fleet-agent", "./cli/cmd/fleetctl"},
+		{"go", "build", "-trimpath", "-o", bin + "/plugins/", "./plugins/endpoint"},
+		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "plugins")},
+	}
+	for _, step := range steps {
+		if err := build(nil, step...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// build runs a command at the top of the repository.
+func build(env []string, command ...string) error {
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Dir = "../.."
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
+	}
+	return nil
+}
+
+func program(name string) string { return filepath.Join(programs, name) }
