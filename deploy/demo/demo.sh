@@ -72,6 +72,8 @@ explain_kept() {
     echo "kill ${agents[*]} 2>/dev/null"
     for machine in "${machines[@]}"; do echo "'${root}/bin/fleet-agent' sim stop '${machine}' >/dev/null 2>&1"; done
     echo "kill ${server} 2>/dev/null"
+    # No file is written any more when the folder goes.
+    echo "while kill -0 ${agents[*]} ${server} 2>/dev/null; do sleep 0.1; done"
     echo "rm -rf '${dir}'"
   } >"${dir}/stop.sh"
   chmod +x "${dir}/stop.sh"

@@ -140,8 +140,8 @@ func TestRealSystemd(t *testing.T) {
 		"--plugins", installed+"/plugins", "--name", "thin-1")
 	m.run(t, agentProgram, "service", "install", "--data-dir", data)
 	f.awaitOnline("thin-1")
-	if out := m.run(t, agentProgram, "service", "status"); !strings.Contains(out, "running") {
-		t.Errorf("service status says %q, want running", out)
+	if out := m.run(t, agentProgram, "service", "status"); !strings.Contains(out, ": active,") {
+		t.Errorf("service status says %q, want active", out)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
