@@ -40,6 +40,10 @@ func runScript(t *testing.T, script string) {
 			env.Setenv("ADDR", f.addr)
 			env.Setenv("PLUGINS", program("plugins"))
 			env.Setenv("DATA", f.dataDir)
+			// A script that fails midway must not leave the services of its own machine behind; most scripts have none.
+			env.Defer(func() {
+				_ = exec.Command(program("fleet-agent"), "sim", "stop", filepath.Join(env.WorkDir, "machine")).Run()
+			})
 			return nil
 		},
 		Cmds: scriptCommands(f),
