@@ -96,10 +96,15 @@ func (p *process) awaitExit() int {
 // eventually polls until a condition holds. It observes; it never assumes that some time is enough.
 func eventually(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(longEnough)
+	eventuallyWithin(t, longEnough, what, holds)
+}
+
+func eventuallyWithin(t testing.TB, patience time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
 	for !holds() {
 		if time.Now().After(deadline) {
-			t.Fatalf("after %v it is still not so that %s", longEnough, what)
+			t.Fatalf("after %v it is still not so that %s", patience, what)
 		}
 		time.Sleep(100 * time.Millisecond)
 	}

@@ -115,7 +115,9 @@ func (m *windowsMachine) running(t *testing.T) bool {
 
 func (m *windowsMachine) awaitRunning(t *testing.T) {
 	t.Helper()
-	eventually(t, "the Windows service runs", func() bool { return m.running(t) })
+	// Wine calls a service that crashed at its start "starting" for a minute or more, and the agent's tries to put one back
+	// are then 40 s apart.
+	eventuallyWithin(t, 3*longEnough, "the Windows service runs", func() bool { return m.running(t) })
 }
 
 func (m *windowsMachine) enroll(t *testing.T, f *fleet, name string) {
