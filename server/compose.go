@@ -39,8 +39,8 @@ const (
 // compose makes the parts and ties them together.
 func (s *Server) compose(ctx context.Context) error {
 	log := s.cfg.Log
-	s.inv = inventory.New(inventory.Config{Store: s.store, CA: s.ca.Fingerprint()})
 	s.registry = sessions.NewRegistry(log)
+	s.inv = inventory.New(inventory.Config{Store: s.store, CA: s.ca.Fingerprint(), Presence: s.registry})
 	epoch, err := readEpoch(ctx, s.store)
 	if err != nil {
 		return err

@@ -409,3 +409,25 @@ func TestAdvertisedAddress(t *testing.T) {
 		}
 	}
 }
+
+// Who is online is known to the sessions alone; expressions must be answered from there, for lists and for jobs.
+func TestExpressionsKnowWhoIsOnline(t *testing.T) {
+	r := start(t, t.TempDir())
+	defer r.halt()
+	token := r.token("lyon")
+	up, away := r.enrol(token, "line-1"), r.enrol(token, "line-2")
+	defer up.conn.Close()
+	defer away.conn.Close()
+	up.connect("line-1")
+	for expression, want := range map[string]string{"online": "line-1", "!online": "line-2", "not online and name=line-2": "line-2"} {
+		sel := &fleetv1.Selection{Expression: expression}
+		listed, err := fleetv1.NewInventoryServiceClient(r.admin).ListTerminals(t.Context(), &fleetv1.ListTerminalsRequest{Selection: sel})
+		if err != nil || len(listed.GetTerminals()) != 1 || listed.GetTerminals()[0].GetName() != want {
+			t.Errorf("%s lists %v, %v; want %s alone", expression, listed, err, want)
+		}
+		preview, err := r.jobs().PreviewJob(t.Context(), &fleetv1.PreviewJobRequest{Spec: &fleetv1.JobSpec{Action: "ble-restart", Selection: sel}})
+		if err != nil || len(preview.GetTargets()) != 1 || preview.GetTargets()[0].GetName() != want {
+			t.Errorf("%s targets %v, %v; want %s alone", expression, preview, err, want)
+		}
+	}
+}

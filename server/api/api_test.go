@@ -199,4 +199,13 @@ func TestListsShowOwnSitesOnly(t *testing.T) {
 	if err != nil || len(terminals.GetTerminals()) != 1 || terminals.GetTerminals()[0].GetSite() != "lyon" {
 		t.Errorf("terminals %v, %v", terminals, err)
 	}
+	terminals, err = inv.ListTerminals(t.Context(), &fleetv1.ListTerminalsRequest{Selection: &fleetv1.Selection{Expression: "site=lyon or site=turin"}})
+	if err != nil || len(terminals.GetTerminals()) != 1 || terminals.GetTerminals()[0].GetSite() != "lyon" {
+		t.Errorf("by an expression terminals %v, %v", terminals, err)
+	}
+	_, err = inv.ListTerminals(t.Context(), &fleetv1.ListTerminalsRequest{Selection: &fleetv1.Selection{Expression: "site=lyon und online"}})
+	want := details{"BAD_EXPRESSION", "bandfleet", "selection.expression", "see `fleetctl help expressions`"}
+	if d := detailsOf(err); status.Code(err) != codes.InvalidArgument || d != want || !strings.Contains(err.Error(), "column 11") {
+		t.Errorf("a bad expression: %v with %v, want INVALID_ARGUMENT with %v and the column", err, d, want)
+	}
 }

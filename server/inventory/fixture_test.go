@@ -40,18 +40,24 @@ type fixture struct {
 	store *store.Bolt
 	ca    *pki.Authority
 	now   time.Time
+	// up are the terminals that have a session.
+	up presence
 }
+
+type presence map[string]bool
+
+func (p presence) Online(terminalID string) bool { return p[terminalID] }
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	f := &fixture{t: t, store: storetest.New(t), now: time.Now().Round(time.Second)}
+	f := &fixture{t: t, store: storetest.New(t), now: time.Now().Round(time.Second), up: presence{}}
 	clock := func() time.Time { return f.now }
 	ca, err := pki.Open(pki.Config{Dir: t.TempDir(), Now: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.ca = ca
-	f.Inventory = inventory.New(inventory.Config{Store: f.store, Now: clock, CA: ca.Fingerprint()})
+	f.Inventory = inventory.New(inventory.Config{Store: f.store, Now: clock, CA: ca.Fingerprint(), Presence: f.up})
 	for _, site := range []string{"lyon", "turin"} {
 		if _, err := f.CreateSite(t.Context(), ada, &fleetv1.CreateSiteRequest{Name: site}); err != nil {
 			t.Fatal(err)

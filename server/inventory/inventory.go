@@ -27,6 +27,8 @@ type Config struct {
 	Now func() time.Time
 	// CA is the fingerprint of the fleet's CA, which tokens carry.
 	CA [32]byte
+	// Presence answers for online in expressions; nil means that nobody is.
+	Presence Presence
 }
 
 // Presence tells which terminals have a session. It is not stored.
@@ -39,9 +41,10 @@ type Issue func(name string, csr []byte) (*pki.Issued, error)
 
 // Inventory is the domain package's one object. Safe for concurrent use.
 type Inventory struct {
-	store store.Store
-	now   func() time.Time
-	ca    [32]byte
+	store    store.Store
+	now      func() time.Time
+	ca       [32]byte
+	presence Presence
 
 	// plugins are manifests by the hash of their executable. What a hash stands for never changes.
 	plugins sync.Map
@@ -52,7 +55,11 @@ func New(c Config) *Inventory {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Inventory{store: c.Store, now: c.Now, ca: c.CA}
+	return &Inventory{store: c.Store, now: c.Now, ca: c.CA, presence: c.Presence}
+}
+
+func (i *Inventory) online(terminalID string) bool {
+	return i.presence != nil && i.presence.Online(terminalID)
 }
 
 // Resolvers tell the authorizer at which site an object is.

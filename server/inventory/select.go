@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/selector"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/refusal"
@@ -25,7 +26,7 @@ const maxNamed = 10_000
 func (i *Inventory) Select(ctx context.Context, p *access.Principal, right access.Right, sel *fleetv1.Selection) ([]*storagev1.TerminalRecord, error) {
 	if emptySelection(sel) {
 		return nil, refusal.New(refusal.Invalid, "EMPTY_SELECTION", "selection: is empty").At("selection").
-			Then("name sites, terminals, a role or labels")
+			Then("name sites, terminals, a role or labels, or write an expression")
 	}
 	m, err := i.matcher(ctx, p, right, sel)
 	if err != nil {
@@ -35,7 +36,7 @@ func (i *Inventory) Select(ctx context.Context, p *access.Principal, right acces
 	if err != nil {
 		return nil, err
 	}
-	found = slices.DeleteFunc(found, func(r *storagev1.TerminalRecord) bool { return !inUse(r) || !m.matches(r) })
+	found = slices.DeleteFunc(found, func(r *storagev1.TerminalRecord) bool { return !inUse(r) || !i.matches(m, r) })
 	if len(found) == 0 {
 		return nil, refusal.New(refusal.NotFound, "NOTHING_MATCHES", "selection: no terminal matches").At("selection").
 			Then("look at `fleetctl get terminals` with the same flags")
@@ -48,7 +49,7 @@ func (i *Inventory) Select(ctx context.Context, p *access.Principal, right acces
 
 func emptySelection(s *fleetv1.Selection) bool {
 	return len(s.GetSites()) == 0 && len(s.GetTerminals()) == 0 && len(s.GetHosts()) == 0 && len(s.GetLabels()) == 0 &&
-		s.GetRole() == fleetv1.TerminalRole_TERMINAL_ROLE_UNSPECIFIED
+		s.GetRole() == fleetv1.TerminalRole_TERMINAL_ROLE_UNSPECIFIED && s.GetExpression() == ""
 }
 
 // matcher is a checked selection.
@@ -59,6 +60,17 @@ type matcher struct {
 	named  map[string]*storagev1.TerminalRecord
 	role   fleetv1.TerminalRole
 	labels map[string]string
+	// expression is nil when there is none.
+	expression *selector.Expression
+}
+
+// matches asks the expression last: it is never put to a terminal that the principal may not know of.
+func (i *Inventory) matches(m *matcher, r *storagev1.TerminalRecord) bool {
+	if !m.matches(r) {
+		return false
+	}
+	t := r.GetTerminal()
+	return m.expression == nil || m.expression.Matches(selector.Subject{Terminal: t, Online: i.online(t.GetId()), Now: i.now()})
 }
 
 func (m *matcher) matches(r *storagev1.TerminalRecord) bool {
@@ -82,7 +94,15 @@ func (m *matcher) matches(r *storagev1.TerminalRecord) bool {
 
 // matcher checks a selection: what it names must be there for the principal, and the right must be held on it.
 func (i *Inventory) matcher(ctx context.Context, p *access.Principal, right access.Right, sel *fleetv1.Selection) (*matcher, error) {
+	// A newer client may narrow a selection by what this server does not know; to leave that out would widen it.
+	if len(sel.ProtoReflect().GetUnknown()) > 0 {
+		return nil, refusal.New(refusal.Invalid, "UNKNOWN_FIELD", "selection: has a field that this server does not know").At("selection").
+			Then("select without it, or bring the server up to date")
+	}
 	m := &matcher{role: sel.GetRole(), labels: sel.GetLabels()}
+	if err := m.parse(sel.GetExpression()); err != nil {
+		return nil, err
+	}
 	if _, known := fleetv1.TerminalRole_name[int32(sel.GetRole())]; !known {
 		return nil, refusal.New(refusal.Invalid, "BAD_ROLE", "role %d: is not known", sel.GetRole()).At("selection.role")
 	}
@@ -95,6 +115,18 @@ func (i *Inventory) matcher(ctx context.Context, p *access.Principal, right acce
 		return nil, err
 	}
 	return m, i.matchNamed(ctx, p, right, sel, m)
+}
+
+// parse reads the expression of a selection, if there is one.
+func (m *matcher) parse(text string) (err error) {
+	if text == "" {
+		return nil
+	}
+	if m.expression, err = selector.Parse(text); err != nil {
+		return refusal.New(refusal.Invalid, "BAD_EXPRESSION", "expression: %s", err).At("selection.expression").
+			Then("see `fleetctl help expressions`")
+	}
+	return nil
 }
 
 func (i *Inventory) matchSites(ctx context.Context, p *access.Principal, right access.Right, names []string, m *matcher) error {

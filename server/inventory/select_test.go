@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protowire"
+
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/inventory"
@@ -31,7 +33,7 @@ func TestSelect(t *testing.T) {
 		sel  *fleetv1.Selection
 		want string
 	}{
-		{admin, nil, "refused: selection: is empty; name sites, terminals, a role or labels"},
+		{admin, nil, "refused: selection: is empty; name sites, terminals, a role or labels, or write an expression"},
 		{admin, &fleetv1.Selection{Sites: []string{"lyon", "TURIN"}}, "press-1 press-2 press-3"},
 		{admin, &fleetv1.Selection{Role: fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL}, "press-1 press-2 press-3"},
 		{admin, &fleetv1.Selection{Terminals: []string{"PRESS-3", "t-0001"}}, "press-1 press-3"},
@@ -107,4 +109,103 @@ func TestTerminalPages(t *testing.T) {
 		_, _, err := f.Terminals(t.Context(), lyon, nil, page, false)
 		wantRefusal(t, err, want)
 	}
+}
+
+func TestSelectByExpression(t *testing.T) {
+	f := newFixture(t)
+	up := f.enrol("lyon", "press-1")
+	f.enrol("lyon", "press-2")
+	f.up[up], f.up[f.enrol("turin", "press-3")] = true, true
+	gone := f.enrol("turin", "press-4")
+	if _, err := f.Decommission(t.Context(), ada, &fleetv1.DecommissionTerminalRequest{Terminal: gone}); err != nil {
+		t.Fatal(err)
+	}
+	lyon := principal(fleetv1.OperatorRole_OPERATOR_ROLE_OPERATOR, "lyon")
+	for _, c := range []struct {
+		who  *access.Principal
+		sel  *fleetv1.Selection
+		want string
+	}{
+		{admin, &fleetv1.Selection{Expression: "online"}, "press-1 press-3"},
+		{admin, &fleetv1.Selection{Expression: "!online"}, "press-2"},
+		{admin, &fleetv1.Selection{Expression: "os=linux and not site=turin"}, "press-1 press-2"},
+		{admin, &fleetv1.Selection{Expression: "online", Sites: []string{"turin"}}, "press-3"},
+		{admin, &fleetv1.Selection{Expression: "!online", Terminals: []string{"press-1", "press-2"}}, "press-2"},
+		{admin, &fleetv1.Selection{Expression: "online", Terminals: []string{"press-2"}}, "refused: selection: no terminal matches"},
+		{admin, &fleetv1.Selection{Expression: "state=decommissioned"}, "refused: selection: no terminal matches"},
+		{admin, &fleetv1.Selection{Expression: "lable=3"}, "refused: expression: column 1: key lable is not known"},
+		{admin, &fleetv1.Selection{Expression: " "}, "refused: expression: column 2: the expression is empty"},
+		{lyon, &fleetv1.Selection{Expression: "online"}, "press-1"},
+		{lyon, &fleetv1.Selection{Expression: "not name=press-1"}, "press-2"},
+	} {
+		if got := names(t, f, c.who, c.sel); got != c.want && (!strings.HasPrefix(c.want, "refused: ") || !strings.HasPrefix(got, c.want)) {
+			t.Errorf("selection %v gives %q, want %q", c.sel, got, c.want)
+		}
+	}
+	_, err := f.Select(t.Context(), admin, access.Act, &fleetv1.Selection{Expression: "site=="})
+	if r := refusalOf(t, err, "BAD_EXPRESSION"); r.Field != "selection.expression" {
+		t.Errorf("the fault is at field %q, want it at the expression", r.Field)
+	}
+}
+
+// An expression that asks for another site's terminals is answered as one that asks for none that exist.
+func TestNoOracleInExpressions(t *testing.T) {
+	f := newFixture(t)
+	f.enrol("lyon", "press-1")
+	f.enrol("turin", "press-3")
+	lyon := principal(fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, "lyon")
+	for _, text := range []string{"site=%", "name=%", "site=% or name=%"} {
+		ask := func(value string) string {
+			return names(t, f, lyon, &fleetv1.Selection{Expression: strings.ReplaceAll(text, "%", value)})
+		}
+		missing := ask("nowhere")
+		for _, value := range []string{"turin", "press-3"} {
+			if there := ask(value); there != missing || !strings.Contains(there, "no terminal matches") {
+				t.Errorf("%s gives %q for %s and %q for what is not there: they tell apart what exists", text, there, value, missing)
+			}
+		}
+	}
+	listed, _, err := f.Terminals(t.Context(), lyon, &fleetv1.Selection{Expression: "os=linux"}, inventory.Page{}, false)
+	if err != nil || len(listed) != 1 || listed[0].GetTerminal().GetName() != "press-1" {
+		t.Errorf("the list is %v, %v; want press-1 alone", listed, err)
+	}
+}
+
+// A field that this server does not know can only narrow a selection. Left out, it would widen it.
+func TestUnknownFieldsOfASelectionAreRefused(t *testing.T) {
+	f := newFixture(t)
+	f.enrol("lyon", "press-1")
+	sel := &fleetv1.Selection{Sites: []string{"lyon"}}
+	sel.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1))
+	_, err := f.Select(t.Context(), admin, access.Act, sel)
+	wantRefusal(t, err, "UNKNOWN_FIELD")
+	_, _, err = f.Terminals(t.Context(), admin, sel, inventory.Page{}, false)
+	wantRefusal(t, err, "UNKNOWN_FIELD")
+}
+
+func TestListByExpression(t *testing.T) {
+	f := newFixture(t)
+	f.enrol("lyon", "press-1")
+	f.up[f.enrol("lyon", "press-2")] = true
+	gone := f.enrol("lyon", "press-3")
+	if _, err := f.Decommission(t.Context(), ada, &fleetv1.DecommissionTerminalRequest{Terminal: gone}); err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"online": "press-2", "!online": "press-1 press-3", "state=decommissioned": "press-3", "site=turin": "",
+	} {
+		listed, _, err := f.Terminals(t.Context(), admin, &fleetv1.Selection{Expression: text}, inventory.Page{}, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range listed {
+			got = append(got, r.GetTerminal().GetName())
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s lists %v, want %s", text, got, want)
+		}
+	}
+	_, _, err := f.Terminals(t.Context(), admin, &fleetv1.Selection{Expression: "("}, inventory.Page{}, false)
+	wantRefusal(t, err, "BAD_EXPRESSION")
 }

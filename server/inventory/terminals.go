@@ -54,7 +54,7 @@ func (i *Inventory) Terminals(ctx context.Context, p *access.Principal, sel *fle
 		if err := proto.Unmarshal(value, r); err != nil {
 			return nil, false, err
 		}
-		return r, m.matches(r) && (decommissioned || inUse(r)), nil
+		return r, i.matches(m, r) && (decommissioned || inUse(r)), nil
 	})
 }
 

@@ -889,9 +889,11 @@ type Selection struct {
 	// Ids or names; each must exist.
 	Terminals []string `protobuf:"bytes,2,rep,name=terminals,proto3" json:"terminals,omitempty"`
 	// Like terminals, and each must have the role nes-host.
-	Hosts         []string          `protobuf:"bytes,3,rep,name=hosts,proto3" json:"hosts,omitempty"`
-	Role          TerminalRole      `protobuf:"varint,4,opt,name=role,proto3,enum=fleet.v1.TerminalRole" json:"role,omitempty"`
-	Labels        map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Hosts  []string          `protobuf:"bytes,3,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	Role   TerminalRole      `protobuf:"varint,4,opt,name=role,proto3,enum=fleet.v1.TerminalRole" json:"role,omitempty"`
+	Labels map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Expression in the language of proto/selector ("online and endpoint!=running"), at most 4096 bytes; empty means none.
+	Expression    string `protobuf:"bytes,6,opt,name=expression,proto3" json:"expression,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -959,6 +961,13 @@ func (x *Selection) GetLabels() map[string]string {
 		return x.Labels
 	}
 	return nil
+}
+
+func (x *Selection) GetExpression() string {
+	if x != nil {
+		return x.Expression
+	}
+	return ""
 }
 
 type ListTerminalsRequest struct {
@@ -2433,13 +2442,16 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\x12GetTerminalRequest\x12\x1a\n" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\"E\n" +
 	"\x13GetTerminalResponse\x12.\n" +
-	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\"\xf5\x01\n" +
+	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\"\x95\x02\n" +
 	"\tSelection\x12\x14\n" +
 	"\x05sites\x18\x01 \x03(\tR\x05sites\x12\x1c\n" +
 	"\tterminals\x18\x02 \x03(\tR\tterminals\x12\x14\n" +
 	"\x05hosts\x18\x03 \x03(\tR\x05hosts\x12*\n" +
 	"\x04role\x18\x04 \x01(\x0e2\x16.fleet.v1.TerminalRoleR\x04role\x127\n" +
-	"\x06labels\x18\x05 \x03(\v2\x1f.fleet.v1.Selection.LabelsEntryR\x06labels\x1a9\n" +
+	"\x06labels\x18\x05 \x03(\v2\x1f.fleet.v1.Selection.LabelsEntryR\x06labels\x12\x1e\n" +
+	"\n" +
+	"expression\x18\x06 \x01(\tR\n" +
+	"expression\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x01\n" +
