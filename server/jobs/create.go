@@ -14,6 +14,7 @@ import (
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/selector"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/audit"
@@ -75,13 +76,17 @@ func (e *Engine) record(p *access.Principal, spec *fleetv1.JobSpec, d *draft) (*
 	if err != nil {
 		return nil, err
 	}
+	selection, err := frozenSelection(spec.GetSelection())
+	if err != nil {
+		return nil, err
+	}
 	expiry := defaultExpiry
 	if spec.GetExpiresIn() != nil {
 		expiry = spec.GetExpiresIn().AsDuration()
 	}
 	return &storagev1.JobRecord{
 		Job: &fleetv1.Job{
-			Id: id, Action: spec.GetAction(), Params: d.params, Selection: proto.CloneOf(spec.GetSelection()), Sites: d.sites(),
+			Id: id, Action: spec.GetAction(), Params: d.params, Selection: selection, Sites: d.sites(),
 			DryRun: spec.GetDryRun(), Reason: spec.GetReason(), Requester: p.Name.ID,
 			Created: timestamppb.New(now), Expires: timestamppb.New(now.Add(expiry)),
 			State: fleetv1.JobState_JOB_STATE_PREPARING, MaxConcurrent: spec.GetMaxConcurrent(),
@@ -90,6 +95,20 @@ func (e *Engine) record(p *access.Principal, spec *fleetv1.JobSpec, d *draft) (*
 		MaxDuration:   durationpb.New(d.maxDuration),
 		TargetsDigest: d.digest,
 	}, nil
+}
+
+// frozenSelection is the selection as the record keeps it: with its expression in canonical form, which is one printable line.
+func frozenSelection(given *fleetv1.Selection) (*fleetv1.Selection, error) {
+	kept := proto.CloneOf(given)
+	if kept.GetExpression() == "" {
+		return kept, nil
+	}
+	e, err := selector.Parse(kept.GetExpression())
+	if err != nil {
+		return nil, err
+	}
+	kept.Expression = e.String()
+	return kept, nil
 }
 
 // tasks makes the task records in frozen order. What is known to be refused is done from the start.
@@ -159,6 +178,9 @@ func created(p *access.Principal, rec *storagev1.JobRecord, tasks []*storagev1.T
 	add("action", job.GetAction())
 	for _, name := range sortedKeys(job.GetParams()) {
 		add("param."+name, job.GetParams()[name])
+	}
+	if text := job.GetSelection().GetExpression(); text != "" {
+		add("expression", text)
 	}
 	add("dry_run", fmt.Sprint(job.GetDryRun()))
 	add("targets", fmt.Sprint(len(tasks)))

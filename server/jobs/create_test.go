@@ -309,3 +309,13 @@ func TestEveryStatusHasItsCount(t *testing.T) {
 		checkSum(t, c)
 	}
 }
+
+// What the job was asked for stays readable in the record and in the audit: one line, however it was typed.
+func TestTheRecordKeepsTheExpression(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.Selection.Expression = "site = lyon,\n\tnot (online)" })
+		const want = "site=lyon and !online"
+		expect(t, "expression of the job", r.job(job).GetSelection().GetExpression(), want)
+		expect(t, "expression in the audit", r.change("job.create", "expression"), want)
+	}, "lyon")
+}

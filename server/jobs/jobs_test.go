@@ -336,16 +336,35 @@ func checkSum(t *testing.T, c *fleetv1.JobCounts) {
 // audited counts the audit records with a verb.
 func (r *rig) audited(verb string) int {
 	r.t.Helper()
-	n := 0
+	return len(r.audit(verb))
+}
+
+// change is the new value of a name in the last audit record of a verb.
+func (r *rig) change(verb, name string) string {
+	r.t.Helper()
+	value := ""
+	for _, rec := range r.audit(verb) {
+		for _, c := range rec.GetChanges() {
+			if c.GetName() == name {
+				value = c.GetNew()
+			}
+		}
+	}
+	return value
+}
+
+// audit returns the audit records of a verb.
+func (r *rig) audit(verb string) (found []*storagev1.AuditRecord) {
+	r.t.Helper()
 	err := r.store.View(r.t.Context(), func(s store.Snapshot) error {
-		n = 0
+		found = nil
 		return s.Scan(store.TableAudit, nil, nil, func(_, value []byte) bool {
 			rec := &storagev1.AuditRecord{}
 			if err := protoUnmarshal(value, rec); err != nil {
 				r.t.Error(err)
 			}
 			if rec.GetVerb() == verb {
-				n++
+				found = append(found, rec)
 			}
 			return true
 		})
@@ -353,7 +372,7 @@ func (r *rig) audited(verb string) int {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return n
+	return found
 }
 
 func expect[T comparable](t *testing.T, what string, got, want T) {
