@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -80,6 +81,9 @@ func (a *app) run(ctx context.Context, args []string) (code int) {
 	return int(a.fail(err))
 }
 
+// continued begins a detail that belongs to the one before it.
+const continued = "  "
+
 // fail prints an error and returns its exit code.
 func (a *app) fail(err error) exit.Code {
 	if _, ok := errors.AsType[*exit.Error](err); !ok && !a.parsed {
@@ -88,6 +92,10 @@ func (a *app) fail(err error) exit.Code {
 	e := exit.From(err)
 	a.info.Line("%s %s", a.info.Paint(output.Bad, "fleetctl:"), e.Message)
 	for _, d := range e.Details {
+		if strings.HasPrefix(d, continued) {
+			a.info.Line("    %s", d)
+			continue
+		}
 		a.info.Line("  - %s", d)
 	}
 	if e.Next != "" {

@@ -15,6 +15,7 @@ import (
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/selector"
 )
 
 // populate makes two sites with five terminals, one of them offline and one with a stopped service.
@@ -167,6 +168,9 @@ func chosen(s *fleetv1.Selection, t *fleetv1.Terminal) bool {
 		if t.GetLabels()[k] != v {
 			return false
 		}
+	}
+	if e, err := selector.Parse(s.GetExpression()); s.GetExpression() != "" && (err != nil || !e.Matches(selector.Subject{Terminal: t, Online: t.GetOnline(), Now: testNow})) {
+		return false
 	}
 	return t.GetState() != fleetv1.TerminalState_TERMINAL_STATE_DECOMMISSIONED && (s.GetRole() == 0 || s.GetRole() == t.GetRole())
 }

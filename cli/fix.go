@@ -21,7 +21,8 @@ import (
 const createFor = time.Minute
 
 const fixLong = `Runs an action on the terminals that are selected: everything given must hold, several values of one flag are
-alternatives, and no selection at all is an error. First it shows how many terminals where, and asks; then it follows the job
+alternatives, and no selection at all is an error. --select says the rest as an expression over site, role, labels, facts and
+state (see "fleetctl help expressions"); it is checked here before the server is asked. First it shows how many terminals where, and asks; then it follows the job
 and at the end accounts for every target. Success means that the action's own check held afterwards.
 
 --dry-run changes nothing: each terminal works out what it would do, and the plans are shown. It does not ask.
@@ -55,6 +56,7 @@ func newFix(a *app) *cobra.Command {
 		Example: `  fleetctl fix ble-restart --site lyon --dry-run
   fleetctl fix ble-restart --site lyon --reason INC-4711
   fleetctl fix ble-restart --terminal lyon-01,lyon-02 --param force_kill=true --yes
+  fleetctl fix ble-restart --select 'site in (lyon, turin) and online and endpoint=stopped'
   fleetctl fix nymi-agent-restart --role user-terminal -l line=3 --max-concurrent 2 --yes --timeout 10m`,
 		Args:              takes(1, "ACTION"),
 		ValidArgsFunction: byPlace(a.completeActions),
@@ -137,7 +139,7 @@ func (o *fixOptions) spec() (*fleetv1.JobSpec, error) {
 		problems = append(problems, "--no-wait and --timeout exclude each other")
 	}
 	if o.isEmpty() {
-		problems = append(problems, "no terminals are selected: give --site, --terminal, --host, --role or -l")
+		problems = append(problems, "no terminals are selected: give --site, --terminal, --host, --role, -l or --select")
 	}
 	if len(problems) > 0 {
 		return nil, exit.Errorf(exit.BadInput, "action %q: the command cannot be read; nothing was created", o.action).

@@ -31,6 +31,7 @@ func newGetTerminals(a *app) *cobra.Command {
 		Long:    "Lists terminals with what their agents last told: whether they are online, and which Nymi services do not run. Without a selection it lists all of your sites.",
 		Example: `  fleetctl get terminals --site lyon --offline
   fleetctl get terminals -l line=3 -o wide
+  fleetctl get terminals --select 'agent_version<2.1 or last_seen>7d'
   fleetctl get terminals --role nes-host -o name`,
 		Args:              takes(0, "TERMINAL"),
 		ValidArgsFunction: byPlace(a.completeTerminals),

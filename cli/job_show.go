@@ -115,6 +115,9 @@ func selectionWord(s *fleetv1.Selection) string {
 			add("-l", []string{label})
 		}
 	}
+	if text := s.GetExpression(); text != "" {
+		add("-s", []string{"'" + strings.ReplaceAll(text, "'", `'\''`) + "'"})
+	}
 	return strings.Join(parts, " ")
 }
 

@@ -53,7 +53,7 @@ func newRoot(a *app) *cobra.Command {
 		newFix(a), newGet(a), newDescribe(a), newJob(a),
 		newSite(a), newTerminal(a), newBand(a),
 		newToken(a), newOperator(a), newWhoAmI(a),
-		newConfig(a), newVersion(a), newCompletion(a), newExitCodes(),
+		newConfig(a), newVersion(a), newCompletion(a), newExitCodes(), newExpressions(),
 	)
 	return root
 }

@@ -17,6 +17,8 @@ type selectionOptions struct {
 	hosts     []string
 	roles     []string
 	labels    []string
+	// expressions are those of --select; more than one is a problem.
+	expressions []string
 }
 
 func (o *selectionOptions) addTo(c *cobra.Command, a *app) {
@@ -26,6 +28,8 @@ func (o *selectionOptions) addTo(c *cobra.Command, a *app) {
 	f.StringArrayVar(&o.hosts, "host", nil, "these NES `hosts`, by name or id (repeatable, or separated by commas)")
 	f.StringArrayVar(&o.roles, "role", nil, "terminals of this `role`: "+strings.Join(words(fleetv1.TerminalRole(0)), " or "))
 	f.StringArrayVarP(&o.labels, "label", "l", nil, "terminals with this `label=value` (repeatable: all must hold)")
+	f.StringArrayVarP(&o.expressions, "select", "s", nil, "terminals for which this `expression` holds, as in 'site=lyon and endpoint=stopped'; see `fleetctl help expressions`")
+	mustComplete(c, "select", completeExpression)
 	mustComplete(c, "site", a.completeSites)
 	mustComplete(c, "terminal", a.completeTerminals)
 	mustComplete(c, "host", a.completeHosts)
@@ -61,12 +65,13 @@ func (o *selectionOptions) selection() (*fleetv1.Selection, []string) {
 		}
 	}
 	s.Labels = labels
-	return s, append(problems, more...)
+	problems = append(problems, more...)
+	return s, append(problems, o.express(s)...)
 }
 
 // isEmpty tells whether nothing was said. Nothing never means everything.
 func (o *selectionOptions) isEmpty() bool {
-	return len(o.sites)+len(o.terminals)+len(o.hosts)+len(o.labels)+len(o.roles) == 0
+	return len(o.sites)+len(o.terminals)+len(o.hosts)+len(o.labels)+len(o.roles)+len(o.expressions) == 0
 }
 
 // named splits and trims names. An empty one is a problem.

@@ -220,15 +220,20 @@ func serviceWord(s *actionv1.ServiceState) string {
 	}
 }
 
-// Keys lists the keys for help texts, a line each: what it is and the values it can have.
-func Keys() []string {
-	var lines []string
+// Key is a key for help texts.
+type Key struct {
+	Name string
+	// Help says in a few words what it is.
+	Help string
+	// Values are all that it can have; nil when they cannot be listed.
+	Values []string
+}
+
+// Keys lists the keys in the order in which they are best told.
+func Keys() []Key {
+	var list []Key
 	for _, k := range keys() {
-		line := k.name + ": " + k.help
-		if len(k.choices) > 0 {
-			line += " (" + strings.Join(k.choices, ", ") + ")"
-		}
-		lines = append(lines, line)
+		list = append(list, Key{k.name, k.help, k.choices})
 	}
-	return append(lines, labelPrefix+"KEY: a label of its own")
+	return append(list, Key{Name: labelPrefix + "KEY", Help: "the label KEY"})
 }
