@@ -2,6 +2,7 @@ package selector
 
 import (
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -277,4 +278,19 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q is written %q and read as %q", text, e, again)
 		}
 	})
+}
+
+// The page that people read names every key and every value.
+func TestThePageNamesEveryKey(t *testing.T) {
+	page, err := os.ReadFile("../../docs/selecting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range Keys() {
+		for _, word := range append([]string{"`" + k.Name + "`"}, strings.Join(k.Values, ", ")) {
+			if !strings.Contains(string(page), word) {
+				t.Errorf("docs/selecting.md does not say %s, which %s is about", word, k.Name)
+			}
+		}
+	}
 }
