@@ -226,25 +226,25 @@ func TestSessions(t *testing.T) {
 	r, _ := f.Terminal(t.Context(), id)
 	hello := &agentv1.Hello{JournalId: "journal-1", Facts: r.GetTerminal().GetFacts(), PluginSha256: r.GetPluginSha256()}
 	before := f.records()
-	if changed, unknown, err := f.SessionOpened(f.as(id), id, hello); err != nil || changed || len(unknown) > 0 {
-		t.Errorf("the same hello: changed = %v, unknown %v, %v", changed, unknown, err)
+	if unknown, err := f.SessionOpened(f.as(id), id, hello); err != nil || len(unknown) > 0 {
+		t.Errorf("the same hello: unknown %v, %v", unknown, err)
 	}
 	other := endpointPlugin()
 	other.Sha256 = strings.Repeat("cd", 32)
 	hello.PluginSha256 = []string{other.GetSha256()}
-	if _, unknown, err := f.SessionOpened(f.as(id), id, hello); err != nil || !slices.Equal(unknown, hello.PluginSha256) {
+	if unknown, err := f.SessionOpened(f.as(id), id, hello); err != nil || !slices.Equal(unknown, hello.PluginSha256) {
 		t.Errorf("unknown plugins %v, %v", unknown, err)
 	}
 	wantRefusal(t, f.SavePlugins(t.Context(), id, []*agentv1.Plugin{{Sha256: strings.Repeat("ef", 32), Manifest: other.GetManifest()}}), "NOT_INSTALLED")
 	if err := f.SavePlugins(t.Context(), id, []*agentv1.Plugin{other}); err != nil {
 		t.Fatal(err)
 	}
-	if _, unknown, err := f.SessionOpened(f.as(id), id, hello); err != nil || len(unknown) > 0 {
+	if unknown, err := f.SessionOpened(f.as(id), id, hello); err != nil || len(unknown) > 0 {
 		t.Errorf("still unknown %v, %v", unknown, err)
 	}
 	hello.JournalId = "journal-2"
-	if changed, _, err := f.SessionOpened(f.as(id), id, hello); err != nil || !changed {
-		t.Errorf("another journal: changed = %v, %v", changed, err)
+	if _, err := f.SessionOpened(f.as(id), id, hello); err != nil {
+		t.Errorf("another journal: %v", err)
 	}
 	if n := f.records() - before; n != 2 {
 		t.Errorf("%d audit records, want one for the plugins and one for the journal", n)
@@ -267,7 +267,7 @@ func TestLateCallsOfTheOldMachine(t *testing.T) {
 	old := f.as(id)
 	tooLate := func(want string) {
 		t.Helper()
-		_, _, err := f.SessionOpened(old, id, hello)
+		_, err := f.SessionOpened(old, id, hello)
 		wantRefusal(t, err, want)
 		_, err = f.Renew(old, id, csr(t), f.ca.IssueAgent)
 		wantRefusal(t, err, want)

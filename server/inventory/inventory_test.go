@@ -51,7 +51,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			return err
 		}},
 		{"SessionOpened", func() error {
-			_, _, err := f.SessionOpened(f.as(id), id, &agentv1.Hello{JournalId: "another"})
+			_, err := f.SessionOpened(f.as(id), id, &agentv1.Hello{JournalId: "another"})
 			return err
 		}},
 		{"Renew", func() error { _, err := f.Renew(f.as(id), id, csr(t), f.ca.IssueAgent); return err }},

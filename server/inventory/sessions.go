@@ -19,11 +19,10 @@ import (
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
-// SessionOpened stores what a Hello says. journalChanged is true when the agent's journal is not the one it had: what was
-// handed to the old one is lost. unknown are the plugins whose manifests the server must ask for.
-func (i *Inventory) SessionOpened(ctx context.Context, terminalID string, hello *agentv1.Hello) (journalChanged bool, unknown []string, err error) {
+// SessionOpened stores what a Hello says. unknown are the plugins whose manifests the server must ask for.
+func (i *Inventory) SessionOpened(ctx context.Context, terminalID string, hello *agentv1.Hello) (unknown []string, err error) {
 	if err := checkHello(hello); err != nil {
-		return false, nil, err
+		return nil, err
 	}
 	r, err := i.Terminal(ctx, terminalID)
 	if err == nil {
@@ -31,23 +30,19 @@ func (i *Inventory) SessionOpened(ctx context.Context, terminalID string, hello 
 		err = mustBeInUse(r)
 	}
 	if err != nil {
-		return false, nil, err
+		return nil, err
 	}
 	if err := stillSpeaks(ctx, r); err != nil {
-		return false, nil, err
+		return nil, err
 	}
 	if unknown, err = i.unknownPlugins(ctx, hello.GetPluginSha256()); err != nil {
-		return false, nil, err
+		return nil, err
 	}
 	if sameHello(r, hello) {
 		// A fleet that reconnects must not make the server write for every agent.
-		return false, unknown, nil
+		return unknown, nil
 	}
-	err = i.store.Update(ctx, func(w store.Writer) error {
-		journalChanged, err = i.saveHello(w, terminalID, hello)
-		return err
-	})
-	return journalChanged, unknown, err
+	return unknown, i.store.Update(ctx, func(w store.Writer) error { return i.saveHello(w, terminalID, hello) })
 }
 
 // stillSpeaks refuses an agent whose terminal was decommissioned or enrolled anew after the call was authenticated. Without
@@ -84,21 +79,20 @@ func sameHello(r *storagev1.TerminalRecord, h *agentv1.Hello) bool {
 }
 
 // saveHello leaves an audit record when the journal or the plugins have changed: facts alone are no change of the terminal.
-func (i *Inventory) saveHello(w store.Writer, terminalID string, h *agentv1.Hello) (journalChanged bool, err error) {
+func (i *Inventory) saveHello(w store.Writer, terminalID string, h *agentv1.Hello) error {
 	r, err := findTerminal(w, terminalID)
 	if err != nil {
-		return false, err
+		return err
 	}
 	diff := changes("journal", r.GetJournalId(), h.GetJournalId(), "plugins", fmt.Sprint(r.GetPluginSha256()), fmt.Sprint(h.GetPluginSha256()))
-	journalChanged = r.GetJournalId() != h.GetJournalId()
 	r.JournalId, r.PluginSha256 = h.GetJournalId(), h.GetPluginSha256()
 	if h.GetFacts() != nil {
 		r.Terminal.Facts = h.GetFacts()
 	}
 	if len(diff) == 0 {
-		return false, write(w, store.TableTerminals, store.TerminalKey(r.GetTerminal().GetId()), r)
+		return write(w, store.TableTerminals, store.TerminalKey(r.GetTerminal().GetId()), r)
 	}
-	return journalChanged, i.commit(w, r, audit.Entry{
+	return i.commit(w, r, audit.Entry{
 		Actor: agentName(terminalID), Verb: "terminal.session", Object: "terminal/" + terminalID, Changes: diff,
 	})
 }

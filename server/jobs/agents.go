@@ -9,10 +9,10 @@ import (
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 )
 
-// Connected tells that a terminal has a session and what its journal holds. Session numbers grow: of two sessions of one
-// terminal the greater number is the one that counts.
-func (e *Engine) Connected(ctx context.Context, terminalID string, session uint64, open []*agentv1.OpenTask, journalChanged bool) error {
-	return e.post(ctx, func() { e.connected(terminalID, session, open, journalChanged) })
+// Connected tells that a terminal has a session, which journal its agent has and what that holds. Session numbers grow: of
+// two sessions of one terminal the greater number is the one that counts.
+func (e *Engine) Connected(ctx context.Context, terminalID string, session uint64, open []*agentv1.OpenTask, journalID string) error {
+	return e.post(ctx, func() { e.connected(terminalID, session, open, journalID) })
 }
 
 // Disconnected tells that a session has ended.
@@ -61,12 +61,12 @@ func progressText(p *agentv1.TaskProgress) string {
 	return clip(text, maxProgress)
 }
 
-func (e *Engine) connected(terminalID string, session uint64, open []*agentv1.OpenTask, journalChanged bool) {
+func (e *Engine) connected(terminalID string, session uint64, open []*agentv1.OpenTask, journalID string) {
 	term := e.terminal(terminalID)
 	if session < term.session {
 		return
 	}
-	term.session, term.online = session, true
+	term.session, term.online, term.journal = session, true, journalID
 	journal := make(map[string]agentv1.TaskState, len(open))
 	for _, o := range open {
 		if o.GetKey().GetAttempt() == attempt {
@@ -74,7 +74,7 @@ func (e *Engine) connected(terminalID string, session uint64, open []*agentv1.Op
 		}
 	}
 	for _, t := range slices.Clone(term.open) {
-		e.reconcile(t, journal[t.job.id], journalChanged)
+		e.reconcile(t, journal[t.job.id])
 		delete(journal, t.job.id)
 	}
 	for id, state := range journal {
@@ -85,15 +85,15 @@ func (e *Engine) connected(terminalID string, session uint64, open []*agentv1.Op
 }
 
 // reconcile compares what the server knows of a task with what the agent's journal says at the start of a session.
-func (e *Engine) reconcile(t *task, state agentv1.TaskState, journalChanged bool) {
+func (e *Engine) reconcile(t *task, state agentv1.TaskState) {
 	switch {
 	case t.phase == granting || t.phase == closing || t.phase == done:
 		t.change(func() {})
 	case state == agentv1.TaskState_TASK_STATE_STARTED || state == agentv1.TaskState_TASK_STATE_FINISHED:
 		e.markStarted(t)
-	case t.phase == permitted && journalChanged:
+	case t.phase == permitted && t.journal != t.terminal.journal:
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_UNKNOWN,
-			"the agent's journal is new, so nobody knows whether this was started", "look at the terminal, then ask again")
+			"the agent has another journal than the one it was given this under, so nobody knows whether it was started", "look at the terminal, then ask again")
 	default:
 		// Not started, and the permit, if there was one, ended with its session.
 		t.dropSlot()

@@ -144,7 +144,7 @@ func (e *Engine) writePermits(ctx context.Context, tasks []*task) error {
 	j := tasks[0].job
 	mark := &storagev1.PermitBatch{Time: timestamppb.New(e.now())}
 	for _, t := range tasks {
-		mark.Indexes = append(mark.Indexes, t.index)
+		mark.Indexes, mark.Journals = append(mark.Indexes, t.index), append(mark.Journals, t.journal)
 	}
 	key := store.PermitKey(j.id, j.nextPermit)
 	j.nextPermit++

@@ -59,7 +59,7 @@ func BenchmarkFanOut(b *testing.B) {
 	ended := make(chan error)
 	go func() { ended <- e.Run(ctx) }()
 	for i := range n {
-		if err := e.Connected(ctx, terminalID(i), 1, nil, false); err != nil {
+		if err := e.Connected(ctx, terminalID(i), 1, nil, "journal"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -253,7 +253,7 @@ func TestALargeJob(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		for i := range n {
 			r.wire.up[terminalID(i)] = true
-			if err := r.engine.Connected(t.Context(), terminalID(i), 1, nil, false); err != nil {
+			if err := r.engine.Connected(t.Context(), terminalID(i), 1, nil, "journal"); err != nil {
 				t.Fatal(err)
 			}
 		}

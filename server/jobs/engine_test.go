@@ -233,7 +233,11 @@ func TestReconnect(t *testing.T) {
 					for _, s := range c.open {
 						list = append(list, open(job, s))
 					}
-					r.reconnect(0, c.journalChanged, list...)
+					journal := "journal"
+					if c.journalChanged {
+						journal = "another"
+					}
+					r.reconnect(0, journal, list...)
 					expectSent(t, r.wire.take("T-0000"), c.sent...)
 					expect(t, "state", r.task(0, job).GetState(), c.state)
 					expect(t, "status", r.task(0, job).GetStatus(), c.status)
@@ -241,6 +245,46 @@ func TestReconnect(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A new journal is noticed by what the permit's mark says, and not by what was seen last: the server may have been killed, or
+// the machine enrolled anew, since the journal was first told of.
+func TestANewJournalIsNotForgottenByAKilledServer(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.connect(0)
+		job := r.create(nil)
+		r.wire.take("T-0000")
+		r.disconnect(0)
+		r.disk.set(true)
+		r.reconnect(0, "another")
+		r.restart()
+		r.reconnect(0, "another")
+		expectSent(t, r.wire.take("T-0000"))
+		expect(t, "status", r.task(0, job).GetStatus(), unknown)
+	}, "lyon")
+}
+
+// What is known not to have started may go to a new journal, under a mark of its own.
+func TestATaskThatDidNotStartMayGoToANewJournal(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.connect(0)
+		r.connect(1)
+		job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.MaxConcurrent = 1 })
+		if err := r.engine.PermitRequested(t.Context(), "T-0000", &agentv1.PermitRequest{Key: key(job)}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		r.reconnect(0, "another")
+		r.wire.take("T-0000")
+		if err := r.result(1, job, succeeded); err != nil {
+			t.Fatal(err)
+		}
+		expectSent(t, r.wire.take("T-0000"), "dispatch", "permit")
+		r.restart()
+		r.reconnect(0, "journal")
+		expectSent(t, r.wire.take("T-0000"))
+		expect(t, "status when the old journal is back", r.task(0, job).GetStatus(), unknown)
+	}, "lyon", "lyon")
 }
 
 func TestARestartGoesOnWithEveryTask(t *testing.T) {

@@ -40,14 +40,14 @@ func (e *Engine) dismiss(j *job) {
 	j.ready = nil
 }
 
-// grant gives a task a slot. The first permit of a task is sent only when its mark is on disk.
+// grant gives a task a slot. The first permit of a task under a journal is sent only when its mark is on disk.
 func (e *Engine) grant(t *task) {
-	switch t.phase {
-	case waiting:
+	switch {
+	case t.phase == waiting, t.phase == held && t.journal != t.terminal.journal:
 		t.takeSlot()
-		t.change(func() { t.phase = granting })
+		t.change(func() { t.phase, t.journal = granting, t.terminal.journal })
 		e.pending.permits = append(e.pending.permits, t)
-	case held:
+	case t.phase == held:
 		t.takeSlot()
 		t.change(func() { t.phase = permitted })
 		e.handOver(t)
@@ -64,11 +64,13 @@ func (e *Engine) granted(t *task, err error) {
 		if !e.expireOrCancel(t) {
 			t.enqueue()
 		}
-	case t.job.over(e.now()) || !t.terminal.online || e.stopping:
+	case t.job.over(e.now()) || !t.terminal.online || e.stopping || t.journal != t.terminal.journal:
 		// Marked, but never sent.
 		t.dropSlot()
 		t.change(func() { t.phase, t.permitted = held, e.now() })
-		e.expireOrCancel(t)
+		if !e.expireOrCancel(t) {
+			t.enqueue()
+		}
 	default:
 		t.change(func() { t.phase, t.permitted = permitted, e.now() })
 		e.handOver(t)

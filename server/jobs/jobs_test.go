@@ -249,15 +249,15 @@ func (r *rig) tryCreate(change func(*fleetv1.CreateJobRequest)) (*fleetv1.Job, e
 	return r.engine.Create(r.t.Context(), admin(), q)
 }
 
-func (r *rig) connect(i int, open ...*agentv1.OpenTask) { r.reconnect(i, false, open...) }
+func (r *rig) connect(i int, open ...*agentv1.OpenTask) { r.reconnect(i, "journal", open...) }
 
-func (r *rig) reconnect(i int, journalChanged bool, open ...*agentv1.OpenTask) {
+func (r *rig) reconnect(i int, journal string, open ...*agentv1.OpenTask) {
 	r.t.Helper()
 	r.session++
 	r.wire.mu.Lock()
 	r.wire.up[terminalID(i)] = true
 	r.wire.mu.Unlock()
-	if err := r.engine.Connected(r.t.Context(), terminalID(i), r.session, open, journalChanged); err != nil {
+	if err := r.engine.Connected(r.t.Context(), terminalID(i), r.session, open, journal); err != nil {
 		r.t.Fatal(err)
 	}
 	synctest.Wait()

@@ -74,22 +74,31 @@ func readTasks(s store.Snapshot, id string) ([]*storagev1.TaskRecord, error) {
 	return tasks, err
 }
 
-// permits are the marks of a job's first permits.
+// permits are the marks of a job's permits, the last of each task.
 type permits struct {
-	given map[uint32]time.Time
+	given map[uint32]mark
 	next  uint64
 }
 
+type mark struct {
+	at      time.Time
+	journal string
+}
+
 func readPermits(s store.Snapshot, id string) (*permits, error) {
-	p := &permits{given: make(map[uint32]time.Time)}
+	p := &permits{given: make(map[uint32]mark)}
 	var bad error
 	err := s.Scan(store.TablePermits, store.JobKey(id), nil, func(key, value []byte) bool {
 		batch := &storagev1.PermitBatch{}
 		if bad = proto.Unmarshal(value, batch); bad != nil {
 			return false
 		}
-		for _, index := range batch.GetIndexes() {
-			p.given[index] = batch.GetTime().AsTime()
+		for i, index := range batch.GetIndexes() {
+			m := mark{at: batch.GetTime().AsTime()}
+			if i < len(batch.GetJournals()) {
+				m.journal = batch.GetJournals()[i]
+			}
+			p.given[index] = m
 		}
 		p.next = store.PermitSequence(key) + 1
 		return true
@@ -138,8 +147,8 @@ func (e *Engine) reopen(t *task, terminalID string, given *permits) {
 	t.job.open++
 	t.terminal = e.terminal(terminalID)
 	t.terminal.open = append(t.terminal.open, t)
-	if at, ok := given.given[t.index]; ok {
-		t.change(func() { t.phase, t.permitted = permitted, at })
+	if m, ok := given.given[t.index]; ok {
+		t.change(func() { t.phase, t.permitted, t.journal = permitted, m.at, m.journal })
 		t.takeSlot()
 	}
 	t.enqueue()

@@ -61,6 +61,8 @@ type task struct {
 	// slot is true while it counts against the job's and the terminal's limits.
 	slot, queued       bool
 	permitted, started time.Time
+	// journal is the agent's journal that its mark on disk names.
+	journal string
 	// lock is what the agent says it waits for.
 	lock, progress string
 }
@@ -70,6 +72,8 @@ type terminal struct {
 	id      string
 	online  bool
 	session uint64
+	// journal is the one of the agent of its last session.
+	journal string
 	// lostAt is when its session ended; when it has had none in this engine's life, when the engine was opened.
 	lostAt time.Time
 	// seen is true when lostAt is the end of a session.

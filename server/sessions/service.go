@@ -28,7 +28,7 @@ const (
 
 // Engine is told what agents say. Its calls wait when the engine is behind, which slows the agent down.
 type Engine interface {
-	Connected(ctx context.Context, terminalID string, session uint64, open []*agentv1.OpenTask, journalChanged bool) error
+	Connected(ctx context.Context, terminalID string, session uint64, open []*agentv1.OpenTask, journalID string) error
 	Disconnected(ctx context.Context, terminalID string, session uint64) error
 	PermitRequested(ctx context.Context, terminalID string, r *agentv1.PermitRequest) error
 	Started(ctx context.Context, terminalID string, s *agentv1.Started) error
@@ -38,9 +38,8 @@ type Engine interface {
 
 // Inventory is what is written of a session.
 type Inventory interface {
-	// SessionOpened stores what a hello says. journalChanged is true when the agent's journal is another than before; unknown
-	// are the hashes of plugins whose manifests the inventory lacks.
-	SessionOpened(ctx context.Context, terminalID string, hello *agentv1.Hello) (journalChanged bool, unknown []string, err error)
+	// SessionOpened stores what a hello says. unknown are the hashes of plugins whose manifests the inventory lacks.
+	SessionOpened(ctx context.Context, terminalID string, hello *agentv1.Hello) (unknown []string, err error)
 	FactsChanged(ctx context.Context, terminalID string, facts *agentv1.Facts) error
 	SavePlugins(ctx context.Context, terminalID string, plugins []*agentv1.Plugin) error
 	SessionClosed(ctx context.Context, terminalID string) error
@@ -179,7 +178,7 @@ func (v *Service) hello(st stream, s *session) (*agentv1.Hello, error) {
 
 // open lets the session in: from here on it counts.
 func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error {
-	journalChanged, unknown, err := v.Inventory.SessionOpened(ctx, s.terminalID, h)
+	unknown, err := v.Inventory.SessionOpened(ctx, s.terminalID, h)
 	if err != nil {
 		return err
 	}
@@ -201,7 +200,7 @@ func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error 
 		ask := &agentv1.PluginsRequest{Sha256: unknown}
 		s.send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_PluginsRequest{PluginsRequest: ask}})
 	}
-	return v.Engine.Connected(ctx, s.terminalID, s.number, h.GetOpenTasks(), journalChanged)
+	return v.Engine.Connected(ctx, s.terminalID, s.number, h.GetOpenTasks(), h.GetJournalId())
 }
 
 // close tells everybody that the session is over. What is said of a session that another has replaced is the other's.

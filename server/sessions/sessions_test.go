@@ -96,8 +96,8 @@ func (w *world) take() string {
 	return all
 }
 
-func (w *world) Connected(_ context.Context, id string, n uint64, open []*agentv1.OpenTask, changed bool) error {
-	w.note("connected %s %d open=%d changed=%t", id, n, len(open), changed)
+func (w *world) Connected(_ context.Context, id string, n uint64, open []*agentv1.OpenTask, journal string) error {
+	w.note("connected %s %d open=%d journal=%s", id, n, len(open), journal)
 	return nil
 }
 
@@ -129,8 +129,8 @@ func (w *world) Result(_ context.Context, _ string, _ *agentv1.Result, stored fu
 	return nil
 }
 
-func (w *world) SessionOpened(context.Context, string, *agentv1.Hello) (bool, []string, error) {
-	return false, []string{"ab"}, w.refuse
+func (w *world) SessionOpened(context.Context, string, *agentv1.Hello) ([]string, error) {
+	return []string{"ab"}, w.refuse
 }
 
 func (w *world) FactsChanged(context.Context, string, *agentv1.Facts) error {
@@ -236,7 +236,7 @@ func TestASessionOpensTalksAndEnds(t *testing.T) {
 			t.Error("a terminal without session is online")
 		}
 		p := r.connected()
-		expectEvents(t, r.world.take(), "connected T-0001 1 open=0 changed=false")
+		expectEvents(t, r.world.take(), "connected T-0001 1 open=0 journal=j")
 		if !r.registry.Online("T-0001") || !r.registry.Send("T-0001", permit()) {
 			t.Error("a terminal with a session is not online")
 		}

@@ -184,7 +184,7 @@ func fillJobs(t *testing.T, st store.Store, inv *inventory.Inventory) {
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() { ended <- engine.Run(ctx) }()
-	must(t, engine.Connected(ctx, "T-0001", 1, nil, false))
+	must(t, engine.Connected(ctx, "T-0001", 1, nil, "journal"))
 	_, err = engine.Create(ctx, &access.Principal{
 		Name: identity.Name{Kind: identity.KindOperator, ID: "ada"},
 		Operator: &fleetv1.Operator{Bindings: []*fleetv1.RoleBinding{{

@@ -496,7 +496,10 @@ type PermitBatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
 	// Places in the frozen order.
-	Indexes       []uint32 `protobuf:"varint,2,rep,packed,name=indexes,proto3" json:"indexes,omitempty"`
+	Indexes []uint32 `protobuf:"varint,2,rep,packed,name=indexes,proto3" json:"indexes,omitempty"`
+	// The id of the agent's journal that each of them was permitted under, in the same order. An agent that comes back with
+	// another journal cannot say whether it has started the task.
+	Journals      []string `protobuf:"bytes,3,rep,name=journals,proto3" json:"journals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -541,6 +544,13 @@ func (x *PermitBatch) GetTime() *timestamppb.Timestamp {
 func (x *PermitBatch) GetIndexes() []uint32 {
 	if x != nil {
 		return x.Indexes
+	}
+	return nil
+}
+
+func (x *PermitBatch) GetJournals() []string {
+	if x != nil {
+		return x.Journals
 	}
 	return nil
 }
@@ -1130,10 +1140,11 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"siteCounts\x1aR\n" +
 	"\x0fSiteCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"W\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"s\n" +
 	"\vPermitBatch\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
-	"\aindexes\x18\x02 \x03(\rR\aindexes\"\xac\x02\n" +
+	"\aindexes\x18\x02 \x03(\rR\aindexes\x12\x1a\n" +
+	"\bjournals\x18\x03 \x03(\tR\bjournals\"\xac\x02\n" +
 	"\vAuditRecord\x12\x14\n" +
 	"\x05chain\x18\x01 \x01(\tR\x05chain\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12.\n" +
