@@ -68,7 +68,7 @@ func (s *Server) compose(ctx context.Context) error {
 	agentv1.RegisterEnrollmentServiceServer(s.grpc, enrolment)
 	agentv1.RegisterAgentServiceServer(s.grpc, agents)
 	fleetv1.RegisterJobServiceServer(s.grpc, api.NewJobs(s.engine))
-	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine.Busy))
+	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine))
 	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.cfg.Version))
 	return nil
 }

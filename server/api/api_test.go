@@ -57,6 +57,9 @@ func TestAdministratorSetsAFleetUp(t *testing.T) {
 	if strings.Join(f.sessions.kicked, " ") != id+" "+id {
 		t.Errorf("sessions cut: %v, want one for the re-enrolment and one for the end", f.sessions.kicked)
 	}
+	if strings.Join(f.tasks.retired, " ") != id {
+		t.Errorf("tasks ended of %v, want those of the decommissioned terminal", f.tasks.retired)
+	}
 	me, err := acc.WhoAmI(ctx, &fleetv1.WhoAmIRequest{})
 	if err != nil || me.GetOperator().GetName() != "ada" || me.GetServerVersion() != "1.2.3" {
 		t.Errorf("%v, %v", me, err)

@@ -37,9 +37,17 @@ type sessions struct {
 	kicked []string
 }
 
-func (s *sessions) Online(id string) bool           { return s.online[id] }
-func (s *sessions) Kick(id, _ string)               { s.kicked = append(s.kicked, id) }
-func noTasks(context.Context, string) (bool, error) { return false, nil }
+func (s *sessions) Online(id string) bool { return s.online[id] }
+func (s *sessions) Kick(id, _ string)     { s.kicked = append(s.kicked, id) }
+
+// tasks has none, and notes which terminals were retired.
+type tasks struct{ retired []string }
+
+func (t *tasks) Busy(context.Context, string) (bool, error) { return false, nil }
+func (t *tasks) Retire(_ context.Context, id string) error {
+	t.retired = append(t.retired, id)
+	return nil
+}
 
 // fixture is a server over real TLS, without agents and jobs.
 type fixture struct {
@@ -48,6 +56,7 @@ type fixture struct {
 	inventory *inventory.Inventory
 	guard     *api.Guard
 	sessions  *sessions
+	tasks     *tasks
 	log       *logBuffer
 	address   string
 }
@@ -59,7 +68,7 @@ func newFixture(t *testing.T) *fixture {
 		grpc.Creds(credentials.NewTLS(identity.ServerTLS(f.ca.ServerCertificate, f.ca.Pool()))),
 		grpc.UnaryInterceptor(f.guard.Unary), grpc.StreamInterceptor(f.guard.Stream),
 	)
-	fleetv1.RegisterInventoryServiceServer(server, api.NewInventory(f.inventory, f.sessions, noTasks))
+	fleetv1.RegisterInventoryServiceServer(server, api.NewInventory(f.inventory, f.sessions, f.tasks))
 	fleetv1.RegisterAccessServiceServer(server, api.NewAccess(f.inventory, f.ca, "1.2.3"))
 	healthv1.RegisterHealthServer(server, health.NewServer())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -82,7 +91,7 @@ func newDomain(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, ca: ca, inventory: inventory.New(inventory.Config{Store: st, CA: ca.Fingerprint()}), log: &logBuffer{}}
-	f.sessions = &sessions{online: map[string]bool{}}
+	f.sessions, f.tasks = &sessions{online: map[string]bool{}}, &tasks{}
 	resolvers := f.inventory.Resolvers()
 	resolvers[access.Job] = func(_ context.Context, id string) ([]string, error) {
 		if id == "j-lyon" {

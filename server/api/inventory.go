@@ -20,20 +20,25 @@ type Sessions interface {
 	Kick(terminalID, reason string)
 }
 
-// OpenTasks tells whether a terminal has tasks without result.
-type OpenTasks func(ctx context.Context, terminalID string) (bool, error)
+// Tasks is what the handlers need of the job engine.
+type Tasks interface {
+	// Busy tells whether a terminal has tasks without result.
+	Busy(ctx context.Context, terminalID string) (bool, error)
+	// Retire ends the tasks of a decommissioned terminal.
+	Retire(ctx context.Context, terminalID string) error
+}
 
 // Inventory serves fleet.v1.InventoryService.
 type Inventory struct {
 	fleetv1.UnimplementedInventoryServiceServer
 	inventory *inventory.Inventory
 	sessions  Sessions
-	openTasks OpenTasks
+	tasks     Tasks
 }
 
 // NewInventory makes the service.
-func NewInventory(i *inventory.Inventory, s Sessions, open OpenTasks) *Inventory {
-	return &Inventory{inventory: i, sessions: s, openTasks: open}
+func NewInventory(i *inventory.Inventory, s Sessions, t Tasks) *Inventory {
+	return &Inventory{inventory: i, sessions: s, tasks: t}
 }
 
 func caller(ctx context.Context) identity.Name { return access.From(ctx).Name }
@@ -106,17 +111,20 @@ func (s *Inventory) LabelTerminal(ctx context.Context, req *fleetv1.LabelTermina
 
 // MoveTerminal implements the service.
 func (s *Inventory) MoveTerminal(ctx context.Context, req *fleetv1.MoveTerminalRequest) (*fleetv1.MoveTerminalResponse, error) {
-	t, err := s.shown(s.inventory.Move(ctx, caller(ctx), req, s.openTasks))(ctx)
+	t, err := s.shown(s.inventory.Move(ctx, caller(ctx), req, s.tasks.Busy))(ctx)
 	return &fleetv1.MoveTerminalResponse{Terminal: t}, err
 }
 
-// DecommissionTerminal implements the service. The session is cut after the decision is on disk.
+// DecommissionTerminal implements the service. The session is cut, and the tasks are ended, after the decision is on disk.
 func (s *Inventory) DecommissionTerminal(ctx context.Context, req *fleetv1.DecommissionTerminalRequest) (*fleetv1.DecommissionTerminalResponse, error) {
 	r, err := s.inventory.Decommission(ctx, caller(ctx), req)
 	if err != nil {
 		return nil, err
 	}
 	s.sessions.Kick(r.GetTerminal().GetId(), "decommissioned")
+	if err := s.tasks.Retire(ctx, r.GetTerminal().GetId()); err != nil {
+		return nil, err
+	}
 	t, err := s.show(ctx, r)
 	return &fleetv1.DecommissionTerminalResponse{Terminal: t}, err
 }

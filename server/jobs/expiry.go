@@ -75,7 +75,7 @@ func (e *Engine) lookAtSilent(t *task, now time.Time) {
 		"look at the terminal; when its agent is back, its own result takes the place of this one")
 }
 
-// expireOrCancel ends a task that has not started and holds no valid permit, when its job is over.
+// expireOrCancel ends a task that has not started and holds no valid permit, when its job is over or its terminal retired.
 func (e *Engine) expireOrCancel(t *task) bool {
 	if t.phase != waiting && t.phase != held {
 		return false
@@ -86,6 +86,8 @@ func (e *Engine) expireOrCancel(t *task) bool {
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_CANCELLED, cancelReason(rec), "")
 	case !e.now().Before(t.job.expires()):
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_EXPIRED, expiryReason(t), "ask again, with a longer time if the terminal is often away")
+	case e.isRetired(t):
+		e.settle(t, actionv1.TaskStatus_TASK_STATUS_CANCELLED, "the terminal was decommissioned", "ask again without it")
 	default:
 		return false
 	}

@@ -64,7 +64,7 @@ func (e *Engine) granted(t *task, err error) {
 		if !e.expireOrCancel(t) {
 			t.enqueue()
 		}
-	case t.job.over(e.now()) || !t.terminal.online || e.stopping || t.journal != t.terminal.journal:
+	case t.job.over(e.now()) || !t.terminal.online || e.stopping || t.journal != t.terminal.journal || e.isRetired(t):
 		// Marked, but never sent.
 		t.dropSlot()
 		t.change(func() { t.phase, t.permitted = held, e.now() })

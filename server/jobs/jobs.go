@@ -91,10 +91,12 @@ type Engine struct {
 	active    []*job // oldest first
 	byID      map[string]*job
 	terminals map[string]*terminal
-	pending   *batch
-	inFlight  bool
-	retryAt   time.Time
-	stopping  bool
+	// retired are the terminals that were decommissioned in this engine's life, and those that had tasks when it was opened.
+	retired  map[string]struct{}
+	pending  *batch
+	inFlight bool
+	retryAt  time.Time
+	stopping bool
 }
 
 // Open reads what is not done from the store. Jobs whose creation was cut short are removed: nobody was told of them.
@@ -106,12 +108,13 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		stopped:   make(chan struct{}),
 		byID:      make(map[string]*job),
 		terminals: make(map[string]*terminal),
+		retired:   make(map[string]struct{}),
 		pending:   newBatch(),
 	}
 	if err := e.load(ctx); err != nil {
 		return nil, err
 	}
-	return e, nil
+	return e, e.retireAbsent(ctx)
 }
 
 // Run drives the jobs until ctx ends. Before it returns, everything that had arrived is on disk.

@@ -152,6 +152,9 @@ func (e *Engine) reopen(t *task, terminalID string, given *permits) {
 		t.takeSlot()
 	}
 	t.enqueue()
+	if e.isRetired(t) {
+		e.endRetired(t)
+	}
 }
 
 // discard removes every trace of a job that was never active.
