@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -53,14 +54,31 @@ func ReadContext(path string) (Context, error) {
 	d.KnownFields(true)
 	if err := d.Decode(&c); err != nil {
 		if errors.Is(err, io.EOF) {
-			err = errors.New("is empty")
+			return Context{}, fmt.Errorf("context file %q: is empty", path)
 		}
-		return Context{}, fmt.Errorf("context file %q: %w", path, err)
+		return Context{}, fmt.Errorf("context file %q: %s", path, withoutContent(err))
 	}
 	if err := c.check(); err != nil {
 		return Context{}, fmt.Errorf("context file %q: %w", path, err)
 	}
 	return c, nil
+}
+
+var (
+	unknownKey = regexp.MustCompile(`line (\d+): field ([a-z_]{1,16}) not found`)
+	faultyLine = regexp.MustCompile(`line (\d+)`)
+)
+
+// withoutContent says where a file is at fault. The decoder's own words quote what stands there, which may be the key.
+func withoutContent(err error) string {
+	if m := unknownKey.FindStringSubmatch(err.Error()); m != nil {
+		return fmt.Sprintf("line %s: unknown key %q", m[1], m[2])
+	}
+	const cause = "is not a context file as fleetd and fleetctl write them; use the file as it was written"
+	if m := faultyLine.FindStringSubmatch(err.Error()); m != nil {
+		return fmt.Sprintf("line %s: %s", m[1], cause)
+	}
+	return cause
 }
 
 func (c Context) check() error {

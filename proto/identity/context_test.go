@@ -83,3 +83,53 @@ func TestContextRefusals(t *testing.T) {
 		t.Errorf("error %v, want the unknown key named", err)
 	}
 }
+
+// What a decoder says of a damaged file quotes it, and a context file holds a private key.
+func TestDamagedContextIsNotQuoted(t *testing.T) {
+	good := newContext(t)
+	path := filepath.Join(t.TempDir(), "c.yaml")
+	if err := identity.WriteContext(path, good); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret := strings.Split(good.Key, "\n")[1]
+	for name, text := range map[string]string{
+		"the key alone":         good.Key,
+		"a line of it":          secret,
+		"a line of it as a key": secret + ": x",
+		"a short piece as key":  secret[:10] + ": x",
+		"twice":                 secret + ": x\n" + secret + ": y",
+		"another tag":           "key: !!int " + secret,
+		"a list":                "key: [" + secret + "]",
+		"a map":                 "key: {" + secret + ": 1}",
+		"an alias":              "key: *" + strings.Map(letters, secret),
+		"badly indented":        strings.Replace(string(whole), "    "+secret, secret, 1),
+		"among certificates":    "server: x\nca: |\n  -----BEGIN " + secret + "-----\n  AAAA\n  -----END " + secret + "-----\n",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := identity.ReadContext(path)
+		if err == nil {
+			t.Errorf("%s: was read", name)
+			continue
+		}
+		for i := range len(secret) - 6 {
+			if piece := strings.Map(letters, secret[i:i+6]); len(piece) == 6 && strings.Contains(strings.Map(letters, err.Error()), piece) {
+				t.Errorf("%s: error %q repeats the key", name, err)
+				break
+			}
+		}
+	}
+}
+
+// letters keeps what may stand in an alias.
+func letters(r rune) rune {
+	if r == '+' || r == '/' || r == '=' {
+		return -1
+	}
+	return r
+}

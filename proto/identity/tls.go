@@ -68,7 +68,7 @@ func ParseCertificates(text []byte) ([]*x509.Certificate, error) {
 			break
 		}
 		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("%s block among certificates in PEM", block.Type)
+			return nil, errors.New("a PEM block among the certificates is none")
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
