@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -80,9 +81,15 @@ func (s *Server) open(ctx context.Context) error {
 	if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
+	if err := s.mustBeWhole(); err != nil {
+		return err
+	}
 	var err error
 	// First of all, because it is what keeps a second server away from the directory.
 	if s.store, err = store.Open(filepath.Join(s.cfg.DataDir, storeFile)); err != nil {
+		return err
+	}
+	if err := s.mustHaveCA(ctx); err != nil {
 		return err
 	}
 	if s.ca, err = pki.Open(pki.Config{Dir: s.cfg.DataDir, AgentTTL: s.cfg.AgentCertificateTTL}); err != nil {
@@ -95,6 +102,32 @@ func (s *Server) open(ctx context.Context) error {
 		return fmt.Errorf("listen on %s: %w; choose another address, or stop what has it", s.cfg.Listen, err)
 	}
 	return s.bootstrap(ctx)
+}
+
+// mustBeWhole refuses a directory that has lost its store: without it a fleet would begin anew under the CA that it has, and
+// give ids and names to new machines that others still hold certificates for. A start that was cut short leaves no such
+// directory, for the store is made first.
+func (s *Server) mustBeWhole() error {
+	_, noStore := os.Stat(filepath.Join(s.cfg.DataDir, storeFile))
+	_, noCA := os.Stat(filepath.Join(s.cfg.DataDir, pki.CertificateFile))
+	if errors.Is(noStore, fs.ErrNotExist) && noCA == nil {
+		return fmt.Errorf("data directory %q: has a certificate authority and no %s; restore the directory from a backup, "+
+			"or move it away to set the fleet up anew", s.cfg.DataDir, storeFile)
+	}
+	return nil
+}
+
+// mustHaveCA refuses to make a new CA for a fleet that has one: no member would know it.
+func (s *Server) mustHaveCA(ctx context.Context) error {
+	_, noCA := os.Stat(filepath.Join(s.cfg.DataDir, pki.CertificateFile))
+	if !errors.Is(noCA, fs.ErrNotExist) {
+		return nil
+	}
+	begun, err := store.Any(ctx, s.store, store.TableOperators)
+	if err != nil || !begun {
+		return err
+	}
+	return fmt.Errorf("data directory %q: has a store and no %s; restore the directory from a backup", s.cfg.DataDir, pki.CertificateFile)
 }
 
 // Addr is the address that is listened on.

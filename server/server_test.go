@@ -26,6 +26,7 @@ import (
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
+	"github.com/bandfleet/bandfleet/server/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -429,5 +430,67 @@ func TestExpressionsKnowWhoIsOnline(t *testing.T) {
 		if err != nil || len(preview.GetTargets()) != 1 || preview.GetTargets()[0].GetName() != want {
 			t.Errorf("%s targets %v, %v; want %s alone", expression, preview, err, want)
 		}
+	}
+}
+
+// A directory of which a part was lost is refused and left as it is: going on would cut the fleet in two.
+func TestADirectoryThatLostAPartIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	start(t, dir).halt()
+	for lost, want := range map[string]string{
+		"store.db": "no store.db; restore",
+		"ca.crt":   "no ca.crt; restore",
+		"ca.key":   "ca.key is missing; restore",
+	} {
+		kept := filepath.Join(t.TempDir(), lost)
+		if err := os.Rename(filepath.Join(dir, lost), kept); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := New(t.Context(), config(dir)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("without %s: error %v, want one that says %q", lost, err, want)
+		}
+		if _, err := os.Stat(filepath.Join(dir, lost)); err == nil {
+			t.Errorf("%s was made anew", lost)
+		}
+		if err := os.Rename(kept, filepath.Join(dir, lost)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(t, dir).halt()
+}
+
+// A first start that was killed at any point is made good by the next.
+func TestAFirstStartThatWasCutShort(t *testing.T) {
+	for name, leave := range map[string]func(dir string) error{
+		"the store alone": func(dir string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, "ca.crt")), os.Remove(filepath.Join(dir, "ca.key")), os.Remove(filepath.Join(dir, "admin.yaml")))
+		},
+		"a key without certificate":  func(dir string) error { return os.Remove(filepath.Join(dir, "ca.crt")) },
+		"a context without operator": func(string) error { return nil },
+	} {
+		dir := t.TempDir()
+		start(t, dir).halt()
+		forgetOperators(t, dir)
+		if err := leave(dir); err != nil {
+			t.Fatal(err)
+		}
+		r := start(t, dir)
+		if _, err := fleetv1.NewAccessServiceClient(r.admin).WhoAmI(t.Context(), &fleetv1.WhoAmIRequest{}); err != nil {
+			t.Errorf("%s: the administrator is refused: %v", name, err)
+		}
+		r.halt()
+	}
+}
+
+// forgetOperators makes the store that of a start which was killed before it made the administrator.
+func forgetOperators(t *testing.T, dir string) {
+	t.Helper()
+	st, err := store.Open(filepath.Join(dir, "store.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = st.Update(t.Context(), func(w store.Writer) error { return w.Delete(store.TableOperators, store.Key("admin")) })
+	if err = errors.Join(err, st.Close()); err != nil {
+		t.Fatal(err)
 	}
 }

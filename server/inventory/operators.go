@@ -210,7 +210,7 @@ func leaveAdministrator(w store.Writer, o *fleetv1.Operator) error {
 // the certificate before the operator is committed: a crash in between leaves a context file that is good for nothing and is
 // written anew, never a fleet without administrator.
 func (i *Inventory) Bootstrap(ctx context.Context, csr []byte, issue Issue, save func(*pki.Issued) error) (created bool, err error) {
-	if some, err := i.hasOperators(ctx); err != nil || some {
+	if some, err := store.Any(ctx, i.store, store.TableOperators); err != nil || some {
 		return false, err
 	}
 	issued, err := issue(firstOperator, csr)
@@ -227,11 +227,4 @@ func (i *Inventory) Bootstrap(ctx context.Context, csr []byte, issue Issue, save
 			Created:  timestamppb.New(i.now()), CreatedBy: "server", CertificateExpires: timestamppb.New(issued.NotAfter),
 		}, issued.KeySHA256)
 	})
-}
-
-func (i *Inventory) hasOperators(ctx context.Context) (some bool, err error) {
-	err = i.store.View(ctx, func(v store.Snapshot) error {
-		return v.Scan(store.TableOperators, nil, nil, func(_, _ []byte) bool { some = true; return false })
-	})
-	return some, err
 }

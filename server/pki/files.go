@@ -15,13 +15,14 @@ import (
 )
 
 const (
-	keyFile         = "ca.key"
-	certificateFile = "ca.crt"
+	keyFile = "ca.key"
+	// CertificateFile is the CA's certificate in the data directory; without it there is no CA.
+	CertificateFile = "ca.crt"
 )
 
 // load reads the CA, or makes it when there is no certificate: a key without one was never used.
 func (a *Authority) load(dir string) error {
-	text, err := os.ReadFile(filepath.Join(dir, certificateFile))
+	text, err := os.ReadFile(filepath.Join(dir, CertificateFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return a.create(dir)
 	}
@@ -30,14 +31,14 @@ func (a *Authority) load(dir string) error {
 	}
 	cas, err := identity.ParseCertificates(text)
 	if err != nil {
-		return fmt.Errorf("%s: %w; restore it from a backup", certificateFile, err)
+		return fmt.Errorf("%s: %w; restore it from a backup", CertificateFile, err)
 	}
 	a.ca = cas[0]
 	if a.key, err = readKey(filepath.Join(dir, keyFile)); err != nil {
 		return err
 	}
 	if !a.key.PublicKey.Equal(a.ca.PublicKey) {
-		return fmt.Errorf("%s and %s do not belong together; restore both from one backup", keyFile, certificateFile)
+		return fmt.Errorf("%s and %s do not belong together; restore both from one backup", keyFile, CertificateFile)
 	}
 	return nil
 }
@@ -87,7 +88,7 @@ func (a *Authority) create(dir string) error {
 		return err
 	}
 	a.key, a.ca = key, ca
-	return writeFile(filepath.Join(dir, certificateFile), identity.MarshalCertificates(ca.Raw), 0o644)
+	return writeFile(filepath.Join(dir, CertificateFile), identity.MarshalCertificates(ca.Raw), 0o644)
 }
 
 // writeFile replaces a file as a whole: after a crash it is the old one or the new one.

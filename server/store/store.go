@@ -45,6 +45,14 @@ type Writer interface {
 	Delete(t Table, key []byte) error
 }
 
+// Any reports whether a table holds anything.
+func Any(ctx context.Context, s Store, t Table) (some bool, err error) {
+	err = s.View(ctx, func(v Snapshot) error {
+		return v.Scan(t, nil, nil, func(_, _ []byte) bool { some = true; return false })
+	})
+	return some, err
+}
+
 // Event says that a key was written or deleted. It is a hint, not a log.
 type Event struct {
 	Table Table
