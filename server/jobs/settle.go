@@ -53,9 +53,9 @@ type outcome struct {
 	old, now actionv1.TaskStatus
 }
 
-// errForeign refuses a result for what is no task of this terminal.
+// errForeign refuses a result for what is no task of this terminal, though the job is there.
 func errForeign(jobID, terminalID string) error {
-	return refusal.New(refusal.NotFound, "TASK_NOT_FOUND", "job %q: terminal %q: no such task", jobID, terminalID)
+	return refusal.New(refusal.Denied, "FOREIGN_TASK", "job %q: terminal %q: no such task", jobID, terminalID)
 }
 
 func (e *Engine) resultArrived(terminalID string, r *agentv1.Result, stored func(error)) {

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"errors"
 
 	"github.com/oklog/ulid/v2"
 
@@ -11,13 +12,13 @@ import (
 )
 
 const (
-	// maxForeign is how many messages about tasks that are not the terminal's a session may hold.
+	// maxForeign is how many results of other terminals' tasks a session may hold.
 	maxForeign = 16
-	// maxOpenTasks and maxPlugins bound a hello.
+	// maxOpenTasks bounds a hello.
 	maxOpenTasks = 10_000
-	maxPlugins   = 256
-	// maxEpoch leaves room to raise an epoch beyond what an agent claims.
-	maxEpoch = 1 << 62
+	// epochSlack is how far beyond the server's clock and its own epoch an agent may raise the epoch, in seconds: an epoch is
+	// the time at which a store was made, and one more with each restoration.
+	epochSlack = 24 * 60 * 60
 )
 
 // take handles one message. An error cuts the session.
@@ -64,32 +65,37 @@ func (v *Service) result(ctx context.Context, s *session, r *agentv1.Result) err
 	}
 	return v.Engine.Result(ctx, s.terminalID, r, func(err error) {
 		if err != nil {
-			v.refuseForeign(s, r.GetKey(), err)
+			v.refuseResult(s, r.GetKey(), err)
 			return
 		}
 		s.send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_ResultAck{ResultAck: &agentv1.ResultAck{Key: r.GetKey()}}})
 	})
 }
 
-// refuseForeign counts a result for what is no task of the terminal. The agent keeps it: nothing is lost when the server's
-// store is an old one.
-func (v *Service) refuseForeign(s *session, key *agentv1.TaskKey, err error) {
-	n := s.foreign.Add(1)
-	v.Log.Warn("a result was not taken", "terminal", s.terminalID, "job", key.GetJobId(), "attempt", key.GetAttempt(), "error", err)
-	if n > maxForeign {
-		s.cut(refusal.New(refusal.Invalid, "FOREIGN_TASKS", "terminal %q: sent results of %d tasks that are not its own", s.terminalID, n))
+// refuseResult does not acknowledge a result, so that the agent keeps it: nothing is lost when the store is an old one. Of a job
+// that is not known an honest agent may have many results, when the store was restored from a backup; of a job of other
+// terminals it has none.
+func (v *Service) refuseResult(s *session, key *agentv1.TaskKey, err error) {
+	if s.refused.Add(1) <= maxForeign {
+		v.Log.Warn("a result was not taken", "terminal", s.terminalID, "job", key.GetJobId(), "attempt", key.GetAttempt(), "error", err)
+	}
+	var no *refusal.Error
+	if !errors.As(err, &no) || no.Kind != refusal.Denied {
+		return
+	}
+	if n := s.foreign.Add(1); n > maxForeign {
+		s.cut(refusal.New(refusal.Denied, "FOREIGN_TASKS", "terminal %q: sent results of %d tasks that are not its own", s.terminalID, n))
 	}
 }
 
-func checkHello(s *session, h *agentv1.Hello) error {
-	if len(h.GetOpenTasks()) > maxOpenTasks || len(h.GetPluginSha256()) > maxPlugins {
+// checkHello looks at what sessions are concerned with; the inventory checks the rest.
+func (v *Service) checkHello(s *session, h *agentv1.Hello) error {
+	if len(h.GetOpenTasks()) > maxOpenTasks {
 		return malformed(s, "hello holds too much")
 	}
-	if h.GetEpoch() > maxEpoch {
+	if seen, own := h.GetEpoch(), v.Epoch.Current(); seen > own && seen > max(own, uint64(v.Now().Unix()))+epochSlack {
+		// All agents would be told of it and keep it: one that lies could keep the fleet from ever being restored.
 		return malformed(s, "hello with an epoch that no server ever had")
-	}
-	if h.GetJournalId() == "" {
-		return malformed(s, "hello without journal id")
 	}
 	for _, o := range h.GetOpenTasks() {
 		if err := checkKey(s, o.GetKey()); err != nil {

@@ -173,7 +173,7 @@ func (v *Service) hello(st stream, s *session) (*agentv1.Hello, error) {
 		return nil, refusal.New(refusal.Precondition, "PROTOCOL_VERSION", "terminal %q: its agent speaks protocol %d, this server %d",
 			s.terminalID, h.GetProtocolVersion(), ProtocolVersion).Then("bring agent and server to versions that fit")
 	}
-	return h, checkHello(s, h)
+	return h, v.checkHello(s, h)
 }
 
 // open lets the session in: from here on it counts.

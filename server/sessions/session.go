@@ -25,8 +25,8 @@ type session struct {
 	terminalID string
 	number     uint64
 	out        sender
-	// foreign counts the messages about what is no task of this terminal.
-	foreign atomic.Int32
+	// refused counts the results that were not taken, and foreign those of them that are of other terminals' tasks.
+	refused, foreign atomic.Int32
 
 	ended chan struct{}
 

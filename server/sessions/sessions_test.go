@@ -297,9 +297,42 @@ func TestManyForeignResultsCutTheSession(t *testing.T) {
 		for range maxForeign + 1 {
 			p.toServer <- result(actionv1.TaskStatus_TASK_STATUS_SUCCEEDED)
 			synctest.Wait()
-			r.world.stored(errors.New("no such task"))
+			r.world.stored(refusal.New(refusal.Denied, "FOREIGN_TASK", "no such task"))
 		}
 		expectRefusal(t, <-p.returned, "FOREIGN_TASKS")
+		synctest.Wait()
+	})
+}
+
+// After a restoration from a backup an agent may hold many results of jobs that the store does not know.
+func TestResultsOfUnknownJobsDoNotCutTheSession(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		p := r.connected()
+		for range 3 * maxForeign {
+			p.toServer <- result(actionv1.TaskStatus_TASK_STATUS_SUCCEEDED)
+			synctest.Wait()
+			r.world.stored(refusal.New(refusal.NotFound, "NOT_FOUND", "no such job"))
+		}
+		if !r.registry.Online("T-0001") || len(p.toAgent) > 0 {
+			t.Error("the session must go on, and nothing be acknowledged: the agent keeps what the store may have lost")
+		}
+		p.hangUp(t)
+		synctest.Wait()
+	})
+}
+
+// One agent that lies about the epoch must not shut out the others, who are told the server's.
+func TestAnEpochThatTheServerGaveIsAlwaysTaken(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.world.epoch = 1 << 63
+		p := r.dial(8)
+		m := hello()
+		m.GetHello().Epoch = 1 << 63
+		p.toServer <- m
+		if w := (<-p.toAgent).GetWelcome(); w.GetEpoch() != 1<<63 {
+			t.Errorf("welcome is %v, want the server's epoch", w)
+		}
+		p.hangUp(t)
 		synctest.Wait()
 	})
 }
@@ -316,8 +349,7 @@ func TestBadBeginningsAreRefused(t *testing.T) {
 	}{
 		"no hello":           {result(actionv1.TaskStatus_TASK_STATUS_SUCCEEDED), "MALFORMED_MESSAGE"},
 		"another tongue":     {with(func(h *agentv1.Hello) { h.ProtocolVersion = 99 }), "PROTOCOL_VERSION"},
-		"no journal":         {with(func(h *agentv1.Hello) { h.JournalId = "" }), "MALFORMED_MESSAGE"},
-		"an absurd epoch":    {with(func(h *agentv1.Hello) { h.Epoch = 1 << 63 }), "MALFORMED_MESSAGE"},
+		"an absurd epoch":    {with(func(h *agentv1.Hello) { h.Epoch = uint64(time.Now().Unix()) + 2*epochSlack }), "MALFORMED_MESSAGE"},
 		"a task without key": {with(func(h *agentv1.Hello) { h.OpenTasks = []*agentv1.OpenTask{{}} }), "MALFORMED_MESSAGE"},
 	} {
 		t.Run(name, func(t *testing.T) {
