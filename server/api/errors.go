@@ -71,6 +71,11 @@ func Status(log *slog.Logger, method string, err error) error {
 	}
 	id := strings.ToLower(ulid.Make().String())
 	log.Error("internal error", "id", id, "method", method, "error", err)
+	if errors.Is(err, store.ErrUnwritable) {
+		return withDetails(codes.Internal, "the server cannot write to its store; nothing was changed",
+			&errdetails.ErrorInfo{Domain: errorDomain, Reason: "STORE_UNWRITABLE"},
+			nextStep("make room on the server's disk, or look at its log for internal error "+id))
+	}
 	return withDetails(codes.Internal, "internal error "+id, &errdetails.ErrorInfo{Domain: errorDomain, Reason: "INTERNAL"},
 		nextStep("give this id to whoever looks after the server: its log says more"))
 }

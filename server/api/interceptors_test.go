@@ -66,6 +66,21 @@ func TestInternalErrorsTellOnlyAnID(t *testing.T) {
 	}
 }
 
+// Who asks learns that nothing was changed and what to do, and not what the disk said.
+func TestAFullDiskIsSaid(t *testing.T) {
+	f := newDomain(t)
+	err := unary(as(t, f.operator("ada", admin, "*")), f, whoAmI, &fleetv1.WhoAmIRequest{}, func(context.Context, any) (any, error) {
+		return nil, fmt.Errorf("store: %w: write /var/lib/store.db: no space left on device", store.ErrUnwritable)
+	})
+	d := detailsOf(err)
+	if status.Code(err) != codes.Internal || d.reason != "STORE_UNWRITABLE" || !strings.Contains(d.next, "make room") || strings.Contains(err.Error(), "/var") {
+		t.Errorf("%v with %+v, want that the store cannot be written, and to make room", err, d)
+	}
+	if !strings.Contains(f.log.String(), "no space left on device") {
+		t.Error("the log does not say what the disk said")
+	}
+}
+
 func TestStatusCodes(t *testing.T) {
 	f := newDomain(t)
 	ctx := as(t, f.operator("ada", admin, "*"))

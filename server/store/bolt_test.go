@@ -120,6 +120,31 @@ func TestDamagedRecordIsRefusedUntouched(t *testing.T) {
 	}
 }
 
+// Refusals and repetitions write nothing, and strangers can ask for them: they must not make the disk work.
+func TestAnUpdateThatWritesNothingLeavesTheFileAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	st := open(t, path)
+	defer st.Close()
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refusal := errors.New("no")
+	if err := st.Update(t.Context(), func(store.Writer) error { return refusal }); !errors.Is(err, refusal) {
+		t.Errorf("error %v, want the update's own", err)
+	}
+	if err := st.Update(t.Context(), func(store.Writer) error { return nil }); err != nil {
+		t.Error(err)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(before, after) {
+		t.Error("the file was written")
+	}
+}
+
 func BenchmarkUpdate(b *testing.B) {
 	s := storetest.New(b)
 	value := make([]byte, 300)

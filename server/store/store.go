@@ -14,6 +14,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrClosed: the store is closed or closing.
 	ErrClosed = errors.New("store is closed")
+	// ErrUnwritable: the disk did not take what was written, for it is full or read-only; nothing was kept.
+	ErrUnwritable = errors.New("cannot be written")
 	// ErrCorrupt: a record or a page does not carry its own checksum.
 	ErrCorrupt = errors.New("is corrupt")
 )

@@ -64,21 +64,33 @@ func (b *Bolt) batch(first *update) []*update {
 	return batch
 }
 
-// commit runs the updates and tells each what became of it.
+// errNothingWritten rolls a transaction back in which nobody has written anything.
+var errNothingWritten = errors.New("nothing was written")
+
+// commit runs the updates and tells each what became of it. When none has written anything the disk is left alone: what is
+// refused must not cost more than a look, for strangers can ask for it.
 func (b *Bolt) commit(batch []*update) {
 	err := guardFault(func() error {
 		return b.db.Update(func(tx *bbolt.Tx) error {
+			wrote := false
 			for _, u := range batch {
 				if err := u.apply(tx); err != nil {
 					return err
 				}
+				wrote = wrote || len(u.writes) > 0
+			}
+			if !wrote {
+				return errNothingWritten
 			}
 			return nil
 		})
 	})
-	if err != nil {
-		err = fmt.Errorf("store: commit: %w", err)
-	} else {
+	switch {
+	case errors.Is(err, errNothingWritten):
+		err = nil
+	case err != nil:
+		err = fmt.Errorf("store: %w: %w", ErrUnwritable, err)
+	default:
 		b.hub.publish(batch)
 	}
 	for _, u := range batch {
