@@ -105,19 +105,19 @@ func (s *Inventory) ListTerminals(ctx context.Context, req *fleetv1.ListTerminal
 
 // LabelTerminal implements the service.
 func (s *Inventory) LabelTerminal(ctx context.Context, req *fleetv1.LabelTerminalRequest) (*fleetv1.LabelTerminalResponse, error) {
-	t, err := s.shown(s.inventory.Label(ctx, caller(ctx), req))(ctx)
+	t, err := s.shown(s.inventory.Label(ctx, access.From(ctx), req))(ctx)
 	return &fleetv1.LabelTerminalResponse{Terminal: t}, err
 }
 
 // MoveTerminal implements the service.
 func (s *Inventory) MoveTerminal(ctx context.Context, req *fleetv1.MoveTerminalRequest) (*fleetv1.MoveTerminalResponse, error) {
-	t, err := s.shown(s.inventory.Move(ctx, caller(ctx), req, s.tasks.Busy))(ctx)
+	t, err := s.shown(s.inventory.Move(ctx, access.From(ctx), req, s.tasks.Busy))(ctx)
 	return &fleetv1.MoveTerminalResponse{Terminal: t}, err
 }
 
 // DecommissionTerminal implements the service. The session is cut, and the tasks are ended, after the decision is on disk.
 func (s *Inventory) DecommissionTerminal(ctx context.Context, req *fleetv1.DecommissionTerminalRequest) (*fleetv1.DecommissionTerminalResponse, error) {
-	r, err := s.inventory.Decommission(ctx, caller(ctx), req)
+	r, err := s.inventory.Decommission(ctx, access.From(ctx), req)
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +131,7 @@ func (s *Inventory) DecommissionTerminal(ctx context.Context, req *fleetv1.Decom
 
 // ReEnrolTerminal implements the service. The session is cut after the decision is on disk.
 func (s *Inventory) ReEnrolTerminal(ctx context.Context, req *fleetv1.ReEnrolTerminalRequest) (*fleetv1.ReEnrolTerminalResponse, error) {
-	text, token, err := s.inventory.ReEnrol(ctx, caller(ctx), req)
+	text, token, err := s.inventory.ReEnrol(ctx, access.From(ctx), req)
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func TestRepeatedEnrolmentGetsTheSameTerminal(t *testing.T) {
 	if id := first.Terminal.GetTerminal().GetId(); id != "T-0001" || again.Terminal.GetTerminal().GetId() != id || f.records() != before {
 		t.Errorf("terminals %q and %q, %d further audit records", id, again.Terminal.GetTerminal().GetId(), f.records()-before)
 	}
-	if _, err := f.Decommission(t.Context(), ada, &fleetv1.DecommissionTerminalRequest{Terminal: "press-1"}); err != nil {
+	if _, err := f.Decommission(t.Context(), admin, &fleetv1.DecommissionTerminalRequest{Terminal: "press-1"}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = f.Enroll(t.Context(), req, f.ca.IssueAgent)
@@ -158,10 +158,10 @@ func TestBadEnrolments(t *testing.T) {
 func TestReEnrolment(t *testing.T) {
 	f := newFixture(t)
 	id := f.enrol("lyon", "press-1")
-	if _, err := f.Label(t.Context(), ada, &fleetv1.LabelTerminalRequest{Terminal: id, Set: map[string]string{"line": "3"}}); err != nil {
+	if _, err := f.Label(t.Context(), admin, &fleetv1.LabelTerminalRequest{Terminal: id, Set: map[string]string{"line": "3"}}); err != nil {
 		t.Fatal(err)
 	}
-	text, _, err := f.ReEnrol(t.Context(), ada, &fleetv1.ReEnrolTerminalRequest{Terminal: "PRESS-1"})
+	text, _, err := f.ReEnrol(t.Context(), admin, &fleetv1.ReEnrolTerminalRequest{Terminal: "PRESS-1"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +170,7 @@ func TestReEnrolment(t *testing.T) {
 	if err != nil || len(r.GetTlsKeySha256()) != 0 || r.GetTerminal().GetState() != fleetv1.TerminalState_TERMINAL_STATE_RE_ENROLLING {
 		t.Errorf("state %v with key %x, %v: the old key must be out at once", r.GetTerminal().GetState(), r.GetTlsKeySha256(), err)
 	}
-	if text, _, err = f.ReEnrol(t.Context(), ada, &fleetv1.ReEnrolTerminalRequest{Terminal: id}); err != nil {
+	if text, _, err = f.ReEnrol(t.Context(), admin, &fleetv1.ReEnrolTerminalRequest{Terminal: id}); err != nil {
 		t.Fatal(err)
 	}
 	_, err = f.Enroll(t.Context(), enrolRequest(t, lost, "x"), f.ca.IssueAgent)
@@ -196,12 +196,12 @@ func TestReEnrolment(t *testing.T) {
 func TestDecommission(t *testing.T) {
 	f := newFixture(t)
 	id := f.enrol("lyon", "press-1")
-	text, _, err := f.ReEnrol(t.Context(), ada, &fleetv1.ReEnrolTerminalRequest{Terminal: id})
+	text, _, err := f.ReEnrol(t.Context(), admin, &fleetv1.ReEnrolTerminalRequest{Terminal: id})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if _, err := f.Decommission(t.Context(), ada, &fleetv1.DecommissionTerminalRequest{Terminal: id}); err != nil {
+		if _, err := f.Decommission(t.Context(), admin, &fleetv1.DecommissionTerminalRequest{Terminal: id}); err != nil {
 			t.Fatalf("decommissioning may be repeated: %v", err)
 		}
 	}
@@ -210,7 +210,7 @@ func TestDecommission(t *testing.T) {
 	}
 	_, err = f.Enroll(t.Context(), enrolRequest(t, f.parse(text), "x"), f.ca.IssueAgent)
 	wantRefusal(t, err, "TOKEN_REVOKED")
-	_, _, err = f.ReEnrol(t.Context(), ada, &fleetv1.ReEnrolTerminalRequest{Terminal: id})
+	_, _, err = f.ReEnrol(t.Context(), admin, &fleetv1.ReEnrolTerminalRequest{Terminal: id})
 	wantRefusal(t, err, "TERMINAL_DECOMMISSIONED")
 	if again := f.enrol("lyon", "press-1"); again != "T-0002" {
 		t.Errorf("the next machine of that name is %q, want T-0002: ids are never given twice", again)
@@ -277,7 +277,7 @@ func TestLateCallsOfTheOldMachine(t *testing.T) {
 	}
 	_, err := f.Renew(t.Context(), id, csr(t), f.ca.IssueAgent)
 	wantRefusal(t, err, "NO_CERTIFICATE")
-	text, _, err := f.ReEnrol(t.Context(), ada, &fleetv1.ReEnrolTerminalRequest{Terminal: id})
+	text, _, err := f.ReEnrol(t.Context(), admin, &fleetv1.ReEnrolTerminalRequest{Terminal: id})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -287,7 +287,7 @@ func TestLateCallsOfTheOldMachine(t *testing.T) {
 	}
 	tooLate("KEY_REPLACED")
 	old = f.as(id)
-	if _, err := f.Decommission(t.Context(), ada, &fleetv1.DecommissionTerminalRequest{Terminal: id}); err != nil {
+	if _, err := f.Decommission(t.Context(), admin, &fleetv1.DecommissionTerminalRequest{Terminal: id}); err != nil {
 		t.Fatal(err)
 	}
 	tooLate("TERMINAL_DECOMMISSIONED")

@@ -43,11 +43,11 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		}},
 		{"Enroll", func() error { _, err := f.Enroll(ctx, enrolRequest(t, token, "press-1"), f.ca.IssueAgent); return err }},
 		{"Label", func() error {
-			_, err := f.Label(ctx, ada, &fleetv1.LabelTerminalRequest{Terminal: id, Set: map[string]string{"a": "b"}})
+			_, err := f.Label(ctx, admin, &fleetv1.LabelTerminalRequest{Terminal: id, Set: map[string]string{"a": "b"}})
 			return err
 		}},
 		{"Move", func() error {
-			_, err := f.Move(ctx, ada, &fleetv1.MoveTerminalRequest{Terminal: id, Site: "turin"}, never)
+			_, err := f.Move(ctx, admin, &fleetv1.MoveTerminalRequest{Terminal: id, Site: "turin"}, never)
 			return err
 		}},
 		{"SessionOpened", func() error {
@@ -56,11 +56,11 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		}},
 		{"Renew", func() error { _, err := f.Renew(f.as(id), id, csr(t), f.ca.IssueAgent); return err }},
 		{"ReEnrol", func() error {
-			_, _, err := f.ReEnrol(ctx, ada, &fleetv1.ReEnrolTerminalRequest{Terminal: id})
+			_, _, err := f.ReEnrol(ctx, admin, &fleetv1.ReEnrolTerminalRequest{Terminal: id})
 			return err
 		}},
 		{"Decommission", func() error {
-			_, err := f.Decommission(ctx, ada, &fleetv1.DecommissionTerminalRequest{Terminal: id})
+			_, err := f.Decommission(ctx, admin, &fleetv1.DecommissionTerminalRequest{Terminal: id})
 			return err
 		}},
 		{"RevokeToken", func() error { _, err := f.RevokeToken(ctx, ada, token.ID); return err }},
@@ -157,7 +157,7 @@ func TestLabels(t *testing.T) {
 	id := f.enrol("lyon", "press-1")
 	label := func(req *fleetv1.LabelTerminalRequest) (*fleetv1.Terminal, error) {
 		req.Terminal = id
-		r, err := f.Label(t.Context(), ada, req)
+		r, err := f.Label(t.Context(), admin, req)
 		return r.GetTerminal(), err
 	}
 	first, err := label(&fleetv1.LabelTerminalRequest{Set: map[string]string{"line": "3", "hall": "a"}})
@@ -196,10 +196,10 @@ func TestMove(t *testing.T) {
 	id := f.enrol("lyon", "press-1")
 	busy := func(context.Context, string) (bool, error) { return true, nil }
 	req := &fleetv1.MoveTerminalRequest{Terminal: id, Site: "TURIN"}
-	_, err := f.Move(t.Context(), ada, req, busy)
+	_, err := f.Move(t.Context(), admin, req, busy)
 	wantRefusal(t, err, "OPEN_TASKS")
 	for range 2 {
-		if r, err := f.Move(t.Context(), ada, req, never); err != nil || r.GetTerminal().GetSite() != "turin" {
+		if r, err := f.Move(t.Context(), admin, req, never); err != nil || r.GetTerminal().GetSite() != "turin" {
 			t.Fatalf("%v, %v", r.GetTerminal(), err)
 		}
 	}
@@ -213,6 +213,37 @@ func TestMove(t *testing.T) {
 	}
 	if got := names(t, f, admin, &fleetv1.Selection{Sites: []string{"lyon"}}); !strings.Contains(got, "no terminal matches") {
 		t.Errorf("lyon selects %q", got)
+	}
+}
+
+// A call was authorised while the terminal was at the caller's site, and comes to be done when it is at another.
+func TestATerminalThatWasMovedIsOutOfReach(t *testing.T) {
+	f := newFixture(t)
+	id := f.enrol("turin", "press-1")
+	p := principal(fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, "lyon")
+	before := f.records()
+	for name, call := range map[string]func() error{
+		"label": func() error {
+			_, err := f.Label(t.Context(), p, &fleetv1.LabelTerminalRequest{Terminal: id, Set: map[string]string{"a": "b"}})
+			return err
+		},
+		"move": func() error {
+			_, err := f.Move(t.Context(), p, &fleetv1.MoveTerminalRequest{Terminal: id, Site: "lyon"}, never)
+			return err
+		},
+		"re-enrol": func() error {
+			_, _, err := f.ReEnrol(t.Context(), p, &fleetv1.ReEnrolTerminalRequest{Terminal: id})
+			return err
+		},
+		"decommission": func() error {
+			_, err := f.Decommission(t.Context(), p, &fleetv1.DecommissionTerminalRequest{Terminal: id})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) { wantRefusal(t, call(), "NOT_FOUND") })
+	}
+	if f.records() != before {
+		t.Error("something was changed at a site of others")
 	}
 }
 

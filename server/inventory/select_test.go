@@ -19,10 +19,10 @@ func TestSelect(t *testing.T) {
 	f.enrol("lyon", "press-2")
 	f.enrol("turin", "press-3")
 	gone := f.enrol("turin", "press-4")
-	if _, err := f.Decommission(t.Context(), ada, &fleetv1.DecommissionTerminalRequest{Terminal: gone}); err != nil {
+	if _, err := f.Decommission(t.Context(), admin, &fleetv1.DecommissionTerminalRequest{Terminal: gone}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.Label(t.Context(), ada, &fleetv1.LabelTerminalRequest{Terminal: "press-2", Set: map[string]string{"line": "3"}}); err != nil {
+	if _, err := f.Label(t.Context(), admin, &fleetv1.LabelTerminalRequest{Terminal: "press-2", Set: map[string]string{"line": "3"}}); err != nil {
 		t.Fatal(err)
 	}
 	lyon := principal(fleetv1.OperatorRole_OPERATOR_ROLE_OPERATOR, "Lyon")

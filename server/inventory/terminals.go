@@ -95,12 +95,24 @@ func (i *Inventory) commit(w store.Writer, r *storagev1.TerminalRecord, e audit.
 	return audit.Append(w, i.now(), e)
 }
 
+// changeBy is change for an operator. The right was looked at when the call came in; it is looked at again in the update, for
+// the terminal may have been moved to a site of others meanwhile.
+func (i *Inventory) changeBy(ctx context.Context, p *access.Principal, right access.Right, idOrName string, fn func(w store.Writer, r *storagev1.TerminalRecord) (*audit.Entry, error)) (*storagev1.TerminalRecord, error) {
+	return i.change(ctx, idOrName, func(w store.Writer, r *storagev1.TerminalRecord) (*audit.Entry, error) {
+		o := access.Object{Kind: access.Terminal, Name: clipped(idOrName), Field: "terminal"}
+		if err := access.CheckSites(p, right, access.Every, o, []string{r.GetTerminal().GetSite()}); err != nil {
+			return nil, err
+		}
+		return fn(w, r)
+	})
+}
+
 // Label sets and removes labels.
-func (i *Inventory) Label(ctx context.Context, by identity.Name, req *fleetv1.LabelTerminalRequest) (*storagev1.TerminalRecord, error) {
+func (i *Inventory) Label(ctx context.Context, p *access.Principal, req *fleetv1.LabelTerminalRequest) (*storagev1.TerminalRecord, error) {
 	if err := checkLabels(req); err != nil {
 		return nil, err
 	}
-	return i.change(ctx, req.GetTerminal(), func(_ store.Writer, r *storagev1.TerminalRecord) (*audit.Entry, error) {
+	return i.changeBy(ctx, p, access.Act, req.GetTerminal(), func(_ store.Writer, r *storagev1.TerminalRecord) (*audit.Entry, error) {
 		t := r.GetTerminal()
 		if err := mustBeInUse(r); err != nil {
 			return nil, err
@@ -118,7 +130,7 @@ func (i *Inventory) Label(ctx context.Context, by identity.Name, req *fleetv1.La
 		if len(diff) == 0 {
 			return nil, nil
 		}
-		return &audit.Entry{Actor: by, Verb: "terminal.label", Reason: req.GetReason(), Changes: diff}, nil
+		return &audit.Entry{Actor: p.Name, Verb: "terminal.label", Reason: req.GetReason(), Changes: diff}, nil
 	})
 }
 
@@ -133,7 +145,7 @@ func relabel(t *fleetv1.Terminal, req *fleetv1.LabelTerminalRequest) {
 }
 
 // Move moves a terminal to another site. busy tells whether it has open tasks, which were made for its old site.
-func (i *Inventory) Move(ctx context.Context, by identity.Name, req *fleetv1.MoveTerminalRequest, busy func(ctx context.Context, terminalID string) (bool, error)) (*storagev1.TerminalRecord, error) {
+func (i *Inventory) Move(ctx context.Context, p *access.Principal, req *fleetv1.MoveTerminalRequest, busy func(ctx context.Context, terminalID string) (bool, error)) (*storagev1.TerminalRecord, error) {
 	if err := wantText("reason", req.GetReason(), "reason", maxReason); err != nil {
 		return nil, err
 	}
@@ -149,8 +161,8 @@ func (i *Inventory) Move(ctx context.Context, by identity.Name, req *fleetv1.Mov
 		return nil, refusal.New(refusal.Precondition, "OPEN_TASKS", "terminal %q: has open tasks", id).
 			Then("wait for its jobs, or cancel them, and move it then")
 	}
-	return i.change(ctx, id, func(w store.Writer, r *storagev1.TerminalRecord) (*audit.Entry, error) {
-		return move(w, by, r, req)
+	return i.changeBy(ctx, p, access.Admin, id, func(w store.Writer, r *storagev1.TerminalRecord) (*audit.Entry, error) {
+		return move(w, p.Name, r, req)
 	})
 }
 
@@ -183,11 +195,11 @@ func move(w store.Writer, by identity.Name, r *storagev1.TerminalRecord, req *fl
 }
 
 // Decommission ends a terminal's service. Its id is never given again; its name is free from now on.
-func (i *Inventory) Decommission(ctx context.Context, by identity.Name, req *fleetv1.DecommissionTerminalRequest) (*storagev1.TerminalRecord, error) {
+func (i *Inventory) Decommission(ctx context.Context, p *access.Principal, req *fleetv1.DecommissionTerminalRequest) (*storagev1.TerminalRecord, error) {
 	if err := wantText("reason", req.GetReason(), "reason", maxReason); err != nil {
 		return nil, err
 	}
-	return i.change(ctx, req.GetTerminal(), func(w store.Writer, r *storagev1.TerminalRecord) (*audit.Entry, error) {
+	return i.changeBy(ctx, p, access.Admin, req.GetTerminal(), func(w store.Writer, r *storagev1.TerminalRecord) (*audit.Entry, error) {
 		if !inUse(r) {
 			return nil, nil
 		}
@@ -204,7 +216,7 @@ func (i *Inventory) Decommission(ctx context.Context, by identity.Name, req *fle
 		old := t.GetState()
 		t.State = fleetv1.TerminalState_TERMINAL_STATE_DECOMMISSIONED
 		r.TlsKeySha256, r.RenewedKeySha256 = nil, nil
-		return &audit.Entry{Actor: by, Verb: "terminal.decommission", Reason: req.GetReason(), Changes: changes("state", old.String(), t.GetState().String())}, nil
+		return &audit.Entry{Actor: p.Name, Verb: "terminal.decommission", Reason: req.GetReason(), Changes: changes("state", old.String(), t.GetState().String())}, nil
 	})
 }
 

@@ -155,12 +155,12 @@ func (i *Inventory) RevokeToken(ctx context.Context, by identity.Name, id string
 
 // ReEnrol makes a single-use token with which a machine takes a terminal's place. The terminal's key is refused from now on,
 // and earlier tokens for it are revoked.
-func (i *Inventory) ReEnrol(ctx context.Context, by identity.Name, req *fleetv1.ReEnrolTerminalRequest) (text string, t *fleetv1.Token, err error) {
+func (i *Inventory) ReEnrol(ctx context.Context, p *access.Principal, req *fleetv1.ReEnrolTerminalRequest) (text string, t *fleetv1.Token, err error) {
 	if err := wantText("reason", req.GetReason(), "reason", maxReason); err != nil {
 		return "", nil, err
 	}
 	token := identity.NewToken(i.ca)
-	_, err = i.change(ctx, req.GetTerminal(), func(w store.Writer, r *storagev1.TerminalRecord) (*audit.Entry, error) {
+	_, err = i.changeBy(ctx, p, access.Admin, req.GetTerminal(), func(w store.Writer, r *storagev1.TerminalRecord) (*audit.Entry, error) {
 		if err := mustBeInUse(r); err != nil {
 			return nil, err
 		}
@@ -171,8 +171,8 @@ func (i *Inventory) ReEnrol(ctx context.Context, by identity.Name, req *fleetv1.
 		terminal.State = fleetv1.TerminalState_TERMINAL_STATE_RE_ENROLLING
 		r.TlsKeySha256, r.RenewedKeySha256, r.ReEnrolTokenId = nil, nil, token.ID
 		t = &fleetv1.Token{Id: token.ID, Site: terminal.GetSite(), Role: terminal.GetRole(), Uses: 1, TerminalId: terminal.GetId()}
-		e := &audit.Entry{Actor: by, Verb: "terminal.re-enrol", Reason: req.GetReason(), Changes: changes("token", "", token.ID)}
-		return e, i.addToken(w, by, token, t, reEnrolTTL, "")
+		e := &audit.Entry{Actor: p.Name, Verb: "terminal.re-enrol", Reason: req.GetReason(), Changes: changes("token", "", token.ID)}
+		return e, i.addToken(w, p.Name, token, t, reEnrolTTL, "")
 	})
 	if err != nil {
 		return "", nil, err
