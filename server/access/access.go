@@ -60,6 +60,8 @@ func rightsOf(role fleetv1.OperatorRole) []Right {
 type Principal struct {
 	Name     identity.Name
 	Operator *fleetv1.Operator
+	// Key is the hash of the public key that an operator showed.
+	Key []byte
 	// Terminal holds id, name, site, role and state as they were when the agent was authenticated, and in tls_key_sha256 the
 	// key that it showed; nothing else.
 	Terminal *storagev1.TerminalRecord

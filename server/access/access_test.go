@@ -215,6 +215,18 @@ func TestAuthenticate(t *testing.T) {
 		t.Errorf("a revoked operator: %v", err)
 	}
 
+	nextCert, nextKey := issue(t, func(n string, csr []byte) (*pki.Issued, error) { return ca.IssueOperator(n, csr, 0) }, "ada")
+	save(t, st, store.TableOperators, store.Key("ada"), &storagev1.OperatorRecord{Operator: &fleetv1.Operator{Name: "ada"}, TlsKeySha256: adaKey, RenewedKeySha256: nextKey})
+	if _, err := a.Authenticate(t.Context(), adaCert); err != nil {
+		t.Errorf("an operator's old key before the new one was used: %v", err)
+	}
+	if p, err := a.Authenticate(t.Context(), nextCert); err != nil || string(p.Key) != string(nextKey) {
+		t.Errorf("an operator's new key: %v, %v", p, err)
+	}
+	if _, err := a.Authenticate(t.Context(), adaCert); reason(err) != "KEY_REPLACED" {
+		t.Errorf("an operator's old key after the new one was used: %v", err)
+	}
+
 	record := &storagev1.TerminalRecord{
 		Terminal: &fleetv1.Terminal{Id: "T-0001", Site: "lyon", State: fleetv1.TerminalState_TERMINAL_STATE_ACTIVE}, TlsKeySha256: agentKey, RenewedKeySha256: renewedKey,
 	}

@@ -45,14 +45,27 @@ func (a *Authorizer) operator(ctx context.Context, name identity.Name, key []byt
 	if err := a.load(ctx, store.TableOperators, store.Key(name.ID), record); err != nil {
 		return nil, unknown(err, name)
 	}
-	if record.GetOperator().GetRevoked() {
-		return nil, refusal.New(refusal.Unauthenticated, "OPERATOR_REVOKED", "operator %q: is revoked", name.ID).
+	if err := Admitted(record, key); err != nil {
+		return nil, err
+	}
+	if same(record.GetRenewedKeySha256(), key) {
+		if err := a.promoteOperatorKey(ctx, name, key); err != nil {
+			return nil, err
+		}
+	}
+	return &Principal{Name: name, Operator: record.GetOperator(), Key: key}, nil
+}
+
+// Admitted refuses an operator who is revoked, or a key that does not speak for it any more.
+func Admitted(r *storagev1.OperatorRecord, key []byte) error {
+	if r.GetOperator().GetRevoked() {
+		return refusal.New(refusal.Unauthenticated, "OPERATOR_REVOKED", "operator %q: is revoked", r.GetOperator().GetName()).
 			Then("ask an administrator for a new operator; names are not given twice")
 	}
-	if !same(record.GetTlsKeySha256(), key) {
-		return nil, wrongKey(refusal.Unauthenticated, name)
+	if same(r.GetTlsKeySha256(), key) || same(r.GetRenewedKeySha256(), key) {
+		return nil
 	}
-	return &Principal{Name: name, Operator: record.GetOperator()}, nil
+	return wrongKey(refusal.Unauthenticated, identity.Name{Kind: identity.KindOperator, ID: r.GetOperator().GetName()})
 }
 
 func (a *Authorizer) agent(ctx context.Context, name identity.Name, key []byte) (*Principal, error) {
@@ -64,7 +77,7 @@ func (a *Authorizer) agent(ctx context.Context, name identity.Name, key []byte) 
 		return nil, err
 	}
 	if same(record.GetRenewedKeySha256(), key) {
-		if err := a.promoteKey(ctx, name, key); err != nil {
+		if err := a.promoteAgentKey(ctx, name, key); err != nil {
 			return nil, err
 		}
 	}
@@ -105,30 +118,51 @@ func active(t *fleetv1.Terminal) error {
 	}
 }
 
-// promoteKey makes the key of a renewal the only one, now that the agent has shown that it got the certificate.
-func (a *Authorizer) promoteKey(ctx context.Context, name identity.Name, key []byte) error {
+// promoteAgentKey makes the key of a renewal the only one, now that the agent has shown that it got the certificate.
+func (a *Authorizer) promoteAgentKey(ctx context.Context, name identity.Name, key []byte) error {
+	r := &storagev1.TerminalRecord{}
+	return a.promote(ctx, store.TableTerminals, store.TerminalKey(name.ID), r, func() *audit.Entry {
+		if !same(r.GetRenewedKeySha256(), key) {
+			return nil
+		}
+		r.TlsKeySha256, r.RenewedKeySha256 = key, nil
+		return &audit.Entry{Site: r.GetTerminal().GetSite(), Actor: name, Verb: "terminal.new-key", Object: "terminal/" + name.ID}
+	})
+}
+
+// promoteOperatorKey does the same for an operator.
+func (a *Authorizer) promoteOperatorKey(ctx context.Context, name identity.Name, key []byte) error {
+	r := &storagev1.OperatorRecord{}
+	return a.promote(ctx, store.TableOperators, store.Key(name.ID), r, func() *audit.Entry {
+		if !same(r.GetRenewedKeySha256(), key) {
+			return nil
+		}
+		r.TlsKeySha256, r.RenewedKeySha256 = key, nil
+		return &audit.Entry{Actor: name, Verb: "operator.new-key", Object: "operator/" + name.ID}
+	})
+}
+
+// promote reads a record into r, lets fn change it, and stores it with the audit record, or leaves it when fn returns nil.
+func (a *Authorizer) promote(ctx context.Context, t store.Table, key []byte, r proto.Message, fn func() *audit.Entry) error {
 	return a.store.Update(ctx, func(w store.Writer) error {
-		text, err := w.Get(store.TableTerminals, store.TerminalKey(name.ID))
+		text, err := w.Get(t, key)
 		if err != nil {
 			return err
 		}
-		record := &storagev1.TerminalRecord{}
-		if err := proto.Unmarshal(text, record); err != nil {
+		if err := proto.Unmarshal(text, r); err != nil {
 			return err
 		}
-		if !same(record.GetRenewedKeySha256(), key) {
+		e := fn()
+		if e == nil {
 			return nil
 		}
-		record.TlsKeySha256, record.RenewedKeySha256 = key, nil
-		if text, err = proto.Marshal(record); err != nil {
+		if text, err = proto.Marshal(r); err != nil {
 			return err
 		}
-		if err := w.Put(store.TableTerminals, store.TerminalKey(name.ID), text); err != nil {
+		if err := w.Put(t, key, text); err != nil {
 			return err
 		}
-		return audit.Append(w, a.now(), audit.Entry{
-			Site: record.GetTerminal().GetSite(), Actor: name, Verb: "terminal.new-key", Object: "terminal/" + name.ID,
-		})
+		return audit.Append(w, a.now(), *e)
 	})
 }
 

@@ -92,6 +92,7 @@ func Rules() map[string]Rule {
 		"/fleet.v1.AccessService/CreateOperator": fleet(Admin),
 		"/fleet.v1.AccessService/ListOperators":  fleet(Admin),
 		"/fleet.v1.AccessService/RevokeOperator": fleet(Admin),
+		"/fleet.v1.AccessService/RenewOperator":  own(),
 		"/fleet.v1.AccessService/WhoAmI":         own(),
 
 		"/fleet.v1.JobService/PreviewJob": inside(Act),

@@ -66,6 +66,17 @@ func (s *Access) RevokeOperator(ctx context.Context, req *fleetv1.RevokeOperator
 	return &fleetv1.RevokeOperatorResponse{Operator: o}, err
 }
 
+// RenewOperator implements the service.
+func (s *Access) RenewOperator(ctx context.Context, req *fleetv1.RenewOperatorRequest) (*fleetv1.RenewOperatorResponse, error) {
+	o, issued, err := s.inventory.RenewOperator(ctx, access.From(ctx), req.GetCsr(), func(name string, csr []byte) (*pki.Issued, error) {
+		return s.authority.IssueOperator(name, csr, 0)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &fleetv1.RenewOperatorResponse{Operator: o, CertificateChain: issued.Chain, TrustBundle: s.authority.TrustBundle()}, nil
+}
+
 // WhoAmI implements the service.
 func (s *Access) WhoAmI(ctx context.Context, _ *fleetv1.WhoAmIRequest) (*fleetv1.WhoAmIResponse, error) {
 	return &fleetv1.WhoAmIResponse{

@@ -12,6 +12,8 @@ import (
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/identity"
+	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/audit"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/pki"
@@ -32,6 +34,7 @@ func TestEveryChangeIsAudited(t *testing.T) {
 	id := f.enrol("lyon", "press-0")
 	token := f.token("lyon", 5)
 	issueOperator := func(name string, csr []byte) (*pki.Issued, error) { return f.ca.IssueOperator(name, csr, 0) }
+	bob := &access.Principal{Name: identity.Name{Kind: identity.KindOperator, ID: "bob"}}
 	for _, c := range []struct {
 		name string
 		call func() error
@@ -77,7 +80,17 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			return err
 		}},
 		{"CreateOperator", func() error {
-			_, _, err := f.CreateOperator(ctx, ada, operatorRequest(t, "bob", "*"), issueOperator)
+			_, issued, err := f.CreateOperator(ctx, ada, operatorRequest(t, "bob", "*"), issueOperator)
+			if err == nil {
+				bob.Key = issued.KeySHA256
+			}
+			return err
+		}},
+		{"AddAdministrator", func() error {
+			return f.AddAdministrator(ctx, "admin-2", "lost", csr(t), issueOperator, func(*pki.Issued) error { return nil })
+		}},
+		{"RenewOperator", func() error {
+			_, _, err := f.RenewOperator(ctx, bob, csr(t), issueOperator)
 			return err
 		}},
 		{"RevokeOperator", func() error {
@@ -113,7 +126,7 @@ func setOf(names ...string) map[string]bool {
 	return set
 }
 
-func operatorRequest(t *testing.T, name string, sites ...string) *fleetv1.CreateOperatorRequest {
+func operatorRequest(t testing.TB, name string, sites ...string) *fleetv1.CreateOperatorRequest {
 	return &fleetv1.CreateOperatorRequest{
 		Name: name, Csr: csr(t), Bindings: []*fleetv1.RoleBinding{{Role: fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, Sites: sites}},
 	}

@@ -1,6 +1,7 @@
 package inventory
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -48,7 +49,8 @@ func (i *Inventory) CreateOperator(ctx context.Context, by identity.Name, req *f
 			Name: req.GetName(), Bindings: bindings, Created: timestamppb.New(i.now()), CreatedBy: by.String(),
 			CertificateExpires: timestamppb.New(issued.NotAfter),
 		}
-		return i.addOperator(w, by, o, issued.KeySHA256)
+		r := &storagev1.OperatorRecord{Operator: o, TlsKeySha256: issued.KeySHA256, FixedTerm: req.GetTtl().AsDuration() != 0}
+		return i.addOperator(w, by, r, "")
 	})
 	if err != nil {
 		return nil, nil, err
@@ -113,7 +115,8 @@ func foldSites(r store.Reader, names []string, field string) (sites []string, er
 	return slices.Compact(sites), nil
 }
 
-func (i *Inventory) addOperator(w store.Writer, by identity.Name, o *fleetv1.Operator, key []byte) error {
+func (i *Inventory) addOperator(w store.Writer, by identity.Name, r *storagev1.OperatorRecord, reason string) error {
+	o := r.GetOperator()
 	if there, err := has(w, store.TableOperators, store.Key(o.GetName())); err != nil || there {
 		return orExists(err, "operator", o.GetName())
 	}
@@ -122,12 +125,12 @@ func (i *Inventory) addOperator(w store.Writer, by identity.Name, o *fleetv1.Ope
 			return err
 		}
 	}
-	if err := writeOperator(w, &storagev1.OperatorRecord{Operator: o, TlsKeySha256: key}); err != nil {
+	if err := writeOperator(w, r); err != nil {
 		return err
 	}
 	return audit.Append(w, i.now(), audit.Entry{
-		Actor: by, Verb: "operator.create", Object: "operator/" + o.GetName(),
-		Changes: changes("bindings", "", bindingText(o), "key", "", fmt.Sprintf("%x", key)),
+		Actor: by, Verb: "operator.create", Object: "operator/" + o.GetName(), Reason: reason,
+		Changes: changes("bindings", "", bindingText(o), "key", "", fmt.Sprintf("%x", r.GetTlsKeySha256())),
 	})
 }
 
@@ -180,7 +183,7 @@ func (i *Inventory) RevokeOperator(ctx context.Context, by identity.Name, req *f
 		if err := leaveAdministrator(w, o); err != nil {
 			return err
 		}
-		o.Revoked, r.TlsKeySha256 = true, nil
+		o.Revoked, r.TlsKeySha256, r.RenewedKeySha256 = true, nil, nil
 		if err := writeOperator(w, r); err != nil {
 			return err
 		}
@@ -206,25 +209,76 @@ func leaveAdministrator(w store.Writer, o *fleetv1.Operator) error {
 	return err
 }
 
-// Bootstrap makes the first administrator when there is no operator at all, and reports whether it did. save is called with
-// the certificate before the operator is committed: a crash in between leaves a context file that is good for nothing and is
-// written anew, never a fleet without administrator.
+// RenewOperator signs a new certificate for the operator who asks. The key that it has now stays valid until the new one is
+// used for the first time, so that who never got the answer is not shut out.
+func (i *Inventory) RenewOperator(ctx context.Context, p *access.Principal, csr []byte, issue Issue) (o *fleetv1.Operator, issued *pki.Issued, err error) {
+	name := p.Name.ID
+	if issued, err = issue(name, csr); err != nil {
+		return nil, nil, err
+	}
+	err = i.store.Update(ctx, func(w store.Writer) error {
+		r, err := read[storagev1.OperatorRecord](w, store.TableOperators, store.Key(name), access.NotFound("operator", name))
+		if err != nil {
+			return err
+		}
+		if err := access.Admitted(r, p.Key); err != nil {
+			return err
+		}
+		if o = r.GetOperator(); r.GetFixedTerm() {
+			return refusal.New(refusal.Precondition, "FIXED_TERM", "operator %q: was let in until %s and no longer",
+				name, o.GetCertificateExpires().AsTime().Format(time.RFC3339)).Then("ask an administrator for a new operator")
+		}
+		o.CertificateExpires = timestamppb.New(issued.NotAfter)
+		if !bytes.Equal(r.GetTlsKeySha256(), issued.KeySHA256) {
+			r.RenewedKeySha256 = issued.KeySHA256
+		}
+		if err := writeOperator(w, r); err != nil {
+			return err
+		}
+		return audit.Append(w, i.now(), audit.Entry{
+			Actor: p.Name, Verb: "operator.renew", Object: "operator/" + name, Changes: changes("key", "", fmt.Sprintf("%x", issued.KeySHA256)),
+		})
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return o, issued, nil
+}
+
+// Bootstrap makes the first administrator when there is no operator at all, and reports whether it did.
 func (i *Inventory) Bootstrap(ctx context.Context, csr []byte, issue Issue, save func(*pki.Issued) error) (created bool, err error) {
 	if some, err := store.Any(ctx, i.store, store.TableOperators); err != nil || some {
 		return false, err
 	}
-	issued, err := issue(firstOperator, csr)
+	return true, i.AddAdministrator(ctx, firstOperator, "first start", csr, issue, save)
+}
+
+// AddAdministrator makes an operator who administers all sites, on the word of who has the data directory in hand. save is
+// called with the certificate before the operator is committed: a crash in between leaves a context file that is good for
+// nothing, never an administrator without one.
+func (i *Inventory) AddAdministrator(ctx context.Context, name, reason string, csr []byte, issue Issue, save func(*pki.Issued) error) error {
+	err := i.store.View(ctx, func(v store.Snapshot) error {
+		there, err := has(v, store.TableOperators, store.Key(name))
+		if err != nil || there {
+			return orExists(err, "operator", name)
+		}
+		return nil
+	})
 	if err != nil {
-		return false, err
+		return err
+	}
+	issued, err := issue(name, csr)
+	if err != nil {
+		return err
 	}
 	if err := save(issued); err != nil {
-		return false, err
+		return err
 	}
-	return true, i.store.Update(ctx, func(w store.Writer) error {
-		return i.addOperator(w, identity.Name{}, &fleetv1.Operator{
-			Name:     firstOperator,
+	return i.store.Update(ctx, func(w store.Writer) error {
+		return i.addOperator(w, identity.Name{}, &storagev1.OperatorRecord{TlsKeySha256: issued.KeySHA256, Operator: &fleetv1.Operator{
+			Name:     name,
 			Bindings: []*fleetv1.RoleBinding{{Role: fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, Sites: []string{access.AllSites}}},
 			Created:  timestamppb.New(i.now()), CreatedBy: "server", CertificateExpires: timestamppb.New(issued.NotAfter),
-		}, issued.KeySHA256)
+		}}, reason)
 	})
 }

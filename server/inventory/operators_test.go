@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/identity"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/refusal"
@@ -45,6 +46,49 @@ func TestOperators(t *testing.T) {
 	}
 	_, err = f.RevokeOperator(t.Context(), ada, &fleetv1.RevokeOperatorRequest{Name: "admin"})
 	wantRefusal(t, err, "LAST_ADMINISTRATOR")
+}
+
+// operator makes an administrator and returns it as it calls.
+func (f *fixture) operator(name string, ttl time.Duration) *access.Principal {
+	f.t.Helper()
+	req := operatorRequest(f.t, name, "*")
+	if ttl != 0 {
+		req.Ttl = durationpb.New(ttl)
+	}
+	o, issued, err := f.CreateOperator(f.t.Context(), ada, req, f.issueOperator)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return &access.Principal{Name: identity.Name{Kind: identity.KindOperator, ID: name}, Operator: o, Key: issued.KeySHA256}
+}
+
+func (f *fixture) issueOperator(name string, csr []byte) (*pki.Issued, error) {
+	return f.ca.IssueOperator(name, csr, 0)
+}
+
+func TestOperatorsRenewThemselves(t *testing.T) {
+	f := newFixture(t)
+	bob, guest := f.operator("bob", 0), f.operator("guest", time.Hour)
+	f.now = f.now.Add(time.Hour)
+	o, issued, err := f.RenewOperator(t.Context(), bob, csr(t), f.issueOperator)
+	if err != nil || !o.GetCertificateExpires().AsTime().Equal(f.now.Add(pki.DefaultOperatorTTL).UTC()) {
+		t.Fatalf("%v, %v: want 90 more days", o, err)
+	}
+	if _, _, err := f.RenewOperator(t.Context(), bob, csr(t), f.issueOperator); err != nil {
+		t.Errorf("again with the old key, as after a lost answer: %v", err)
+	}
+	late := &access.Principal{Name: bob.Name, Key: issued.KeySHA256}
+	_, _, err = f.RenewOperator(t.Context(), late, csr(t), f.issueOperator)
+	wantRefusal(t, err, "KEY_REPLACED")
+	_, _, err = f.RenewOperator(t.Context(), bob, nil, f.issueOperator)
+	wantRefusal(t, err, "BAD_CSR")
+	_, _, err = f.RenewOperator(t.Context(), guest, csr(t), f.issueOperator)
+	wantRefusal(t, err, "FIXED_TERM")
+	if _, err := f.RevokeOperator(t.Context(), ada, &fleetv1.RevokeOperatorRequest{Name: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = f.RenewOperator(t.Context(), bob, csr(t), f.issueOperator)
+	wantRefusal(t, err, "OPERATOR_REVOKED")
 }
 
 // Two administrators who revoke each other at the same moment must not both succeed.

@@ -714,7 +714,8 @@ type CreateOperatorRequest struct {
 	Bindings []*RoleBinding         `protobuf:"bytes,2,rep,name=bindings,proto3" json:"bindings,omitempty"`
 	// PKCS #10, DER; only its public key is used.
 	Csr []byte `protobuf:"bytes,3,opt,name=csr,proto3" json:"csr,omitempty"`
-	// Validity of the certificate: 1 hour to 398 days; 0 means 90 days.
+	// Validity of the certificate: 1 hour to 398 days, after which the operator is out, for it cannot be renewed; 0 means 90
+	// days, and that the operator may renew it.
 	Ttl           *durationpb.Duration `protobuf:"bytes,4,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1038,6 +1039,111 @@ func (x *RevokeOperatorResponse) GetOperator() *Operator {
 	return nil
 }
 
+type RenewOperatorRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// PKCS #10, DER; only its public key is used.
+	Csr           []byte `protobuf:"bytes,1,opt,name=csr,proto3" json:"csr,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RenewOperatorRequest) Reset() {
+	*x = RenewOperatorRequest{}
+	mi := &file_fleet_v1_access_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewOperatorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewOperatorRequest) ProtoMessage() {}
+
+func (x *RenewOperatorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_access_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewOperatorRequest.ProtoReflect.Descriptor instead.
+func (*RenewOperatorRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_access_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *RenewOperatorRequest) GetCsr() []byte {
+	if x != nil {
+		return x.Csr
+	}
+	return nil
+}
+
+type RenewOperatorResponse struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Operator         *Operator              `protobuf:"bytes,1,opt,name=operator,proto3" json:"operator,omitempty"`
+	CertificateChain [][]byte               `protobuf:"bytes,2,rep,name=certificate_chain,json=certificateChain,proto3" json:"certificate_chain,omitempty"`
+	TrustBundle      [][]byte               `protobuf:"bytes,3,rep,name=trust_bundle,json=trustBundle,proto3" json:"trust_bundle,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RenewOperatorResponse) Reset() {
+	*x = RenewOperatorResponse{}
+	mi := &file_fleet_v1_access_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RenewOperatorResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RenewOperatorResponse) ProtoMessage() {}
+
+func (x *RenewOperatorResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_access_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RenewOperatorResponse.ProtoReflect.Descriptor instead.
+func (*RenewOperatorResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_access_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *RenewOperatorResponse) GetOperator() *Operator {
+	if x != nil {
+		return x.Operator
+	}
+	return nil
+}
+
+func (x *RenewOperatorResponse) GetCertificateChain() [][]byte {
+	if x != nil {
+		return x.CertificateChain
+	}
+	return nil
+}
+
+func (x *RenewOperatorResponse) GetTrustBundle() [][]byte {
+	if x != nil {
+		return x.TrustBundle
+	}
+	return nil
+}
+
 type WhoAmIRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1046,7 +1152,7 @@ type WhoAmIRequest struct {
 
 func (x *WhoAmIRequest) Reset() {
 	*x = WhoAmIRequest{}
-	mi := &file_fleet_v1_access_proto_msgTypes[15]
+	mi := &file_fleet_v1_access_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1164,7 @@ func (x *WhoAmIRequest) String() string {
 func (*WhoAmIRequest) ProtoMessage() {}
 
 func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_access_proto_msgTypes[15]
+	mi := &file_fleet_v1_access_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1177,7 @@ func (x *WhoAmIRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIRequest.ProtoReflect.Descriptor instead.
 func (*WhoAmIRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_access_proto_rawDescGZIP(), []int{15}
+	return file_fleet_v1_access_proto_rawDescGZIP(), []int{17}
 }
 
 type WhoAmIResponse struct {
@@ -1085,7 +1191,7 @@ type WhoAmIResponse struct {
 
 func (x *WhoAmIResponse) Reset() {
 	*x = WhoAmIResponse{}
-	mi := &file_fleet_v1_access_proto_msgTypes[16]
+	mi := &file_fleet_v1_access_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1097,7 +1203,7 @@ func (x *WhoAmIResponse) String() string {
 func (*WhoAmIResponse) ProtoMessage() {}
 
 func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_access_proto_msgTypes[16]
+	mi := &file_fleet_v1_access_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1110,7 +1216,7 @@ func (x *WhoAmIResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhoAmIResponse.ProtoReflect.Descriptor instead.
 func (*WhoAmIResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_access_proto_rawDescGZIP(), []int{16}
+	return file_fleet_v1_access_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *WhoAmIResponse) GetOperator() *Operator {
@@ -1203,7 +1309,13 @@ const file_fleet_v1_access_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"H\n" +
 	"\x16RevokeOperatorResponse\x12.\n" +
-	"\boperator\x18\x01 \x01(\v2\x12.fleet.v1.OperatorR\boperator\"\x0f\n" +
+	"\boperator\x18\x01 \x01(\v2\x12.fleet.v1.OperatorR\boperator\"(\n" +
+	"\x14RenewOperatorRequest\x12\x10\n" +
+	"\x03csr\x18\x01 \x01(\fR\x03csr\"\x97\x01\n" +
+	"\x15RenewOperatorResponse\x12.\n" +
+	"\boperator\x18\x01 \x01(\v2\x12.fleet.v1.OperatorR\boperator\x12+\n" +
+	"\x11certificate_chain\x18\x02 \x03(\fR\x10certificateChain\x12!\n" +
+	"\ftrust_bundle\x18\x03 \x03(\fR\vtrustBundle\"\x0f\n" +
 	"\rWhoAmIRequest\"\xa4\x01\n" +
 	"\x0eWhoAmIResponse\x12.\n" +
 	"\boperator\x18\x01 \x01(\v2\x12.fleet.v1.OperatorR\boperator\x12%\n" +
@@ -1222,7 +1334,7 @@ const file_fleet_v1_access_proto_rawDesc = "" +
 	"\x14OPERATOR_ROLE_VIEWER\x10\x01\x12\x1a\n" +
 	"\x16OPERATOR_ROLE_OPERATOR\x10\x02\x12\x1a\n" +
 	"\x16OPERATOR_ROLE_APPROVER\x10\x03\x12\x17\n" +
-	"\x13OPERATOR_ROLE_ADMIN\x10\x042\xa9\x04\n" +
+	"\x13OPERATOR_ROLE_ADMIN\x10\x042\xfb\x04\n" +
 	"\rAccessService\x12J\n" +
 	"\vCreateToken\x12\x1c.fleet.v1.CreateTokenRequest\x1a\x1d.fleet.v1.CreateTokenResponse\x12G\n" +
 	"\n" +
@@ -1230,7 +1342,8 @@ const file_fleet_v1_access_proto_rawDesc = "" +
 	"\vRevokeToken\x12\x1c.fleet.v1.RevokeTokenRequest\x1a\x1d.fleet.v1.RevokeTokenResponse\x12S\n" +
 	"\x0eCreateOperator\x12\x1f.fleet.v1.CreateOperatorRequest\x1a .fleet.v1.CreateOperatorResponse\x12P\n" +
 	"\rListOperators\x12\x1e.fleet.v1.ListOperatorsRequest\x1a\x1f.fleet.v1.ListOperatorsResponse\x12S\n" +
-	"\x0eRevokeOperator\x12\x1f.fleet.v1.RevokeOperatorRequest\x1a .fleet.v1.RevokeOperatorResponse\x12;\n" +
+	"\x0eRevokeOperator\x12\x1f.fleet.v1.RevokeOperatorRequest\x1a .fleet.v1.RevokeOperatorResponse\x12P\n" +
+	"\rRenewOperator\x12\x1e.fleet.v1.RenewOperatorRequest\x1a\x1f.fleet.v1.RenewOperatorResponse\x12;\n" +
 	"\x06WhoAmI\x12\x17.fleet.v1.WhoAmIRequest\x1a\x18.fleet.v1.WhoAmIResponseB7Z5github.com/bandfleet/bandfleet/proto/fleet/v1;fleetv1b\x06proto3"
 
 var (
@@ -1246,7 +1359,7 @@ func file_fleet_v1_access_proto_rawDescGZIP() []byte {
 }
 
 var file_fleet_v1_access_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_fleet_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_fleet_v1_access_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_fleet_v1_access_proto_goTypes = []any{
 	(TokenState)(0),                // 0: fleet.v1.TokenState
 	(OperatorRole)(0),              // 1: fleet.v1.OperatorRole
@@ -1265,52 +1378,57 @@ var file_fleet_v1_access_proto_goTypes = []any{
 	(*ListOperatorsResponse)(nil),  // 14: fleet.v1.ListOperatorsResponse
 	(*RevokeOperatorRequest)(nil),  // 15: fleet.v1.RevokeOperatorRequest
 	(*RevokeOperatorResponse)(nil), // 16: fleet.v1.RevokeOperatorResponse
-	(*WhoAmIRequest)(nil),          // 17: fleet.v1.WhoAmIRequest
-	(*WhoAmIResponse)(nil),         // 18: fleet.v1.WhoAmIResponse
-	(TerminalRole)(0),              // 19: fleet.v1.TerminalRole
-	(*timestamppb.Timestamp)(nil),  // 20: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 21: google.protobuf.Duration
+	(*RenewOperatorRequest)(nil),   // 17: fleet.v1.RenewOperatorRequest
+	(*RenewOperatorResponse)(nil),  // 18: fleet.v1.RenewOperatorResponse
+	(*WhoAmIRequest)(nil),          // 19: fleet.v1.WhoAmIRequest
+	(*WhoAmIResponse)(nil),         // 20: fleet.v1.WhoAmIResponse
+	(TerminalRole)(0),              // 21: fleet.v1.TerminalRole
+	(*timestamppb.Timestamp)(nil),  // 22: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 23: google.protobuf.Duration
 }
 var file_fleet_v1_access_proto_depIdxs = []int32{
-	19, // 0: fleet.v1.Token.role:type_name -> fleet.v1.TerminalRole
+	21, // 0: fleet.v1.Token.role:type_name -> fleet.v1.TerminalRole
 	0,  // 1: fleet.v1.Token.state:type_name -> fleet.v1.TokenState
-	20, // 2: fleet.v1.Token.created:type_name -> google.protobuf.Timestamp
-	20, // 3: fleet.v1.Token.expires:type_name -> google.protobuf.Timestamp
-	19, // 4: fleet.v1.CreateTokenRequest.role:type_name -> fleet.v1.TerminalRole
-	21, // 5: fleet.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	22, // 2: fleet.v1.Token.created:type_name -> google.protobuf.Timestamp
+	22, // 3: fleet.v1.Token.expires:type_name -> google.protobuf.Timestamp
+	21, // 4: fleet.v1.CreateTokenRequest.role:type_name -> fleet.v1.TerminalRole
+	23, // 5: fleet.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
 	2,  // 6: fleet.v1.CreateTokenResponse.token:type_name -> fleet.v1.Token
 	2,  // 7: fleet.v1.ListTokensResponse.tokens:type_name -> fleet.v1.Token
 	2,  // 8: fleet.v1.RevokeTokenResponse.token:type_name -> fleet.v1.Token
 	1,  // 9: fleet.v1.RoleBinding.role:type_name -> fleet.v1.OperatorRole
 	9,  // 10: fleet.v1.Operator.bindings:type_name -> fleet.v1.RoleBinding
-	20, // 11: fleet.v1.Operator.created:type_name -> google.protobuf.Timestamp
-	20, // 12: fleet.v1.Operator.certificate_expires:type_name -> google.protobuf.Timestamp
+	22, // 11: fleet.v1.Operator.created:type_name -> google.protobuf.Timestamp
+	22, // 12: fleet.v1.Operator.certificate_expires:type_name -> google.protobuf.Timestamp
 	9,  // 13: fleet.v1.CreateOperatorRequest.bindings:type_name -> fleet.v1.RoleBinding
-	21, // 14: fleet.v1.CreateOperatorRequest.ttl:type_name -> google.protobuf.Duration
+	23, // 14: fleet.v1.CreateOperatorRequest.ttl:type_name -> google.protobuf.Duration
 	10, // 15: fleet.v1.CreateOperatorResponse.operator:type_name -> fleet.v1.Operator
 	10, // 16: fleet.v1.ListOperatorsResponse.operators:type_name -> fleet.v1.Operator
 	10, // 17: fleet.v1.RevokeOperatorResponse.operator:type_name -> fleet.v1.Operator
-	10, // 18: fleet.v1.WhoAmIResponse.operator:type_name -> fleet.v1.Operator
-	20, // 19: fleet.v1.WhoAmIResponse.server_time:type_name -> google.protobuf.Timestamp
-	3,  // 20: fleet.v1.AccessService.CreateToken:input_type -> fleet.v1.CreateTokenRequest
-	5,  // 21: fleet.v1.AccessService.ListTokens:input_type -> fleet.v1.ListTokensRequest
-	7,  // 22: fleet.v1.AccessService.RevokeToken:input_type -> fleet.v1.RevokeTokenRequest
-	11, // 23: fleet.v1.AccessService.CreateOperator:input_type -> fleet.v1.CreateOperatorRequest
-	13, // 24: fleet.v1.AccessService.ListOperators:input_type -> fleet.v1.ListOperatorsRequest
-	15, // 25: fleet.v1.AccessService.RevokeOperator:input_type -> fleet.v1.RevokeOperatorRequest
-	17, // 26: fleet.v1.AccessService.WhoAmI:input_type -> fleet.v1.WhoAmIRequest
-	4,  // 27: fleet.v1.AccessService.CreateToken:output_type -> fleet.v1.CreateTokenResponse
-	6,  // 28: fleet.v1.AccessService.ListTokens:output_type -> fleet.v1.ListTokensResponse
-	8,  // 29: fleet.v1.AccessService.RevokeToken:output_type -> fleet.v1.RevokeTokenResponse
-	12, // 30: fleet.v1.AccessService.CreateOperator:output_type -> fleet.v1.CreateOperatorResponse
-	14, // 31: fleet.v1.AccessService.ListOperators:output_type -> fleet.v1.ListOperatorsResponse
-	16, // 32: fleet.v1.AccessService.RevokeOperator:output_type -> fleet.v1.RevokeOperatorResponse
-	18, // 33: fleet.v1.AccessService.WhoAmI:output_type -> fleet.v1.WhoAmIResponse
-	27, // [27:34] is the sub-list for method output_type
-	20, // [20:27] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	10, // 18: fleet.v1.RenewOperatorResponse.operator:type_name -> fleet.v1.Operator
+	10, // 19: fleet.v1.WhoAmIResponse.operator:type_name -> fleet.v1.Operator
+	22, // 20: fleet.v1.WhoAmIResponse.server_time:type_name -> google.protobuf.Timestamp
+	3,  // 21: fleet.v1.AccessService.CreateToken:input_type -> fleet.v1.CreateTokenRequest
+	5,  // 22: fleet.v1.AccessService.ListTokens:input_type -> fleet.v1.ListTokensRequest
+	7,  // 23: fleet.v1.AccessService.RevokeToken:input_type -> fleet.v1.RevokeTokenRequest
+	11, // 24: fleet.v1.AccessService.CreateOperator:input_type -> fleet.v1.CreateOperatorRequest
+	13, // 25: fleet.v1.AccessService.ListOperators:input_type -> fleet.v1.ListOperatorsRequest
+	15, // 26: fleet.v1.AccessService.RevokeOperator:input_type -> fleet.v1.RevokeOperatorRequest
+	17, // 27: fleet.v1.AccessService.RenewOperator:input_type -> fleet.v1.RenewOperatorRequest
+	19, // 28: fleet.v1.AccessService.WhoAmI:input_type -> fleet.v1.WhoAmIRequest
+	4,  // 29: fleet.v1.AccessService.CreateToken:output_type -> fleet.v1.CreateTokenResponse
+	6,  // 30: fleet.v1.AccessService.ListTokens:output_type -> fleet.v1.ListTokensResponse
+	8,  // 31: fleet.v1.AccessService.RevokeToken:output_type -> fleet.v1.RevokeTokenResponse
+	12, // 32: fleet.v1.AccessService.CreateOperator:output_type -> fleet.v1.CreateOperatorResponse
+	14, // 33: fleet.v1.AccessService.ListOperators:output_type -> fleet.v1.ListOperatorsResponse
+	16, // 34: fleet.v1.AccessService.RevokeOperator:output_type -> fleet.v1.RevokeOperatorResponse
+	18, // 35: fleet.v1.AccessService.RenewOperator:output_type -> fleet.v1.RenewOperatorResponse
+	20, // 36: fleet.v1.AccessService.WhoAmI:output_type -> fleet.v1.WhoAmIResponse
+	29, // [29:37] is the sub-list for method output_type
+	21, // [21:29] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_fleet_v1_access_proto_init() }
@@ -1325,7 +1443,7 @@ func file_fleet_v1_access_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fleet_v1_access_proto_rawDesc), len(file_fleet_v1_access_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   17,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

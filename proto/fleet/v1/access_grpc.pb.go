@@ -25,6 +25,7 @@ const (
 	AccessService_CreateOperator_FullMethodName = "/fleet.v1.AccessService/CreateOperator"
 	AccessService_ListOperators_FullMethodName  = "/fleet.v1.AccessService/ListOperators"
 	AccessService_RevokeOperator_FullMethodName = "/fleet.v1.AccessService/RevokeOperator"
+	AccessService_RenewOperator_FullMethodName  = "/fleet.v1.AccessService/RenewOperator"
 	AccessService_WhoAmI_FullMethodName         = "/fleet.v1.AccessService/WhoAmI"
 )
 
@@ -50,6 +51,11 @@ type AccessServiceClient interface {
 	// RevokeOperator shuts an operator out at once. Caller: admin on all sites. May be repeated. Errors: NOT_FOUND,
 	// FAILED_PRECONDITION for the last administrator.
 	RevokeOperator(ctx context.Context, in *RevokeOperatorRequest, opts ...grpc.CallOption) (*RevokeOperatorResponse, error)
+	// RenewOperator exchanges the caller's certificate for one that is valid 90 days from now, for a key that the caller made. The
+	// present key stays valid until the new one is used for the first time. Caller: any operator, while its certificate is valid.
+	// May be repeated; the last certificate counts. Errors: FAILED_PRECONDITION with reason FIXED_TERM when the administrator
+	// chose the time to live, INVALID_ARGUMENT for a bad certificate request.
+	RenewOperator(ctx context.Context, in *RenewOperatorRequest, opts ...grpc.CallOption) (*RenewOperatorResponse, error)
 	// WhoAmI tells the caller how the server sees it. Caller: any operator. May be repeated. Errors: none of its own.
 	WhoAmI(ctx context.Context, in *WhoAmIRequest, opts ...grpc.CallOption) (*WhoAmIResponse, error)
 }
@@ -122,6 +128,16 @@ func (c *accessServiceClient) RevokeOperator(ctx context.Context, in *RevokeOper
 	return out, nil
 }
 
+func (c *accessServiceClient) RenewOperator(ctx context.Context, in *RenewOperatorRequest, opts ...grpc.CallOption) (*RenewOperatorResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RenewOperatorResponse)
+	err := c.cc.Invoke(ctx, AccessService_RenewOperator_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *accessServiceClient) WhoAmI(ctx context.Context, in *WhoAmIRequest, opts ...grpc.CallOption) (*WhoAmIResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(WhoAmIResponse)
@@ -154,6 +170,11 @@ type AccessServiceServer interface {
 	// RevokeOperator shuts an operator out at once. Caller: admin on all sites. May be repeated. Errors: NOT_FOUND,
 	// FAILED_PRECONDITION for the last administrator.
 	RevokeOperator(context.Context, *RevokeOperatorRequest) (*RevokeOperatorResponse, error)
+	// RenewOperator exchanges the caller's certificate for one that is valid 90 days from now, for a key that the caller made. The
+	// present key stays valid until the new one is used for the first time. Caller: any operator, while its certificate is valid.
+	// May be repeated; the last certificate counts. Errors: FAILED_PRECONDITION with reason FIXED_TERM when the administrator
+	// chose the time to live, INVALID_ARGUMENT for a bad certificate request.
+	RenewOperator(context.Context, *RenewOperatorRequest) (*RenewOperatorResponse, error)
 	// WhoAmI tells the caller how the server sees it. Caller: any operator. May be repeated. Errors: none of its own.
 	WhoAmI(context.Context, *WhoAmIRequest) (*WhoAmIResponse, error)
 	mustEmbedUnimplementedAccessServiceServer()
@@ -183,6 +204,9 @@ func (UnimplementedAccessServiceServer) ListOperators(context.Context, *ListOper
 }
 func (UnimplementedAccessServiceServer) RevokeOperator(context.Context, *RevokeOperatorRequest) (*RevokeOperatorResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method RevokeOperator not implemented")
+}
+func (UnimplementedAccessServiceServer) RenewOperator(context.Context, *RenewOperatorRequest) (*RenewOperatorResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RenewOperator not implemented")
 }
 func (UnimplementedAccessServiceServer) WhoAmI(context.Context, *WhoAmIRequest) (*WhoAmIResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method WhoAmI not implemented")
@@ -316,6 +340,24 @@ func _AccessService_RevokeOperator_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AccessService_RenewOperator_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RenewOperatorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AccessServiceServer).RenewOperator(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AccessService_RenewOperator_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AccessServiceServer).RenewOperator(ctx, req.(*RenewOperatorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _AccessService_WhoAmI_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(WhoAmIRequest)
 	if err := dec(in); err != nil {
@@ -364,6 +406,10 @@ var AccessService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "RevokeOperator",
 			Handler:    _AccessService_RevokeOperator_Handler,
+		},
+		{
+			MethodName: "RenewOperator",
+			Handler:    _AccessService_RenewOperator_Handler,
 		},
 		{
 			MethodName: "WhoAmI",

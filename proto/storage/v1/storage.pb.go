@@ -196,7 +196,11 @@ type OperatorRecord struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Operator *v1.Operator           `protobuf:"bytes,1,opt,name=operator,proto3" json:"operator,omitempty"`
 	// SHA-256 of the subject public key that may speak for this operator.
-	TlsKeySha256  []byte `protobuf:"bytes,2,opt,name=tls_key_sha256,json=tlsKeySha256,proto3" json:"tls_key_sha256,omitempty"`
+	TlsKeySha256 []byte `protobuf:"bytes,2,opt,name=tls_key_sha256,json=tlsKeySha256,proto3" json:"tls_key_sha256,omitempty"`
+	// A key for which a renewal was signed and which has not been used yet; with its first use it replaces tls_key_sha256.
+	RenewedKeySha256 []byte `protobuf:"bytes,3,opt,name=renewed_key_sha256,json=renewedKeySha256,proto3" json:"renewed_key_sha256,omitempty"`
+	// True when the administrator chose how long it may come in: it cannot renew its certificate.
+	FixedTerm     bool `protobuf:"varint,4,opt,name=fixed_term,json=fixedTerm,proto3" json:"fixed_term,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -243,6 +247,20 @@ func (x *OperatorRecord) GetTlsKeySha256() []byte {
 		return x.TlsKeySha256
 	}
 	return nil
+}
+
+func (x *OperatorRecord) GetRenewedKeySha256() []byte {
+	if x != nil {
+		return x.RenewedKeySha256
+	}
+	return nil
+}
+
+func (x *OperatorRecord) GetFixedTerm() bool {
+	if x != nil {
+		return x.FixedTerm
+	}
+	return false
 }
 
 // PluginRecord is a manifest that some terminal offers, kept by the hash of its executable.
@@ -1117,10 +1135,13 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x11re_enrol_token_id\x18\b \x01(\tR\x0ereEnrolTokenId\"Y\n" +
 	"\vTokenRecord\x12%\n" +
 	"\x05token\x18\x01 \x01(\v2\x0f.fleet.v1.TokenR\x05token\x12#\n" +
-	"\rsecret_sha256\x18\x02 \x01(\fR\fsecretSha256\"f\n" +
+	"\rsecret_sha256\x18\x02 \x01(\fR\fsecretSha256\"\xb3\x01\n" +
 	"\x0eOperatorRecord\x12.\n" +
 	"\boperator\x18\x01 \x01(\v2\x12.fleet.v1.OperatorR\boperator\x12$\n" +
-	"\x0etls_key_sha256\x18\x02 \x01(\fR\ftlsKeySha256\"8\n" +
+	"\x0etls_key_sha256\x18\x02 \x01(\fR\ftlsKeySha256\x12,\n" +
+	"\x12renewed_key_sha256\x18\x03 \x01(\fR\x10renewedKeySha256\x12\x1d\n" +
+	"\n" +
+	"fixed_term\x18\x04 \x01(\bR\tfixedTerm\"8\n" +
 	"\fPluginRecord\x12(\n" +
 	"\x06plugin\x18\x01 \x01(\v2\x10.agent.v1.PluginR\x06plugin\"o\n" +
 	"\rRequestRecord\x12\x16\n" +
