@@ -89,7 +89,7 @@ func (s *Server) open(ctx context.Context) error {
 	if s.store, err = store.Open(filepath.Join(s.cfg.DataDir, storeFile)); err != nil {
 		return err
 	}
-	if err := s.mustHaveCA(ctx); err != nil {
+	if err := mustHaveCA(ctx, s.cfg.DataDir, s.store); err != nil {
 		return err
 	}
 	if s.ca, err = pki.Open(pki.Config{Dir: s.cfg.DataDir, AgentTTL: s.cfg.AgentCertificateTTL}); err != nil {
@@ -118,16 +118,16 @@ func (s *Server) mustBeWhole() error {
 }
 
 // mustHaveCA refuses to make a new CA for a fleet that has one: no member would know it.
-func (s *Server) mustHaveCA(ctx context.Context) error {
-	_, noCA := os.Stat(filepath.Join(s.cfg.DataDir, pki.CertificateFile))
+func mustHaveCA(ctx context.Context, dataDir string, st store.Store) error {
+	_, noCA := os.Stat(filepath.Join(dataDir, pki.CertificateFile))
 	if !errors.Is(noCA, fs.ErrNotExist) {
 		return nil
 	}
-	begun, err := store.Any(ctx, s.store, store.TableOperators)
+	begun, err := store.Any(ctx, st, store.TableOperators)
 	if err != nil || !begun {
 		return err
 	}
-	return fmt.Errorf("data directory %q: has a store and no %s; restore the directory from a backup", s.cfg.DataDir, pki.CertificateFile)
+	return fmt.Errorf("data directory %q: has a store and no %s; restore the directory from a backup", dataDir, pki.CertificateFile)
 }
 
 // Addr is the address that is listened on.

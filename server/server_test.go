@@ -494,3 +494,42 @@ func forgetOperators(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 }
+
+// Every administrator is locked out: whoever has the data directory makes another one, and only while the server is stopped.
+func TestAnAdministratorCanBeMadeOffline(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(t.TempDir(), "again.yaml")
+	r := start(t, dir)
+	if _, err := AddAdministrator(t.Context(), dir, r.addr, out); err == nil || !strings.Contains(err.Error(), "in use by another process") {
+		t.Errorf("beside a running server: %v", err)
+	}
+	r.halt()
+	for _, want := range []string{"admin-2", "admin-3"} {
+		_ = os.Remove(out)
+		if name, err := AddAdministrator(t.Context(), dir, r.addr, out); err != nil || name != want {
+			t.Fatalf("%q, %v; want %s", name, err, want)
+		}
+	}
+	if _, err := AddAdministrator(t.Context(), dir, r.addr, out); err == nil || !strings.Contains(err.Error(), "is there already") {
+		t.Errorf("onto a file that is there: %v", err)
+	}
+	if _, err := AddAdministrator(t.Context(), t.TempDir(), r.addr, out+"2"); err == nil {
+		t.Error("a directory without store was taken")
+	}
+	again, err := identity.ReadContext(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := again.TLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = start(t, dir)
+	defer r.halt()
+	conn := r.dial(cfg)
+	defer conn.Close()
+	_, err = fleetv1.NewAccessServiceClient(conn).RevokeOperator(t.Context(), &fleetv1.RevokeOperatorRequest{Name: "admin", Reason: "key lost"})
+	if err != nil {
+		t.Errorf("the new administrator: %v", err)
+	}
+}

@@ -20,6 +20,9 @@ import (
 // envPrefix begins the name of every environment variable that is read.
 const envPrefix = "BANDFLEET_FLEETD"
 
+// defaultListen is where the server listens unless told otherwise.
+const defaultListen = "127.0.0.1:7443"
+
 // Bounds of agent_certificate_ttl.
 const (
 	minAgentTTL = time.Minute
@@ -39,7 +42,7 @@ type config struct {
 
 func addFlags(f *pflag.FlagSet) {
 	f.String("data-dir", "", "directory of the store, the CA and admin.yaml; made if it is not there (required)")
-	f.String("listen", "127.0.0.1:7443", "address to listen on, HOST:PORT; port 0 takes a free one")
+	f.String("listen", defaultListen, "address to listen on, HOST:PORT; port 0 takes a free one")
 	f.String("advertise", "", "address that agents and operators dial, HOST:PORT, when it is not that of --listen")
 	f.Duration("agent-certificate-ttl", 7*24*time.Hour, "validity of agents' certificates; they renew after two thirds of it")
 	f.String("log-level", "info", "debug, info, warn or error")
@@ -136,10 +139,8 @@ func (c *config) check() error {
 	if _, _, err := net.SplitHostPort(c.Listen); err != nil {
 		bad("listen: is %q, want HOST:PORT such as 0.0.0.0:7443", c.Listen)
 	}
-	if c.Advertise != "" {
-		if host, port, err := net.SplitHostPort(c.Advertise); err != nil || host == "" || port == "" || port == "0" {
-			bad("advertise: is %q, want the HOST:PORT that agents dial, such as fleet.example.com:7443", c.Advertise)
-		}
+	if c.Advertise != "" && !dialable(c.Advertise) {
+		bad("advertise: is %q, want the HOST:PORT that agents dial, such as fleet.example.com:7443", c.Advertise)
 	}
 	if c.AgentCertificateTTL < minAgentTTL || c.AgentCertificateTTL > maxAgentTTL {
 		bad("agent-certificate-ttl: is %s, want %s to %s", c.AgentCertificateTTL, minAgentTTL, maxAgentTTL)
@@ -152,6 +153,12 @@ func (c *config) check() error {
 		bad("log-format: is %q, want text or json", c.LogFormat)
 	}
 	return errors.Join(problems...)
+}
+
+// dialable reports whether an address is one that can be dialled.
+func dialable(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	return err == nil && host != "" && port != "" && port != "0"
 }
 
 // logger makes the log of a checked configuration.

@@ -78,7 +78,7 @@ Exit codes: 0 stopped as asked, 1 could not run or go on, 2 bad flags or configu
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()))
 	})
-	root.AddCommand(newServe(), newVersion())
+	root.AddCommand(newServe(), newAdminContext(), newVersion())
 	return root
 }
 

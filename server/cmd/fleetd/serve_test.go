@@ -67,6 +67,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"serve"}, exitBadInput, "fleetd: data-dir: is required"},
 		{[]string{"serve", "--colour"}, exitBadInput, "unknown flag"},
 		{[]string{"serve", "more"}, exitBadInput, "more"},
+		{[]string{"admin-context"}, exitBadInput, "\nfleetd: out: is required"},
+		{[]string{"admin-context", "--data-dir", t.TempDir(), "--out", "x"}, exitInternal, "holds no fleet"},
 		{[]string{"dance"}, exitBadInput, "unknown command"},
 		{[]string{"serve", "--data-dir", occupied}, exitInternal, "data directory"},
 		{[]string{"serve", "--data-dir", "x", "--listen", "bad", "--log-level", "loud"}, exitBadInput, "\nfleetd: log-level"},
