@@ -42,12 +42,11 @@ func (j *Journal) EffectOutcome(k *agentv1.TaskKey, sequence uint32, e *actionv1
 	return j.commits.do(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(bucketEffects)
 		at := effectKey(key, sequence)
-		record := b.Get(at)
-		if record == nil {
+		if b.Get(at) == nil {
 			return fmt.Errorf("task %q: effect %d: %w", nameOf(k), sequence, ErrUnknownTask)
 		}
 		var kept storagev1.JournalEffect
-		if err := j.read(record, fmt.Sprintf("%s effect %d", nameOf(k), sequence), &kept); err != nil {
+		if err := j.read(b, at, fmt.Sprintf("%s effect %d", nameOf(k), sequence), &kept); err != nil {
 			return err
 		}
 		kept.Effect, kept.Finished = e, true
@@ -64,10 +63,11 @@ func (j *Journal) Effects(k *agentv1.TaskKey) ([]*storagev1.JournalEffect, error
 	}
 	var effects []*storagev1.JournalEffect
 	err = j.db.View(func(tx *bbolt.Tx) error {
-		c := tx.Bucket(bucketEffects).Cursor()
-		for at, record := c.Seek(key); bytes.HasPrefix(at, key); at, record = c.Next() {
+		b := tx.Bucket(bucketEffects)
+		c := b.Cursor()
+		for at, _ := c.Seek(key); bytes.HasPrefix(at, key); at, _ = c.Next() {
 			e := &storagev1.JournalEffect{}
-			if err := j.read(record, fmt.Sprintf("%s effect %d", nameOf(k), len(effects)+1), e); err != nil {
+			if err := j.read(b, at, fmt.Sprintf("%s effect %d", nameOf(k), len(effects)+1), e); err != nil {
 				return err
 			}
 			effects = append(effects, e)

@@ -32,13 +32,13 @@ type Journal struct {
 // Open opens the journal at path, or makes one. A file that is damaged, of another version or in use is refused and left as
 // it is.
 func Open(path string) (*Journal, error) {
-	db, err := boltfile.Open(path, boltfile.Options{Sealed: true, Advice: advice})
+	db, err := boltfile.Open(path, boltfile.Options{Sealed: true, Fill: fill, Advice: advice})
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	j := &Journal{db: db, path: path, keep: defaultRetention}
 	j.commits.init(db)
-	if err := j.load(); err != nil {
+	if err := db.View(j.check); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return j, nil
@@ -50,38 +50,22 @@ func (j *Journal) Close() error { return j.db.Close() }
 // ID returns the journal's identity. The server sees by it that an agent has lost its memory.
 func (j *Journal) ID() string { return j.id }
 
-// load reads the journal's identity, or writes one when the file is new.
-func (j *Journal) load() error {
-	fresh := false
-	err := j.db.View(func(tx *bbolt.Tx) error {
-		if name, _ := tx.Cursor().First(); name == nil {
-			fresh = true
-			return nil
-		}
-		return j.check(tx)
-	})
-	if err != nil || !fresh {
-		return err
-	}
-	return j.db.Update(j.create)
-}
-
-func (j *Journal) create(tx *bbolt.Tx) error {
+// fill makes a new journal with an identity of its own.
+func fill(tx *bbolt.Tx) error {
 	for _, name := range allBuckets() {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
 		}
 	}
-	j.id = strings.ToLower(ulid.Make().String())
 	meta := tx.Bucket(bucketMeta)
 	return errors.Join(
-		meta.Put(keyVersion, boltfile.Seal(binary.BigEndian.AppendUint32(nil, schemaVersion))),
-		meta.Put(keyID, boltfile.Seal([]byte(j.id))),
-		meta.Put(keyEpoch, boltfile.Seal(binary.BigEndian.AppendUint64(nil, 0))),
+		seal(meta, keyVersion, binary.BigEndian.AppendUint32(nil, schemaVersion)),
+		seal(meta, keyID, []byte(strings.ToLower(ulid.Make().String()))),
+		seal(meta, keyEpoch, binary.BigEndian.AppendUint64(nil, 0)),
 	)
 }
 
-// check reads the identity of a file that is there, and refuses one that is not a journal of this version.
+// check reads the journal's identity, and refuses a file that is not a whole journal of this version.
 func (j *Journal) check(tx *bbolt.Tx) error {
 	for _, name := range allBuckets() {
 		if tx.Bucket(name) == nil {
@@ -89,7 +73,7 @@ func (j *Journal) check(tx *bbolt.Tx) error {
 		}
 	}
 	meta := tx.Bucket(bucketMeta)
-	version, err := j.unseal(meta.Get(keyVersion), "version")
+	version, err := j.unseal(meta, keyVersion, "version")
 	if err != nil {
 		return err
 	}
@@ -99,7 +83,7 @@ func (j *Journal) check(tx *bbolt.Tx) error {
 	if v := binary.BigEndian.Uint32(version); v != schemaVersion {
 		return fmt.Errorf("journal %q: has version %d, this agent reads version %d; it was left as it is: use the agent that wrote it", j.path, v, schemaVersion)
 	}
-	id, err := j.unseal(meta.Get(keyID), "id")
+	id, err := j.unseal(meta, keyID, "id")
 	j.id = string(id)
 	return err
 }
@@ -115,7 +99,7 @@ func (j *Journal) Epoch() (uint64, error) {
 }
 
 func (j *Journal) epoch(tx *bbolt.Tx) (uint64, error) {
-	b, err := j.unseal(tx.Bucket(bucketMeta).Get(keyEpoch), "epoch")
+	b, err := j.unseal(tx.Bucket(bucketMeta), keyEpoch, "epoch")
 	if err != nil {
 		return 0, err
 	}
@@ -132,13 +116,13 @@ func (j *Journal) RaiseEpoch(epoch uint64) error {
 		if err != nil || epoch <= seen {
 			return err
 		}
-		return tx.Bucket(bucketMeta).Put(keyEpoch, boltfile.Seal(binary.BigEndian.AppendUint64(nil, epoch)))
+		return seal(tx.Bucket(bucketMeta), keyEpoch, binary.BigEndian.AppendUint64(nil, epoch))
 	})
 }
 
-// read opens a record into m.
-func (j *Journal) read(record []byte, name string, m proto.Message) error {
-	payload, err := j.unseal(record, name)
+// read opens the record at key into m. Messages call it name.
+func (j *Journal) read(b *bbolt.Bucket, key []byte, name string, m proto.Message) error {
+	payload, err := j.unseal(b, key, name)
 	if err != nil {
 		return err
 	}
@@ -148,8 +132,8 @@ func (j *Journal) read(record []byte, name string, m proto.Message) error {
 	return nil
 }
 
-func (j *Journal) unseal(record []byte, name string) ([]byte, error) {
-	payload, err := boltfile.Unseal(record)
+func (j *Journal) unseal(b *bbolt.Bucket, key []byte, name string) ([]byte, error) {
+	payload, err := boltfile.UnsealFor(key, b.Get(key))
 	if err != nil {
 		return nil, j.corrupt(fmt.Sprintf("record %q does not carry its own checksum", name))
 	}
@@ -166,5 +150,10 @@ func put(b *bbolt.Bucket, key []byte, m proto.Message) error {
 	if err != nil {
 		return err
 	}
-	return b.Put(key, boltfile.Seal(payload))
+	return seal(b, key, payload)
+}
+
+// seal writes a record with a checksum over its key and payload.
+func seal(b *bbolt.Bucket, key, payload []byte) error {
+	return b.Put(key, boltfile.SealFor(key, payload))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -147,6 +148,48 @@ func TestObligationsEnd(t *testing.T) {
 	must(t, err)
 	if len(left) != 1 || left[0].GetResource() != "a" || left[0].GetTries() != 2 {
 		t.Errorf("obligations are %v, want the latest of %q alone", left, "a")
+	}
+}
+
+// TestMisplacedEffect: an effect's number and task are in its key alone, so its checksum must cover the key.
+func TestMisplacedEffect(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "journal.db")
+	j := open(t, path)
+	_, _, err := j.Accept(task("j-1"), noon)
+	must(t, err)
+	must(t, j.Start(key("j-1"), noon, "boot-1"))
+	_, err = j.EffectIntent(key("j-1"), 1, effect("stop"))
+	must(t, err)
+	must(t, j.db.Update(func(tx *bbolt.Tx) error {
+		one := must2(taskKey(key("j-1")))
+		b := tx.Bucket(bucketEffects)
+		return b.Put(effectKey(one, 2), bytes.Clone(b.Get(effectKey(one, 1))))
+	}))
+	if effects, err := j.Effects(key("j-1")); !errors.Is(err, boltfile.ErrCorrupt) {
+		t.Errorf("reading gives %d effects, %v; want that the file is corrupt", len(effects), err)
+	}
+	must(t, j.Close())
+	content, err := os.ReadFile(path)
+	must(t, err)
+	assertRefused(t, path, content, boltfile.ErrCorrupt, "move it away")
+}
+
+// TestMissingBucketIsRefused: the names of buckets carry no checksum, so a journal that lacks one has lost something, and one
+// that lacks all of them is not a new one.
+func TestMissingBucketIsRefused(t *testing.T) {
+	for _, gone := range append(slices.Collect(slices.Chunk(allBuckets(), 1)), allBuckets()) {
+		path := filepath.Join(t.TempDir(), "journal.db")
+		j := open(t, path)
+		must(t, j.db.Update(func(tx *bbolt.Tx) error {
+			for _, name := range gone {
+				must(t, tx.DeleteBucket(name))
+			}
+			return nil
+		}))
+		must(t, j.Close())
+		content, err := os.ReadFile(path)
+		must(t, err)
+		assertRefused(t, path, content, boltfile.ErrCorrupt, "it has no ")
 	}
 }
 
@@ -387,7 +430,7 @@ func TestForeignFilesAreRefusedUntouched(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := open(t, path)
 	must(t, j.db.Update(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketMeta).Put(keyVersion, boltfile.Seal([]byte{0, 0, 0, 9}))
+		return tx.Bucket(bucketMeta).Put(keyVersion, boltfile.SealFor(keyVersion, []byte{0, 0, 0, 9}))
 	}))
 	must(t, j.Close())
 	content, err := os.ReadFile(path)

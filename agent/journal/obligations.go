@@ -29,9 +29,10 @@ func (j *Journal) DropObligation(resource string) error {
 func (j *Journal) Obligations() ([]*storagev1.Obligation, error) {
 	var all []*storagev1.Obligation
 	err := j.db.View(func(tx *bbolt.Tx) error {
-		return tx.Bucket(bucketObligations).ForEach(func(key, record []byte) error {
+		b := tx.Bucket(bucketObligations)
+		return b.ForEach(func(key, _ []byte) error {
 			o := &storagev1.Obligation{}
-			if err := j.read(record, string(key), o); err != nil {
+			if err := j.read(b, key, string(key), o); err != nil {
 				return err
 			}
 			all = append(all, o)

@@ -9,7 +9,6 @@ import (
 
 	"go.etcd.io/bbolt"
 
-	"github.com/bandfleet/bandfleet/proto/boltfile"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 )
 
@@ -32,7 +31,7 @@ func (j *Journal) retire(tx *bbolt.Tx, key []byte, at time.Time) error {
 	if err := tx.Bucket(bucketOpen).Delete(key); err != nil {
 		return err
 	}
-	if err := tx.Bucket(bucketRetired).Put(retiredKey(at.UnixNano(), key), boltfile.Seal(nil)); err != nil {
+	if err := seal(tx.Bucket(bucketRetired), retiredKey(at.UnixNano(), key), nil); err != nil {
 		return err
 	}
 	return j.forget(tx, at)

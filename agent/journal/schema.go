@@ -8,7 +8,7 @@ import (
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 )
 
-// The journal's file. Every value is sealed with a checksum (boltfile.Seal); numbers in keys and values are big-endian.
+// The journal's file. Every value is sealed with a checksum over key and value (boltfile.SealFor); numbers in keys and values are big-endian.
 //
 //	meta/
 //	  version       → uint32, the version of this drawing

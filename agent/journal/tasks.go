@@ -10,7 +10,6 @@ import (
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
-	"github.com/bandfleet/bandfleet/proto/boltfile"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 )
 
@@ -41,7 +40,7 @@ func (j *Journal) admit(fresh *storagev1.JournalTask) (rec *storagev1.JournalTas
 			rec, err = j.task(tx, key)
 			return err
 		}
-		if err := tx.Bucket(bucketOpen).Put(key, boltfile.Seal(nil)); err != nil {
+		if err := seal(tx.Bucket(bucketOpen), key, nil); err != nil {
 			return err
 		}
 		return put(tx.Bucket(bucketTasks), key, fresh)
@@ -189,12 +188,12 @@ func (j *Journal) update(k *agentv1.TaskKey, want agentv1.TaskState, change func
 
 // task reads the record at key and checks that it is that key's own.
 func (j *Journal) task(tx *bbolt.Tx, key []byte) (*storagev1.JournalTask, error) {
-	record := tx.Bucket(bucketTasks).Get(key)
-	if record == nil {
+	b := tx.Bucket(bucketTasks)
+	if b.Get(key) == nil {
 		return nil, fmt.Errorf("task %q: %w", key, ErrUnknownTask)
 	}
 	rec := &storagev1.JournalTask{}
-	if err := j.read(record, string(key), rec); err != nil {
+	if err := j.read(b, key, string(key), rec); err != nil {
 		return nil, err
 	}
 	if own, err := taskKey(rec.GetTask().GetKey()); err != nil || !bytes.Equal(own, key) {

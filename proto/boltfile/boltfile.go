@@ -23,9 +23,11 @@ const lockTimeout = time.Second
 type Options struct {
 	// Timeout is how long to wait for another process to let go of the file; 0 means one second.
 	Timeout time.Duration
-	// Sealed says that every value in the file was made by Seal or SealFor, and has each one's checksum checked at opening.
+	// Sealed says that every value in the file was made by SealFor, and has each one's checksum checked at opening.
 	// The names of buckets have none: a caller must refuse a file in which a bucket is missing, rather than make it.
 	Sealed bool
+	// Fill writes what a new file holds from its first moment, so that a file in which that is missing is always damaged.
+	Fill func(*bbolt.Tx) error
 	// Advice is what a person does about a damaged file, as a clause without full stop; empty means a general one.
 	Advice string
 }
@@ -35,6 +37,8 @@ type CorruptError struct {
 	Path string
 	// Reason says what is wrong, as a clause.
 	Reason string
+	// Fill writes what a new file holds from its first moment, so that a file in which that is missing is always damaged.
+	Fill func(*bbolt.Tx) error
 	// Advice is what to do next.
 	Advice string
 }
@@ -60,7 +64,7 @@ func Open(path string, o Options) (*bbolt.DB, error) {
 	_, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := create(path); err != nil {
+		if err := create(path, o.Fill); err != nil {
 			return nil, fmt.Errorf("file %q: create: %w", path, err)
 		}
 	case err != nil:
@@ -77,9 +81,9 @@ func Open(path string, o Options) (*bbolt.DB, error) {
 	return db, nil
 }
 
-// create makes an empty file. It appears at path complete or not at all, so that an empty or half-made file at path is
+// create makes a new file. It appears at path complete or not at all, so that an empty or half-made file at path is
 // always damage; and it never replaces one that another process has just made.
-func create(path string) error {
+func create(path string, fill func(*bbolt.Tx) error) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
 	if err != nil {
 		return err
@@ -93,7 +97,10 @@ func create(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := db.Close(); err != nil {
+	if fill != nil {
+		err = db.Update(fill)
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
 		return err
 	}
 	if err := os.Link(name, path); err != nil && !errors.Is(err, fs.ErrExist) {

@@ -141,7 +141,7 @@ func churn(tx *bbolt.Tx, rnd *rand.Rand) error {
 		if rnd.IntN(3) == 0 {
 			err = b.Delete(key)
 		} else {
-			err = b.Put(key, boltfile.Seal(make([]byte, rnd.IntN(1<<rnd.IntN(14)+1))))
+			err = b.Put(key, boltfile.SealFor(key, make([]byte, rnd.IntN(1<<rnd.IntN(14)+1))))
 		}
 		if err != nil {
 			return err
@@ -257,9 +257,6 @@ func TestSealForBindsTheKey(t *testing.T) {
 	if _, err := boltfile.UnsealFor([]byte("kez"), record); !errors.Is(err, boltfile.ErrCorrupt) {
 		t.Error("a record was accepted under another key")
 	}
-	if _, err := boltfile.Unseal(record); err == nil {
-		t.Error("a record with key was accepted as one without")
-	}
 	moved := append(record[:4:4], "ypayload"...)
 	if _, err := boltfile.UnsealFor([]byte("ke"), moved); err == nil {
 		t.Error("a byte may pass from the key to the payload")
@@ -268,22 +265,58 @@ func TestSealForBindsTheKey(t *testing.T) {
 
 func TestSeal(t *testing.T) {
 	for _, payload := range []string{"", "x", strings.Repeat("long", 1000)} {
-		record := boltfile.Seal([]byte(payload))
-		got, err := boltfile.Unseal(record)
+		record := boltfile.SealFor([]byte("key"), []byte(payload))
+		got, err := boltfile.UnsealFor([]byte("key"), record)
 		if err != nil || string(got) != payload {
-			t.Fatalf("Unseal(Seal(%.5q)) = %.5q, %v", payload, got, err)
+			t.Fatalf("UnsealFor(SealFor(%.5q)) = %.5q, %v", payload, got, err)
 		}
 		for i := range min(len(record), 64) {
 			record[i] ^= 0x10
-			if _, err := boltfile.Unseal(record); !errors.Is(err, boltfile.ErrCorrupt) {
+			if _, err := boltfile.UnsealFor([]byte("key"), record); !errors.Is(err, boltfile.ErrCorrupt) {
 				t.Fatalf("a flipped bit in byte %d went unnoticed", i)
 			}
 			record[i] ^= 0x10
 		}
 	}
 	for n := range 5 {
-		if _, err := boltfile.Unseal(make([]byte, n)); err == nil {
+		if _, err := boltfile.UnsealFor([]byte("key"), make([]byte, n)); err == nil {
 			t.Errorf("%d zero bytes pass as a record", n)
 		}
+	}
+}
+
+func TestFillIsThereFromTheFirstMoment(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.db")
+	refusal := errors.New("not now")
+	if _, err := boltfile.Open(path, boltfile.Options{Fill: func(*bbolt.Tx) error { return refusal }}); !errors.Is(err, refusal) {
+		t.Fatalf("error %v, want what Fill said", err)
+	}
+	if left, err := os.ReadDir(filepath.Dir(path)); err != nil || len(left) > 0 {
+		t.Fatalf("a file that could not be filled left %v behind, %v", left, err)
+	}
+	fills := 0
+	for range 2 {
+		db, err := boltfile.Open(path, boltfile.Options{Fill: func(tx *bbolt.Tx) error {
+			fills++
+			_, err := tx.CreateBucket([]byte("table"))
+			return err
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := db.View(func(tx *bbolt.Tx) error {
+			if tx.Bucket([]byte("table")) == nil {
+				t.Error("the new file lacks what Fill wrote")
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if fills != 1 {
+		t.Errorf("Fill was called %d times, want once: an existing file is never filled", fills)
 	}
 }

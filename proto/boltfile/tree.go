@@ -121,9 +121,7 @@ func (c *checker) checkBucket(id uint64, value []byte, depth int) error {
 }
 
 func checkSeal(id uint64, key, value []byte) error {
-	_, bare := Unseal(value)
-	_, keyed := UnsealFor(key, value)
-	if bare != nil && keyed != nil {
+	if _, err := UnsealFor(key, value); err != nil {
 		return damaged("page %d: the record of key %q does not agree with its checksum", id, key)
 	}
 	return nil
