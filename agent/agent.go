@@ -109,10 +109,10 @@ func pinned(dir identity.Dir, log *slog.Logger) (*plugins.Set, error) {
 	return plugins.NewSet(pins, log.With("part", "plugins"))
 }
 
-// run settles what an earlier process left behind, then runs until ctx ends. The link goes on until the runner has come to
+// run takes up what an earlier process left behind and runs until ctx ends. The link goes on until the runner has come to
 // rest, so that what it settles on the way out is still reported.
 func (p *parts) run(ctx context.Context) error {
-	if err := p.runner.Recover(ctx); err != nil {
+	if err := p.runner.Recover(); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)

@@ -72,7 +72,7 @@ func newBench(t *testing.T) *bench {
 func (b *bench) start() {
 	b.t.Helper()
 	b.make()
-	if err := b.runner.Recover(b.t.Context()); err != nil {
+	if err := b.runner.Recover(); err != nil {
 		b.t.Fatal(err)
 	}
 	b.run()

@@ -157,7 +157,7 @@ func (b *bench) live(l *life, task *agentv1.Task) {
 	mortal.Services = mortalServices{machine.Services, l}
 	b.journal, b.host = mortalJournal{whole, l}, &mortal
 	b.make()
-	if err := b.runner.Recover(b.t.Context()); err != nil {
+	if err := b.runner.Recover(); err != nil {
 		if !l.died() {
 			b.t.Fatalf("recovery: %v", err)
 		}
@@ -317,6 +317,8 @@ func TestRecoveredResults(t *testing.T) {
 		applies int
 		// effect is what the record of the first effect says.
 		effect string
+		// boot is the boot id if it is not the usual one.
+		boot *string
 	}{
 		"probe between stop and start":         {at: "outcome stop", want: succeeded, applies: 1},
 		"probe in the stop":                    {at: "STOP", want: succeeded, applies: 1},
@@ -333,6 +335,9 @@ func TestRecoveredResults(t *testing.T) {
 		},
 		"machine started again":         {at: "outcome stop", change: func(b *bench) { b.boot = "boot-2"; b.machine.Reboot() }, want: succeeded, applies: 1},
 		"machine started in the middle": {at: "intent stop", change: func(b *bench) { b.boot = "boot-2"; b.machine.Reboot() }, want: succeeded, applies: 1, effect: "machine was started again"},
+		"machine started in the middle, boots cannot be told apart": {
+			boot: new(string), at: "intent stop", change: func(b *bench) { b.machine.Reboot() }, want: succeeded, applies: 1, effect: "machine was started again",
+		},
 		"machine started, service stays down for a while": {
 			at: "outcome stop", want: succeeded, applies: 1,
 			change: func(b *bench) {
@@ -378,6 +383,9 @@ func TestRecoveredResults(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newBench(t)
 				p := b.plugins["restart"]
+				if tc.boot != nil {
+					b.boot = *tc.boot
+				}
 				if tc.repeatability != 0 {
 					p.action.Repeatability = tc.repeatability
 				}
@@ -413,6 +421,42 @@ func TestRecoveredResults(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestServicesThatBootSlowly: after a start of the machine an interrupted task waits for its services, and nobody else does:
+// the agent is ready for the server at once, and only who needs the same lock waits.
+func TestServicesThatBootSlowly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		other := newRestarter()
+		other.action.Name, other.action.Resources = "look", []string{"other"}
+		other.plan = func(context.Context, *actionv1.Start, Calls) (*actionv1.Finish, error) {
+			return finishPlan(&actionv1.Plan{Verdict: actionv1.PlanVerdict_PLAN_VERDICT_REFUSED, Reason: "no"}), nil
+		}
+		b.plugins["look"] = other
+		first, same, apart := b.task("j", "restart"), b.task("same", "restart"), b.task("apart", "look")
+		b.live(&life{left: stepsUntil(t, "outcome stop", nil), after: true}, first)
+		b.boot = "boot-2"
+		b.machine.Reboot()
+		time.AfterFunc(time.Minute, func() { b.machine.StartNow(service) })
+		begun := time.Now()
+		b.start()
+		for _, task := range []*agentv1.Task{same, apart} {
+			b.dispatch(task)
+			b.permit(task)
+		}
+		b.result(apart)
+		if waited := time.Since(begun); waited > time.Second {
+			t.Errorf("a task with other locks ended after %s: the whole agent waited for a service", waited)
+		}
+		b.result(first)
+		if b.server.count(&b.server.started) != 2 {
+			t.Errorf("%v have started, want j once and apart: the one with the same lock waits", b.server.started)
+		}
+		if err := b.stop(); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // stepsUntil counts the steps of an undisturbed run up to and including one.

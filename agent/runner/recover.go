@@ -14,10 +14,11 @@ import (
 // maxRuns is how often a repeatable task is begun at most: once, and twice again after a crash.
 const maxRuns = 3
 
-// Recover takes up what an earlier process left: it settles what was interrupted and puts services back at once, queues the
-// rest of those tasks (Verify, or running again) before anything else, and queues the obligations and the tasks that had
-// not started. It must end before the first Dispatch. A crash in it does no harm: it is run again.
-func (r *Runner) Recover(ctx context.Context) error {
+// Recover queues what an earlier process left: first the tasks that were interrupted, then the obligations and the tasks that
+// had not started. It must end before the first Dispatch: so whoever comes later waits for the locks of what was interrupted.
+// The work itself is Run's, because it may take minutes after a start of the machine, and the server is to see this terminal
+// meanwhile. A crash in it does no harm: it is done again.
+func (r *Runner) Recover() error {
 	recs, err := r.journal.OpenTasks()
 	if err != nil {
 		return err
@@ -31,7 +32,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 		if rec.GetState() != agentv1.TaskState_TASK_STATE_STARTED {
 			continue
 		}
-		if err := r.takeUp(ctx, rec, bootWait); err != nil {
+		if err := r.takeUp(rec, bootWait); err != nil {
 			return fmt.Errorf("task %q: %w", nameOf(rec.GetTask().GetKey()), err)
 		}
 	}
@@ -46,8 +47,8 @@ func (r *Runner) Recover(ctx context.Context) error {
 	return nil
 }
 
-// takeUp settles an interrupted task, puts back what it had stopped and queues its end.
-func (r *Runner) takeUp(ctx context.Context, rec *storagev1.JournalTask, bootWait time.Time) error {
+// takeUp queues an interrupted task. It needs no permit: it has started.
+func (r *Runner) takeUp(rec *storagev1.JournalTask, bootWait time.Time) error {
 	c := r.newCourse(rec)
 	c.result.recovered = true
 	c.result.saw("interrupted", fmt.Sprintf("the agent ended in the %s phase of run %d and took the task up again", phaseName(rec.GetPhase()), rec.GetRuns()))
@@ -55,20 +56,21 @@ func (r *Runner) takeUp(ctx context.Context, rec *storagev1.JournalTask, bootWai
 	if c.effects, err = r.journal.Effects(c.key()); err != nil {
 		return err
 	}
-	c.settle(ctx, bootWait)
-	c.undo(ctx)
-	if c.broken != nil {
-		return c.broken
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	c.log.Info("a task that was interrupted is taken up", "phase", phaseName(rec.GetPhase()), "run", rec.GetRuns(), "effects", len(c.effects))
 	r.enqueue(&entry{
 		task: rec.GetTask(), who: "job " + c.key().GetJobId(), claim: r.claimOf(rec.GetTask().GetAction()),
-		run: func(ctx context.Context) { c.run(ctx, (*course).resume) },
+		run: func(ctx context.Context) { c.takeUp(ctx, bootWait) },
 	})
 	return nil
+}
+
+// takeUp settles an interrupted task, puts back what it had stopped, and takes it to its end.
+func (c *course) takeUp(ctx context.Context, bootWait time.Time) {
+	c.log.Info("a task that was interrupted is taken up", "phase", phaseName(c.rec.GetPhase()), "run", c.rec.GetRuns(), "effects", len(c.effects))
+	c.settle(ctx, bootWait)
+	c.undo(ctx)
+	if c.broken == nil && ctx.Err() == nil {
+		c.run(ctx, (*course).resume)
+	}
 }
 
 // resume ends a task that was interrupted, as its action declares. The machine has been put back already.

@@ -43,7 +43,8 @@ func running(s *actionv1.ServiceState) bool {
 // settle finds out, after a crash, what became of the effects whose outcome was not journalled. What cannot be told is not
 // journalled either: the next recovery looks again.
 func (c *course) settle(ctx context.Context, bootWait time.Time) {
-	sameBoot := c.rec.GetBootId() == c.r.cfg.BootID
+	// A boot that could not be told is another one.
+	sameBoot := c.rec.GetBootId() == c.r.cfg.BootID && c.r.cfg.BootID != ""
 	if !sameBoot {
 		c.awaitBoot(ctx, bootWait)
 	}
