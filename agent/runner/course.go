@@ -61,8 +61,11 @@ var (
 	errEnded    = errors.New("the phase has ended")
 )
 
-// begin starts a task whose permit and locks are there.
+// begin starts a task whose permit and locks are there. An agent that is to end begins nothing: the task stays ACCEPTED.
 func (r *Runner) begin(ctx context.Context, t *agentv1.Task) {
+	if ctx.Err() != nil {
+		return
+	}
 	if refusal := r.judge(t); refusal != nil {
 		r.close(t.GetKey(), refusal)
 		return

@@ -282,3 +282,20 @@ func TestCancelRacesStart(t *testing.T) {
 		})
 	}
 }
+
+// TestEndingAgentBeginsNothing: a task that was about to start when the agent was told to end has not started.
+func TestEndingAgentBeginsNothing(t *testing.T) {
+	inBench(t, func(b *bench) {
+		task := b.task("j", "restart")
+		b.dispatch(task)
+		ended, end := context.WithCancel(b.t.Context())
+		end()
+		b.runner.begin(ended, task)
+		if open := b.runner.OpenTasks(); len(open) != 1 || open[0].GetState() != agentv1.TaskState_TASK_STATE_ACCEPTED {
+			b.t.Errorf("open tasks are %v, want one that is accepted", open)
+		}
+		if calls := b.machine.Calls(); len(calls) != 0 {
+			b.t.Errorf("the machine was touched: %v", calls)
+		}
+	})
+}

@@ -133,7 +133,7 @@ type lapse struct {
 func (r *Runner) takeLapsed(now time.Time) []lapse {
 	var lapsed []lapse
 	for _, e := range r.queue {
-		if e.permit.IsZero() || now.Before(e.permit) {
+		if e.permit.IsZero() || permits(e.permit, now) {
 			continue
 		}
 		lapsed = append(lapsed, lapse{e.task.GetKey(), e.blockedBy})
@@ -170,9 +170,16 @@ func (r *Runner) takeReady(now time.Time) []*entry {
 
 func (e *entry) mayRun(now time.Time) bool {
 	if e.needsPermit {
-		return now.Before(e.permit)
+		return permits(e.permit, now)
 	}
 	return !now.Before(e.due)
+}
+
+// permits says whether a permit that ends at until is still good: by the monotonic clock, which nobody can set, and by the
+// machine's clock too, because the monotonic one stands still while the machine sleeps. A clock that is set meanwhile can
+// only make a permit lapse early, and then another is asked for.
+func permits(until, now time.Time) bool {
+	return now.Before(until) && now.Round(0).Before(until.Round(0))
 }
 
 // idle is how long Run waits when nothing is due at a known time.

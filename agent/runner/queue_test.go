@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
@@ -122,4 +123,33 @@ func TestShutdownWaitsAndPutsBack(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestPermitsAcrossSleep: the monotonic clock stands still while a machine sleeps, and a permit must not outlive the sleep.
+func TestPermitsAcrossSleep(t *testing.T) {
+	until := time.Now().Add(30 * time.Second)
+	for _, tc := range []struct {
+		name          string
+		passed, slept time.Duration
+		want          bool
+	}{
+		{"in time", 29 * time.Second, 0, true},
+		{"too late", 30 * time.Second, 0, false},
+		{"after an hour of sleep", time.Second, time.Hour, false},
+		{"too late, the machine's clock set back", 31 * time.Second, -time.Hour, false},
+		{"in time, the machine's clock set back", time.Second, -time.Hour, true},
+	} {
+		now := wakened(until.Add(tc.passed-30*time.Second), tc.slept)
+		if got := permits(until, now); got != tc.want {
+			t.Errorf("%s: permitted is %v, want %v", tc.name, got, tc.want)
+		}
+	}
+}
+
+// wakened returns a moment whose wall clock is ahead of its monotonic clock by slept. Nothing but a machine that really sleeps
+// makes such a time.Time, so it reaches into one: the second word is the monotonic reading in nanoseconds.
+func wakened(at time.Time, slept time.Duration) time.Time {
+	at = at.Add(slept)
+	(*[2]int64)(unsafe.Pointer(&at))[1] -= int64(slept)
+	return at
 }
