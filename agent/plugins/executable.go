@@ -18,7 +18,7 @@ import (
 //     write into the file, which needs the rights of its owner, could still change it.
 //   - Windows holds the file open without sharing it for writing, renaming or deletion until it has been started.
 func openPinned(p Pin) (*os.File, error) {
-	f, err := openExecutable(p.File)
+	f, err := openFile(p.File)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("file %q is not there: reinstall the agent", p.File)
 	}
@@ -37,7 +37,7 @@ func openPinned(p Pin) (*os.File, error) {
 }
 
 func hashFile(path string) (string, error) {
-	f, err := openExecutable(path)
+	f, err := openFile(path)
 	if err != nil {
 		return "", err
 	}
@@ -45,15 +45,28 @@ func hashFile(path string) (string, error) {
 	return hash(f)
 }
 
-// hash returns the SHA-256 of a regular file in lower case hexadecimal.
-func hash(f *os.File) (string, error) {
-	info, err := f.Stat()
+// openFile opens a regular file that lies at path itself: whoever owns a link decides what it leads to, and on Windows it
+// could lead elsewhere by the time the path is started.
+func openFile(path string) (*os.File, error) {
+	f, err := openExecutable(path)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("file %q is not a regular file", f.Name())
+	opened, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
+	if !opened.Mode().IsRegular() {
+		return nil, errors.Join(fmt.Errorf("file %q is not a regular file", path), f.Close())
+	}
+	if at, err := os.Lstat(path); err != nil || !os.SameFile(at, opened) {
+		return nil, errors.Join(&runner.RefusedError{Message: fmt.Sprintf("file %q is a link: put the plugin itself there", path)}, f.Close())
+	}
+	return f, nil
+}
+
+// hash returns the SHA-256 of a file in lower case hexadecimal.
+func hash(f *os.File) (string, error) {
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", err

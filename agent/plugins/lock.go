@@ -23,7 +23,7 @@ func ReadLock(dir string) ([]Pin, error) {
 		return nil, err
 	}
 	lock := filepath.Join(dir, LockName)
-	content, err := os.ReadFile(lock)
+	content, err := readPins(lock)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("folder %q: there is no %s: name the folder that came with the agent, or write one with `fleet-agent plugins lock`", dir, LockName)
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -62,7 +63,7 @@ func SavePins(path string, pins []Pin) error {
 
 // LoadPins reads what SavePins wrote. Whether the files still match is checked at each start of a plugin.
 func LoadPins(path string) ([]Pin, error) {
-	content, err := os.ReadFile(path)
+	content, err := readPins(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("pins %q: not there: run `fleet-agent enroll` again", path)
 	}
@@ -74,6 +75,23 @@ func LoadPins(path string) ([]Pin, error) {
 		return nil, fmt.Errorf("pins %q: %w: run `fleet-agent enroll` again", path, err)
 	}
 	return pins, nil
+}
+
+// maxPins bounds both files, in bytes: manifests are small.
+const maxPins = 4 << 20
+
+// readPins reads a file of pins, and no more of another than shows that it is none.
+func readPins(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxPins+1))
+	if err == nil && len(content) > maxPins {
+		err = fmt.Errorf("file %q: is larger than a list of pinned plugins may be (%d bytes): reinstall the agent", path, maxPins)
+	}
+	return content, err
 }
 
 // encodePins returns the same bytes for the same pins.
@@ -97,6 +115,9 @@ func decodePins(content []byte) ([]Pin, error) {
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&in); err != nil {
 		return nil, fmt.Errorf("not a list of pinned plugins: %w", err)
+	}
+	if dec.More() {
+		return nil, errors.New("not a list of pinned plugins: something follows it")
 	}
 	if in.Version != pinsVersion {
 		return nil, fmt.Errorf("format version %d, this agent reads %d", in.Version, pinsVersion)

@@ -120,6 +120,8 @@ func TestReadLockRefusals(t *testing.T) {
 		"other protocol":      {entry("good", hash, strings.Replace(manifest, `n":1`, `n":2`, 1)), "speaks protocol 2, this agent speaks 1"},
 		"offers nothing":      {entry("good", hash, `{"name":"good","protocolVersion":1}`), "offers no action"},
 		"file is not there":   {strings.ReplaceAll(entry("good", hash, manifest), "good", "gone"), "is not there"},
+		"two lists":           {`{"version":1,"plugins":[]}{"version":1,"plugins":[]}`, "something follows"},
+		"huge":                {`{"version":1,"plugins":[]` + strings.Repeat(" ", maxPins) + "}", "is larger than"},
 		"folder for a plugin": {strings.ReplaceAll(entry("good", hash, manifest), "good", "folder"), `plugin "folder": `},
 	} {
 		t.Run(name, func(t *testing.T) {

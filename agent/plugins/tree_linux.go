@@ -14,9 +14,9 @@ import (
 // executableSuffix ends the name of a program's file.
 const executableSuffix = ""
 
-// openExecutable opens a plugin's file for checking and starting.
+// openExecutable opens a plugin's file for checking and starting. It does not wait for a writer if that is a pipe.
 func openExecutable(path string) (*os.File, error) {
-	return os.Open(path) //nolint:gosec // the path is a pinned one, or one that whoever makes a release names
+	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) //nolint:gosec // the path is a pinned one, or one that whoever makes a release names
 }
 
 // command makes a command of an open file. The child inherits it as descriptor 3 and executes that, whatever the path
