@@ -284,6 +284,17 @@ func TestBadInputNeverReachesTheServer(t *testing.T) {
 		"no plugins":         {func(c *agent.EnrollConfig) { c.Plugins = c.DataDir }, "plugins"},
 		"machine":            {func(c *agent.EnrollConfig) { c.Machine.Host = "box" }, "sim:DIR"},
 		"no such simulation": {func(c *agent.EnrollConfig) { c.Machine.Host = "sim:" + c.Plugins }, "sim init"},
+		"plugin twice": {func(c *agent.EnrollConfig) {
+			path := filepath.Join(c.Plugins, "plugins.lock")
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, entry, _ := strings.Cut(strings.TrimSuffix(string(text), `],"version":1}`), `[`)
+			if err := os.WriteFile(path, fmt.Appendf(nil, `{"plugins":[%[1]s,%[1]s],"version":1}`, entry), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, "pinned twice"},
 		"changed plugin": {func(c *agent.EnrollConfig) {
 			if err := os.WriteFile(filepath.Join(c.Plugins, "endpoint"), []byte("another program"), 0o600); err != nil {
 				t.Fatal(err)
@@ -297,6 +308,9 @@ func TestBadInputNeverReachesTheServer(t *testing.T) {
 			wantInput(t, err, tc.want)
 			if len(f.asked) != 0 {
 				t.Error("the server was asked")
+			}
+			if made, _ := os.ReadDir(c.DataDir); len(made) != 0 {
+				t.Errorf("the data directory holds %v, want nothing: the input was bad", made)
 			}
 		})
 	}

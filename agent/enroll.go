@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bandfleet/bandfleet/agent/facts"
+	"github.com/bandfleet/bandfleet/agent/host"
 	"github.com/bandfleet/bandfleet/agent/identity"
 	"github.com/bandfleet/bandfleet/agent/journal"
 	"github.com/bandfleet/bandfleet/agent/link"
@@ -70,6 +71,8 @@ type enrolment struct {
 	dir   identity.Dir
 	token fleetid.Token
 	pins  []plugins.Pin
+	set   *plugins.Set
+	host  *host.Host
 }
 
 // prepare checks all that can be checked without the network, and changes nothing but to make the data directory.
@@ -85,7 +88,13 @@ func prepare(c EnrollConfig) (*enrolment, error) {
 	if e.Machine, err = c.Machine.Absolute(); err != nil {
 		return nil, err
 	}
+	if e.host, err = e.Machine.open(); err != nil {
+		return nil, err
+	}
 	if e.pins, err = plugins.ReadLock(c.Plugins); err != nil {
+		return nil, input(err)
+	}
+	if e.set, err = plugins.NewSet(e.pins, c.Log); err != nil {
 		return nil, input(err)
 	}
 	if err := e.dir.Make(); err != nil {
@@ -188,25 +197,17 @@ func (e *enrolment) record(answer *agentv1.EnrollResponse) identity.Record {
 }
 
 func (e *enrolment) request(ctx context.Context, keys identity.Keys, journalID string) (*agentv1.EnrollRequest, error) {
-	machine, err := e.Machine.open()
-	if err != nil {
-		return nil, err
-	}
-	set, err := plugins.NewSet(e.pins, e.Log)
-	if err != nil {
-		return nil, input(err)
-	}
 	csr, err := fleetid.NewCSR(keys.TLS)
 	if err != nil {
 		return nil, err
 	}
 	// What cannot be read now is no trouble of the enrolment: the running agent reads it again, and says so.
 	collector := facts.New(facts.Config{
-		Host: machine, AgentVersion: e.Version, Simulated: e.Machine.simulated(), Log: slog.New(slog.DiscardHandler),
+		Host: e.host, AgentVersion: e.Version, Simulated: e.Machine.simulated(), Log: slog.New(slog.DiscardHandler),
 	})
 	return &agentv1.EnrollRequest{
 		TokenId: e.token.ID, TokenSecret: e.token.Secret, Csr: csr, SealingKey: keys.Sealing.PublicKey().Bytes(),
-		Name: e.Name, Facts: collector.Collect(ctx), Plugins: set.Report(), JournalId: journalID,
+		Name: e.Name, Facts: collector.Collect(ctx), Plugins: e.set.Report(), JournalId: journalID,
 	}, nil
 }
 
