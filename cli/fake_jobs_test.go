@@ -245,7 +245,7 @@ func (f *fakeFleet) advance(j *fakeJob, t *fleetv1.Task, send func(...*fleetv1.T
 	t.Result = fakeResult(outcome, j.job.GetDryRun())
 	t.Status = t.GetResult().GetStatus()
 	if effects := t.GetResult().GetPlan().GetEffects(); len(effects) > 0 {
-		effects[0].Before = fmt.Sprintf("running, process %d", 400+t.GetIndex())
+		effects[0].Before = fmt.Sprintf("running (process %d)", 400+t.GetIndex())
 	}
 	return send(t)
 }

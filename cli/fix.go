@@ -25,7 +25,8 @@ alternatives, and no selection at all is an error. --select says the rest as an 
 state (see "fleetctl help expressions"); it is checked here before the server is asked. First it shows how many terminals where, and asks; then it follows the job
 and at the end accounts for every target. Success means that the action's own check held afterwards.
 
---dry-run changes nothing: each terminal works out what it would do, and the plans are shown. It does not ask.
+--dry-run changes nothing: each terminal works out what it would do, and the plans are shown. It does not ask. A terminal that
+made a plan is PLANNED (in the API its status is SUCCEEDED).
 --timeout bounds only the wait; the job goes on. Ctrl-C ends the wait, too.
 
 With -o json or yaml the end is a document {job, tasks}, the shape of a WatchJobResponse (with --no-wait only {job}); -o name

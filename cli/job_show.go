@@ -47,12 +47,12 @@ func showJob(ctx context.Context, a *app, c *client.Client, id, terminal string)
 		printJob(a, b.job)
 	case a.format != output.Name:
 		for _, t := range b.ordered() {
-			printTask(a, t)
+			printTask(a, t, b.job.GetDryRun())
 		}
 		return nil
 	}
 	return printList(a, listing[*fleetv1.Task]{
-		noun: "tasks", rows: b.ordered(), columns: taskColumns(), name: (*fleetv1.Task).GetTerminalName,
+		noun: "tasks", rows: b.ordered(), columns: taskColumns(b.job.GetDryRun()), name: (*fleetv1.Task).GetTerminalName,
 	})
 }
 
@@ -84,7 +84,7 @@ func printJob(a *app, j *fleetv1.Job) {
 		output.Text("Starts nothing after", output.UTC(j.GetExpires())),
 		output.Text("Finished", output.UTC(j.GetFinished())),
 		{Name: "State", Value: a.out.Paint(jobStyle(j), jobWord(j))},
-		output.Text("Targets", countsWord(j.GetCounts())),
+		output.Text("Targets", countsWord(j)),
 	}
 	if j.GetMaxConcurrent() > 0 {
 		fields = append(fields, output.Text("At once", "at most "+number(j.GetMaxConcurrent())))
@@ -121,11 +121,11 @@ func selectionWord(s *fleetv1.Selection) string {
 	return strings.Join(parts, " ")
 }
 
-func taskColumns() []output.Column[*fleetv1.Task] {
+func taskColumns(dryRun bool) []output.Column[*fleetv1.Task] {
 	return []output.Column[*fleetv1.Task]{
 		{Title: "TERMINAL", Text: (*fleetv1.Task).GetTerminalName},
 		{Title: "SITE", Text: (*fleetv1.Task).GetSite},
-		{Title: "STATUS", Text: taskWord, Style: taskStyle},
+		{Title: "STATUS", Text: func(t *fleetv1.Task) string { return taskWord(t, dryRun) }, Style: taskStyle},
 		{Title: "TOOK", Text: tookWord},
 		{Title: "WHAT", Text: whatWord},
 		{Title: "ID", Wide: true, Text: (*fleetv1.Task).GetTerminalId},
@@ -140,9 +140,9 @@ func taskColumns() []output.Column[*fleetv1.Task] {
 }
 
 // taskWord is a task's status when it has one, else its state.
-func taskWord(t *fleetv1.Task) string {
+func taskWord(t *fleetv1.Task, dryRun bool) string {
 	if t.GetState() == fleetv1.TaskState_TASK_STATE_DONE {
-		return statusWord(t.GetStatus())
+		return statusWord(t.GetStatus(), dryRun)
 	}
 	return word(t.GetState())
 }
@@ -158,7 +158,7 @@ func tookWord(t *fleetv1.Task) string {
 // whatWord says what came of a task, or what it waits for.
 func whatWord(t *fleetv1.Task) string {
 	if t.GetState() != fleetv1.TaskState_TASK_STATE_DONE {
-		return joinWords("; ", strings.TrimPrefix(stateLine(t), word(t.GetState())+": "), t.GetProgress())
+		return joinWords("; ", strings.TrimPrefix(stateLine(t, false), word(t.GetState())+": "), t.GetProgress())
 	}
 	return joinWords("; ", t.GetResult().GetReason(), didWord(t.GetResult()), recoveredWord(t.GetResult()))
 }

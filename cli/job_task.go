@@ -9,12 +9,12 @@ import (
 )
 
 // printTask prints all that is known of one task.
-func printTask(a *app, t *fleetv1.Task) {
+func printTask(a *app, t *fleetv1.Task, dryRun bool) {
 	r := t.GetResult()
 	a.out.Fields(0,
 		output.Text("Terminal", t.GetTerminalName()+" ("+t.GetTerminalId()+") at "+t.GetSite()),
 		output.Text("Job", t.GetJobId()),
-		output.Field{Name: "Status", Value: a.out.Paint(taskStyle(t), taskWord(t))},
+		output.Field{Name: "Status", Value: a.out.Paint(taskStyle(t), taskWord(t, dryRun))},
 		output.Text("What", whatWord(t)),
 		output.Text("Next", r.GetNextStep()),
 		output.Text("Attempt", number(t.GetAttempt())),
@@ -43,7 +43,7 @@ func printPlan(a *app, plan *actionv1.Plan) {
 		return
 	}
 	a.out.Line("Plan:")
-	for _, line := range planLines(plan, true) {
+	for _, line := range planLines(plan, (*actionv1.PlannedEffect).GetBefore) {
 		a.out.Line("  %s", line)
 	}
 }

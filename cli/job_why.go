@@ -46,10 +46,10 @@ func runJobWhy(ctx context.Context, a *app, o *jobWhyOptions) error {
 		tasks = waitingTasks(tasks)
 	}
 	return printList(a, listing[*fleetv1.Task]{
-		noun:     "tasks wait; " + countsWord(b.counts()),
+		noun:     "tasks wait; " + countsWord(b.job),
 		document: &fleetv1.WatchJobResponse{Job: b.job, Tasks: tasks},
 		rows:     tasks,
-		columns:  whyColumns(a),
+		columns:  whyColumns(a, b.job.GetDryRun()),
 		name:     (*fleetv1.Task).GetTerminalName,
 	})
 }
@@ -64,12 +64,12 @@ func waitingTasks(tasks []*fleetv1.Task) []*fleetv1.Task {
 	return out
 }
 
-func whyColumns(a *app) []output.Column[*fleetv1.Task] {
+func whyColumns(a *app, dryRun bool) []output.Column[*fleetv1.Task] {
 	return []output.Column[*fleetv1.Task]{
 		{Title: "TERMINAL", Text: (*fleetv1.Task).GetTerminalName},
 		{Title: "SITE", Text: (*fleetv1.Task).GetSite},
 		{Title: "STATE", Text: func(t *fleetv1.Task) string { return word(t.GetState()) }},
-		{Title: "WHY", Text: whyWord},
+		{Title: "WHY", Text: func(t *fleetv1.Task) string { return whyWord(t, dryRun) }},
 		{Title: "DETAIL", Text: whyDetail},
 		{Title: "NEXT-LOOK", Text: func(t *fleetv1.Task) string { return nextLook(a, t) }},
 		{Title: "NEXT-LOOK-AT", Wide: true, Text: func(t *fleetv1.Task) string { return output.UTC(t.GetWait().GetNextLook()) }},
@@ -77,12 +77,12 @@ func whyColumns(a *app) []output.Column[*fleetv1.Task] {
 }
 
 // whyWord is the reason of a task that waits, the status of one that has a result.
-func whyWord(t *fleetv1.Task) string {
+func whyWord(t *fleetv1.Task, dryRun bool) string {
 	switch t.GetState() {
 	case fleetv1.TaskState_TASK_STATE_WAITING:
 		return word(t.GetWait().GetReason())
 	case fleetv1.TaskState_TASK_STATE_DONE:
-		return taskWord(t)
+		return taskWord(t, dryRun)
 	default:
 		return ""
 	}

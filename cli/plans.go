@@ -26,8 +26,8 @@ func printPlans(p *output.Printer, b *board) {
 	}
 }
 
-// groupPlans brings terminals together whose plans differ only in the states before: a process id is no reason to print a
-// plan a thousand times.
+// groupPlans brings terminals together whose plans differ only in process ids: they are no reason to print a plan a thousand
+// times.
 func groupPlans(b *board) []*planGroup {
 	var groups []*planGroup
 	known := make(map[string]*planGroup)
@@ -36,7 +36,7 @@ func groupPlans(b *board) []*planGroup {
 		if plan == nil {
 			continue
 		}
-		full, bare := planLines(plan, true), planLines(plan, false)
+		full, bare := planLines(plan, (*actionv1.PlannedEffect).GetBefore), planLines(plan, stateBefore)
 		key := strings.Join(bare, "\n")
 		g := known[key]
 		switch {
@@ -55,8 +55,8 @@ func groupPlans(b *board) []*planGroup {
 func planName(t *fleetv1.Task) string { return t.GetTerminalName() + " (" + t.GetSite() + ")" }
 
 // planLines writes a plan: its verdict, then each effect in order, those that are done only under a condition marked. The
-// states before are left out unless asked for.
-func planLines(plan *actionv1.Plan, before bool) []string {
+// states before are written as before tells them.
+func planLines(plan *actionv1.Plan, before func(*actionv1.PlannedEffect) string) []string {
 	var lines []string
 	switch plan.GetVerdict() {
 	case actionv1.PlanVerdict_PLAN_VERDICT_READY:
@@ -66,7 +66,7 @@ func planLines(plan *actionv1.Plan, before bool) []string {
 		lines = append(lines, word(plan.GetVerdict())+": "+plan.GetReason())
 	}
 	for i, e := range plan.GetEffects() {
-		lines = append(lines, number(uint32(i+1))+". "+plannedWord(e, before))
+		lines = append(lines, number(uint32(i+1))+". "+plannedWord(e, before(e)))
 	}
 	for _, w := range plan.GetWarnings() {
 		lines = append(lines, "warning: "+w)
@@ -77,16 +77,23 @@ func planLines(plan *actionv1.Plan, before bool) []string {
 	return lines
 }
 
-func plannedWord(e *actionv1.PlannedEffect, before bool) string {
+// stateBefore is the state before without what stands in parentheses: "running (process 412)" is "running".
+func stateBefore(e *actionv1.PlannedEffect) string {
+	state, _, _ := strings.Cut(e.GetBefore(), " (")
+	return state
+}
+
+// plannedWord writes an effect with the states before, where it is known, and after.
+func plannedWord(e *actionv1.PlannedEffect, before string) string {
 	text := effectWord(e.GetEffect())
 	if e.GetOnlyIf() != "" {
 		text = "only if " + e.GetOnlyIf() + ": " + text
 	}
 	switch {
-	case before && e.GetBefore() != "":
-		text += "  [" + e.GetBefore() + " → " + e.GetAfter() + "]"
+	case before != "" && e.GetAfter() != "":
+		text += "  [" + before + " → " + e.GetAfter() + "]"
 	case e.GetAfter() != "":
-		text += "  [→ " + e.GetAfter() + "]"
+		text += "  [then " + e.GetAfter() + "]"
 	}
 	return text
 }

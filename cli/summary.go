@@ -17,7 +17,7 @@ const listedSuccesses = 25
 // printSummary accounts for every target: counts first, then the successes, then by name each target that has not succeeded.
 func printSummary(a *app, b *board) {
 	a.out.Line("")
-	a.out.Line("%s  %s: %s", a.out.Paint(output.Bold, b.job.GetId()), actionOf(b.job), countsWord(b.counts()))
+	a.out.Line("%s  %s: %s", a.out.Paint(output.Bold, b.job.GetId()), actionOf(b.job), countsWord(b.job))
 	var good, bad, open []*fleetv1.Task
 	for _, t := range b.ordered() {
 		switch {
@@ -35,7 +35,7 @@ func printSummary(a *app, b *board) {
 		printUnsuccessful(a.out, t, width)
 	}
 	for _, t := range open {
-		a.out.Line("  %s  %s", output.Painted(pad(output.Safe(t.GetTerminalName()), width)), a.out.Paint(output.Doubt, "NO RESULT YET: "+stateLine(t)))
+		a.out.Line("  %s  %s", output.Painted(pad(output.Safe(t.GetTerminalName()), width)), a.out.Paint(output.Doubt, "NO RESULT YET: "+stateLine(t, b.job.GetDryRun())))
 	}
 	if hidden := int(b.counts().GetTotal()) - len(b.tasks); hidden > 0 {
 		a.out.Line("  %s not listed: at sites that you may not see, or not heard of before the wait ended", output.Count(hidden, "target"))
@@ -44,13 +44,13 @@ func printSummary(a *app, b *board) {
 
 func printSuccesses(a *app, job *fleetv1.Job, good []*fleetv1.Task, width int) {
 	if len(good) > listedSuccesses {
-		a.out.Line("  %s, not listed one by one%s", a.out.Paint(output.Good, output.Count(len(good), "target")+" succeeded"), downRange(good))
+		a.out.Line("  %s, not listed one by one%s", a.out.Paint(output.Good, output.Count(len(good), "target")+" "+succeededWord(job)), downRange(good))
 		a.out.Line("    list them with `fleetctl job show %s`", job.GetId())
 		return
 	}
 	for _, t := range good {
 		a.out.Line("  %s  %s%s", output.Painted(pad(output.Safe(t.GetTerminalName()), width)),
-			a.out.Paint(statusStyle(t.GetStatus()), statusWord(t.GetStatus())), detail(job, t.GetResult()))
+			a.out.Paint(statusStyle(t.GetStatus()), statusWord(t.GetStatus(), job.GetDryRun())), detail(job, t.GetResult()))
 		if next := t.GetResult().GetNextStep(); next != "" {
 			a.out.Line("  %s  next: %s", output.Painted(pad("", width)), next)
 		}
@@ -74,7 +74,7 @@ func printUnsuccessful(p *output.Printer, t *fleetv1.Task, width int) {
 	if reason == "" {
 		reason = "no reason was given"
 	}
-	p.Line("  %s  %s: %s", output.Painted(pad(output.Safe(t.GetTerminalName()), width)), p.Paint(statusStyle(t.GetStatus()), statusWord(t.GetStatus())), reason)
+	p.Line("  %s  %s: %s", output.Painted(pad(output.Safe(t.GetTerminalName()), width)), p.Paint(statusStyle(t.GetStatus()), statusWord(t.GetStatus(), false)), reason)
 	for _, c := range r.GetChecks() {
 		// The reason of most failures is the check that failed, in the same words.
 		if !c.GetOk() && !strings.Contains(r.GetReason(), c.GetName()) {
@@ -115,14 +115,20 @@ func recoveredWord(r *actionv1.TaskResult) string {
 	return "the agent was restarted in between"
 }
 
-// countsWord writes counts without the zeros: "3 targets: 2 succeeded, 1 failed".
-func countsWord(c *fleetv1.JobCounts) string {
+// succeededWord is what became of the targets that a job counts as succeeded.
+func succeededWord(j *fleetv1.Job) string {
+	return outcomeWord(actionv1.TaskStatus_TASK_STATUS_SUCCEEDED, j.GetDryRun())
+}
+
+// countsWord writes a job's counts without the zeros: "3 targets: 2 succeeded, 1 failed".
+func countsWord(j *fleetv1.Job) string {
+	c := j.GetCounts()
 	var parts []string
 	for _, p := range []struct {
 		n    uint32
 		word string
 	}{
-		{c.GetSucceeded(), "succeeded"}, {c.GetNoChange(), "needed no change"}, {c.GetFailed(), "failed"},
+		{c.GetSucceeded(), succeededWord(j)}, {c.GetNoChange(), "needed no change"}, {c.GetFailed(), "failed"},
 		{c.GetRolledBack(), "rolled back"}, {c.GetRollbackFailed(), "rollback failed"}, {c.GetConflict(), "conflict"},
 		{c.GetUnknown(), "unknown"}, {c.GetRefused(), "refused"}, {c.GetExpired(), "expired"}, {c.GetCancelled(), "cancelled"},
 		{c.GetRunning(), "running"}, {c.GetWaiting(), "waiting"},

@@ -13,9 +13,10 @@ type lineView struct {
 	now     func() time.Time
 }
 
-func (v *lineView) changed(_ *board, changes []change) {
+func (v *lineView) changed(b *board, changes []change) {
+	dryRun := b.job.GetDryRun()
 	for _, c := range changes {
-		if after := stateLine(c.after); c.before == nil || stateLine(c.before) != after {
+		if after := stateLine(c.after, dryRun); c.before == nil || stateLine(c.before, dryRun) != after {
 			v.printer.Line("%s  %s  %s", v.stamp(), c.after.GetTerminalName(), v.printer.Paint(taskStyle(c.after), after))
 		}
 	}
@@ -32,7 +33,7 @@ func (*lineView) end() {}
 func (v *lineView) stamp() string { return v.now().UTC().Format(time.RFC3339) }
 
 // stateLine writes a task's state without its progress, which changes often.
-func stateLine(t *fleetv1.Task) string {
+func stateLine(t *fleetv1.Task, dryRun bool) string {
 	switch t.GetState() {
 	case fleetv1.TaskState_TASK_STATE_WAITING:
 		return "waiting: " + waitWord(t.GetWait())
@@ -42,14 +43,14 @@ func stateLine(t *fleetv1.Task) string {
 		}
 		return "running"
 	case fleetv1.TaskState_TASK_STATE_DONE:
-		return doneLine(t)
+		return doneLine(t, dryRun)
 	default:
 		return "preparing"
 	}
 }
 
-func doneLine(t *fleetv1.Task) string {
-	return joinWords(": ", word(t.GetStatus()), joinWords("; ", t.GetResult().GetReason(), didWord(t.GetResult())))
+func doneLine(t *fleetv1.Task, dryRun bool) string {
+	return joinWords(": ", outcomeWord(t.GetStatus(), dryRun), joinWords("; ", t.GetResult().GetReason(), didWord(t.GetResult())))
 }
 
 // waitWord writes why a task waits: "offline (last seen 2026-11-24T07:10:03Z)".

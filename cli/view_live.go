@@ -39,7 +39,7 @@ func (v *liveView) lines(b *board) []output.Painted {
 	shown := tasks[:min(room, len(tasks))]
 	width := nameWidth(shown)
 	for _, t := range shown {
-		lines = append(lines, v.taskLine(t, width))
+		lines = append(lines, v.taskLine(t, width, b.job.GetDryRun()))
 	}
 	if more := len(tasks) - len(shown); more > 0 {
 		lines = append(lines, v.printer.Paint(output.Faint, "  and "+output.Count(more, "other")))
@@ -63,13 +63,13 @@ func badIfAny(n uint32) output.Style {
 	return output.Faint
 }
 
-func (v *liveView) taskLine(t *fleetv1.Task, width int) output.Painted {
-	return v.printer.Paint(output.Plain, "  "+pad(output.Safe(t.GetTerminalName()), width)+"  ") + v.printer.Paint(taskStyle(t), v.stateText(t))
+func (v *liveView) taskLine(t *fleetv1.Task, width int, dryRun bool) output.Painted {
+	return v.printer.Paint(output.Plain, "  "+pad(output.Safe(t.GetTerminalName()), width)+"  ") + v.printer.Paint(taskStyle(t), v.stateText(t, dryRun))
 }
 
 // stateText is stateLine with progress and the time since the start.
-func (v *liveView) stateText(t *fleetv1.Task) string {
-	text := stateLine(t)
+func (v *liveView) stateText(t *fleetv1.Task, dryRun bool) string {
+	text := stateLine(t, dryRun)
 	if t.GetState() != fleetv1.TaskState_TASK_STATE_RUNNING {
 		return text
 	}

@@ -60,9 +60,18 @@ func prefix[E enum](e E) string {
 	return strings.TrimSuffix(string(e.Descriptor().Values().ByNumber(0).Name()), "UNSPECIFIED")
 }
 
-// statusWord writes a task's status in capitals, as in a summary.
-func statusWord(s actionv1.TaskStatus) string {
-	return strings.ToUpper(word(s))
+// outcomeWord writes a task's status. A dry run that succeeded made a plan and did nothing else, and is not to be taken for a
+// repair.
+func outcomeWord(s actionv1.TaskStatus, dryRun bool) string {
+	if dryRun && s == actionv1.TaskStatus_TASK_STATUS_SUCCEEDED {
+		return "planned"
+	}
+	return word(s)
+}
+
+// statusWord is outcomeWord in capitals, as in a summary.
+func statusWord(s actionv1.TaskStatus, dryRun bool) string {
+	return strings.ToUpper(outcomeWord(s, dryRun))
 }
 
 // succeeded tells whether a status counts as success: the wanted state was verified.
