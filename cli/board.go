@@ -48,6 +48,31 @@ func (b *board) counts() *fleetv1.JobCounts { return b.job.GetCounts() }
 // done tells whether every target has a result.
 func (b *board) done() bool { return b.job.GetState() == fleetv1.JobState_JOB_STATE_DONE }
 
+// offline names the targets that wait for their terminal to connect, in the job's order.
+func (b *board) offline() []string {
+	var names []string
+	for _, t := range b.ordered() {
+		if waitsOffline(t) {
+			names = append(names, t.GetTerminalName())
+		}
+	}
+	return names
+}
+
+// onlyOffline tells whether every target that has no result waits for its terminal to connect.
+func (b *board) onlyOffline() bool {
+	for _, t := range b.tasks {
+		if t.GetState() != fleetv1.TaskState_TASK_STATE_DONE && !waitsOffline(t) {
+			return false
+		}
+	}
+	return len(b.tasks) > 0
+}
+
+func waitsOffline(t *fleetv1.Task) bool {
+	return t.GetState() == fleetv1.TaskState_TASK_STATE_WAITING && t.GetWait().GetReason() == fleetv1.WaitReason_WAIT_REASON_OFFLINE
+}
+
 // document is the board as one message, for json and yaml.
 func (b *board) document() *fleetv1.WatchJobResponse {
 	return &fleetv1.WatchJobResponse{Job: b.job, Tasks: b.ordered()}

@@ -261,10 +261,20 @@ func fakeResult(outcome string, dryRun bool) *actionv1.TaskResult {
 		r.Reason, r.NextStep = "its plugins do not offer ble-restart", "install the endpoint plugin"
 	case dryRun:
 	case outcome == "failed":
-		r.Status, r.Reason, r.NextStep = actionv1.TaskStatus_TASK_STATUS_FAILED, "the service ended while it was watched", "look at its log"
+		r.Status, r.Reason, r.NextStep = actionv1.TaskStatus_TASK_STATUS_FAILED, "verification failed: the service runs: expected running for 30s, observed stopped after 5s", "look at its log"
 		r.Effects = fakeEffects()
 		r.Checks = []*actionv1.Check{{Name: "the service runs", Expected: "running for 30s", Observed: "stopped after 5s"}}
 		r.Undone = []*actionv1.Undo{{Resource: "service " + fakeService, Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_DONE}}
+	case outcome == "hangs":
+		r.Status, r.NextStep = actionv1.TaskStatus_TASK_STATUS_ROLLBACK_FAILED, "run this again with force_kill=true"
+		r.Reason = `"Nymi Bluetooth Endpoint" did not stop within 10s: service "Nymi Bluetooth Endpoint": did not get there in time`
+		r.Effects = fakeEffects()[:1]
+		r.Effects[0].Error, r.Effects[0].After = "did not get there in time", r.Effects[0].GetBefore()
+		r.Undone = []*actionv1.Undo{{Resource: "service " + fakeService, Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION, Reason: "it is still stopping"}}
+		r.Interruptions = []*actionv1.Interruption{
+			{Service: fakeService, Duration: durationpb.New(56 * time.Millisecond)},
+			{Service: fakeService, Duration: durationpb.New(20 * time.Second), Ongoing: true},
+		}
 	case outcome == "hostile":
 		r.Status = actionv1.TaskStatus_TASK_STATUS_FAILED
 		r.Reason = "bad\x1b[2J\x1b]0;owned\x07\nfleetctl: job-1: 5 targets succeeded\u202e"

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bandfleet/bandfleet/cli/client"
 	"github.com/bandfleet/bandfleet/cli/output"
@@ -127,7 +128,7 @@ func taskColumns(dryRun bool) []output.Column[*fleetv1.Task] {
 		{Title: "SITE", Text: (*fleetv1.Task).GetSite},
 		{Title: "STATUS", Text: func(t *fleetv1.Task) string { return taskWord(t, dryRun) }, Style: taskStyle},
 		{Title: "TOOK", Text: tookWord},
-		{Title: "WHAT", Text: whatWord},
+		{Title: "WHAT", Text: func(t *fleetv1.Task) string { return rowWord(t, dryRun) }},
 		{Title: "ID", Wide: true, Text: (*fleetv1.Task).GetTerminalId},
 		{Title: "ATTEMPT", Wide: true, Text: func(t *fleetv1.Task) string { return number(t.GetAttempt()) }},
 		{Title: "STARTED", Wide: true, Text: func(t *fleetv1.Task) string { return output.UTC(t.GetStarted()) }},
@@ -163,8 +164,19 @@ func whatWord(t *fleetv1.Task) string {
 	return joinWords("; ", t.GetResult().GetReason(), didWord(t.GetResult()), recoveredWord(t.GetResult()))
 }
 
+// rowWord is whatWord for a row of a table: of a failure only the first words.
+func rowWord(t *fleetv1.Task, dryRun bool) string {
+	if t.GetState() != fleetv1.TaskState_TASK_STATE_DONE || (succeeded(t.GetStatus()) && !dryRun) {
+		return whatWord(t)
+	}
+	return briefWord(t, dryRun)
+}
+
 // stamp writes the time of day of a moment in a run, to the millisecond, in UTC.
 func stamp(t time.Time) string { return t.UTC().Format("15:04:05.000Z") }
+
+// stampSeconds writes a time of day in UTC where there is no room for the date.
+func stampSeconds(t *timestamppb.Timestamp) string { return t.AsTime().UTC().Format("15:04:05Z") }
 
 func stateWord(s *actionv1.State) string {
 	if s.GetService() != nil {

@@ -76,7 +76,7 @@ func printChecks(a *app, r *actionv1.TaskResult) {
 		a.out.Line("  %s  %s: expected %s, observed %s", verdict, c.GetName(), c.GetExpected(), c.GetObserved())
 	}
 	for _, i := range r.GetInterruptions() {
-		a.out.Line("Interruption: %s", interruptionWord(i, true))
+		a.out.Line("Interruption: %s", i.GetService()+" "+downTime(i))
 	}
 	if len(r.GetEvidence()) > 0 {
 		a.out.Line("Evidence:")

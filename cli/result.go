@@ -23,10 +23,36 @@ func didWord(r *actionv1.TaskResult) string {
 			parts = append(parts, pids)
 		}
 	}
+	return joinWords("; ", strings.Join(parts, "; "), downWord(r))
+}
+
+// downWord says how long each service was down: "down 4.2s", or "Nymi Agent down 1s, then 2s" when there were several services.
+func downWord(r *actionv1.TaskResult) string {
+	var services []string
+	times := make(map[string][]string)
 	for _, i := range r.GetInterruptions() {
-		parts = append(parts, interruptionWord(i, len(r.GetInterruptions()) > 1))
+		if len(times[i.GetService()]) == 0 {
+			services = append(services, i.GetService())
+		}
+		times[i.GetService()] = append(times[i.GetService()], downTime(i))
+	}
+	var parts []string
+	for _, s := range services {
+		text := strings.Join(times[s], ", then ")
+		if len(services) > 1 {
+			text = s + " " + text
+		}
+		parts = append(parts, text)
 	}
 	return strings.Join(parts, "; ")
+}
+
+// downTime writes one interruption: "down 4.2s", "still down after 20s".
+func downTime(i *actionv1.Interruption) string {
+	if i.GetOngoing() {
+		return "still down after " + output.Duration(i.GetDuration().AsDuration())
+	}
+	return "down " + output.Duration(i.GetDuration().AsDuration())
 }
 
 // touched names the services that were changed, in the order of their first change.
@@ -44,23 +70,27 @@ func deeds(r *actionv1.TaskResult, service string) []string {
 	var out []string
 	for _, e := range r.GetEffects() {
 		if e.GetChanged() && serviceOf(e.GetEffect()) == service {
-			out = append(out, deed(e.GetEffect()))
+			out = append(out, deed(e))
 		}
 	}
 	return out
 }
 
-func deed(e *actionv1.Effect) string {
-	switch e.GetEffect().(type) {
+// deed says what an effect did. One that did not come about may have changed something all the same: the service is stopping.
+func deed(e *actionv1.RecordedEffect) string {
+	done, tried := "changed", "tried to change"
+	switch e.GetEffect().GetEffect().(type) {
 	case *actionv1.Effect_ServiceStop:
-		return "stopped"
+		done, tried = "stopped", "tried to stop"
 	case *actionv1.Effect_ServiceStart:
-		return "started"
+		done, tried = "started", "tried to start"
 	case *actionv1.Effect_ServiceKill:
-		return "killed"
-	default:
-		return "changed"
+		done, tried = "killed", "tried to kill"
 	}
+	if e.GetError() != "" {
+		return tried
+	}
+	return done
 }
 
 func serviceOf(e *actionv1.Effect) string {
@@ -107,7 +137,7 @@ func pidsWord(r *actionv1.TaskResult, service string) string {
 		}
 		last = e.GetAfter().GetService().GetPid()
 	}
-	if first == 0 && last == 0 {
+	if first == last {
 		return ""
 	}
 	return "process " + pidWord(first) + " → " + pidWord(last)
@@ -118,17 +148,6 @@ func pidWord(pid uint32) string {
 		return "none"
 	}
 	return number(pid)
-}
-
-func interruptionWord(i *actionv1.Interruption, several bool) string {
-	text := "down " + output.Duration(i.GetDuration().AsDuration())
-	if i.GetOngoing() {
-		text = "still down after " + output.Duration(i.GetDuration().AsDuration())
-	}
-	if several {
-		text = i.GetService() + " " + text
-	}
-	return text
 }
 
 func joinAnd(words []string) string {

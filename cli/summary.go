@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,23 +71,43 @@ func detail(job *fleetv1.Job, r *actionv1.TaskResult) string {
 
 func printUnsuccessful(p *output.Printer, t *fleetv1.Task, width int) {
 	r := t.GetResult()
-	reason := joinWords("; ", r.GetReason(), didWord(r), recoveredWord(r))
-	if reason == "" {
-		reason = "no reason was given"
+	p.Line("  %s  %s: %s", output.Painted(pad(output.Safe(t.GetTerminalName()), width)), p.Paint(statusStyle(t.GetStatus()), statusWord(t.GetStatus(), false)), headReason(r))
+	for _, line := range failureLines(t) {
+		p.Line("  %s  %s", output.Painted(pad("", width)), line)
 	}
-	p.Line("  %s  %s: %s", output.Painted(pad(output.Safe(t.GetTerminalName()), width)), p.Paint(statusStyle(t.GetStatus()), statusWord(t.GetStatus(), false)), reason)
+}
+
+// failureLines is what stands under a target that has not succeeded: the checks that failed, what was done and put back, and what
+// to do next.
+func failureLines(t *fleetv1.Task) []string {
+	r := t.GetResult()
+	var lines []string
 	for _, c := range r.GetChecks() {
-		// The reason of most failures is the check that failed, in the same words.
-		if !c.GetOk() && !strings.Contains(r.GetReason(), c.GetName()) {
-			p.Line("  %s  check %s: expected %s, observed %s", output.Painted(pad("", width)), c.GetName(), c.GetExpected(), c.GetObserved())
+		if !c.GetOk() {
+			lines = append(lines, fmt.Sprintf("check %q: expected %s, observed %s", c.GetName(), c.GetExpected(), c.GetObserved()))
 		}
 	}
+	if did := joinWords("; ", didWord(r), recoveredWord(r)); did != "" {
+		lines = append(lines, "what was done: "+did)
+	}
 	for _, u := range r.GetUndone() {
-		p.Line("  %s  put back %s: %s", output.Painted(pad("", width)), u.GetResource(), undoWord(u))
+		lines = append(lines, "put back "+u.GetResource()+": "+undoWord(u))
 	}
 	if next := nextStep(t); next != "" {
-		p.Line("  %s  next: %s", output.Painted(pad("", width)), next)
+		lines = append(lines, "next: "+next)
 	}
+	return lines
+}
+
+// headReason is the reason without the check that failed: the line below tells of it.
+func headReason(r *actionv1.TaskResult) string {
+	reason := r.GetReason()
+	for _, c := range r.GetChecks() {
+		if !c.GetOk() {
+			reason, _, _ = strings.Cut(reason, ": "+c.GetName()+": ")
+		}
+	}
+	return cmp.Or(reason, "no reason was given")
 }
 
 // nextStep says what a person does about an unsuccessful target when the agent did not say it.
@@ -106,7 +127,16 @@ func nextStep(t *fleetv1.Task) string {
 	}
 }
 
-func undoWord(u *actionv1.Undo) string { return joinWords(": ", word(u.GetOutcome()), u.GetReason()) }
+func undoWord(u *actionv1.Undo) string {
+	text := strings.ReplaceAll(word(u.GetOutcome()), "-", " ")
+	switch u.GetOutcome() {
+	case actionv1.UndoOutcome_UNDO_OUTCOME_CONFLICT:
+		text = "left alone, somebody else changed it meanwhile"
+	case actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION:
+		text = "not yet, the agent keeps trying"
+	}
+	return joinWords(": ", text, u.GetReason())
+}
 
 func recoveredWord(r *actionv1.TaskResult) string {
 	if !r.GetRecovered() {

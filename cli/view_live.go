@@ -33,6 +33,9 @@ func (v *liveView) lines(b *board) []output.Painted {
 	if v.away != nil {
 		lines = append(lines, v.printer.Paint(output.Doubt, "connection to the server lost; the job goes on, trying again: "+v.away.Error()))
 	}
+	if n := len(b.offline()); n > 0 {
+		lines = append(lines, v.printer.Paint(output.Faint, number(uint32(n))+" offline, waited for until "+stampSeconds(b.job.GetExpires())+"; Ctrl-C ends the wait"))
+	}
 	tasks := b.ordered()
 	slices.SortStableFunc(tasks, func(x, y *fleetv1.Task) int { return urgency(x) - urgency(y) })
 	room := min(liveRows, max(v.live.Height()-len(lines)-1, 0))
@@ -47,20 +50,22 @@ func (v *liveView) lines(b *board) []output.Painted {
 	return lines
 }
 
+// headLine leaves out what is zero, so that it fits a narrow terminal.
 func (v *liveView) headLine(b *board) output.Painted {
 	c := b.counts()
-	text := b.job.GetId() + "  " + actionOf(b.job) + "  " + number(finished(c)) + "/" + number(c.GetTotal()) + " done"
-	return v.printer.Paint(output.Bold, text) +
-		v.printer.Paint(output.Active, "  "+number(c.GetRunning())+" running") +
-		v.printer.Paint(output.Faint, "  "+number(c.GetWaiting())+" waiting") +
-		v.printer.Paint(badIfAny(unsuccessful(c)), "  "+number(unsuccessful(c))+" unsuccessful")
-}
-
-func badIfAny(n uint32) output.Style {
-	if n > 0 {
-		return output.Bad
+	line := v.printer.Paint(output.Bold, b.job.GetId()+"  "+number(finished(c))+"/"+number(c.GetTotal())+" done")
+	for _, part := range []struct {
+		n     uint32
+		word  string
+		style output.Style
+	}{
+		{unsuccessful(c), "unsuccessful", output.Bad}, {c.GetRunning(), "running", output.Active}, {c.GetWaiting(), "waiting", output.Faint},
+	} {
+		if part.n > 0 {
+			line += v.printer.Paint(part.style, "  "+number(part.n)+" "+part.word)
+		}
 	}
-	return output.Faint
+	return line
 }
 
 func (v *liveView) taskLine(t *fleetv1.Task, width int, dryRun bool) output.Painted {
