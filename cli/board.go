@@ -12,6 +12,8 @@ import (
 type board struct {
 	job   *fleetv1.Job
 	tasks map[string]*fleetv1.Task
+	// away is why the server does not answer now; nil when it does.
+	away error
 }
 
 func newBoard(job *fleetv1.Job) *board {
@@ -25,6 +27,7 @@ type change struct {
 
 // apply takes over what a message tells and returns the tasks that it changed, in the job's order.
 func (b *board) apply(m *fleetv1.WatchJobResponse) []change {
+	b.away = nil
 	if m.GetJob() != nil {
 		b.job = m.GetJob()
 	}

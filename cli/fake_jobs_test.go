@@ -219,6 +219,11 @@ func (f *fakeFleet) play(id string, s grpc.ServerStreamingServer[fleetv1.WatchJo
 	if f.take("break-watch") {
 		return false, status.Error(codes.Unavailable, "the connection broke")
 	}
+	if f.take("die-in-watch") {
+		go f.server.Stop()
+		<-s.Context().Done()
+		return false, s.Context().Err()
+	}
 	for _, t := range j.tasks {
 		if err := f.advance(j, t, send); err != nil {
 			return false, err

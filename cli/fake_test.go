@@ -52,7 +52,7 @@ type fakeFleet struct {
 	mu sync.Mutex
 	// outcomes says what becomes of a terminal's task, by the terminal's name; success when there is none.
 	outcomes map[string]string
-	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "shut-out" (while watching),
+	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "die-in-watch" and "shut-out" (while watching),
 	// "targets-changed".
 	faults map[string]bool
 }

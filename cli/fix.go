@@ -27,7 +27,9 @@ and at the end accounts for every target. Success means that the action's own ch
 
 --dry-run changes nothing: each terminal works out what it would do, and the plans are shown. It does not ask. A terminal that
 made a plan is PLANNED (in the API its status is SUCCEEDED).
---timeout bounds only the wait; the job goes on. Ctrl-C ends the wait, too.
+--timeout bounds only the wait; the job goes on. Ctrl-C ends the wait, too. Without --timeout the wait lasts to the job's end: a
+terminal that is offline is waited for, in a dry run too, until it connects or the job expires (--expires-in), and a server that
+went away until it answers again. What has not started when the job expires is EXPIRED.
 
 With -o json or yaml the end is a document {job, tasks}, the shape of a WatchJobResponse (with --no-wait only {job}); -o name
 prints the job's id. Everything else then goes to standard error.
@@ -97,7 +99,7 @@ func runFix(ctx context.Context, a *app, o *fixOptions) error {
 	if err != nil {
 		return err
 	}
-	job, err := createJob(ctx, c, req)
+	job, err := createJob(ctx, a, c, req)
 	if err != nil {
 		return err
 	}
@@ -190,10 +192,12 @@ func problemWord(p params.Problem) string {
 }
 
 // createJob creates the job, over broken connections. When nobody can say whether it was created, the error says so.
-func createJob(ctx context.Context, c *client.Client, req *fleetv1.CreateJobRequest) (*fleetv1.Job, error) {
+func createJob(ctx context.Context, a *app, c *client.Client, req *fleetv1.CreateJobRequest) (*fleetv1.Job, error) {
 	limited, cancel := bounded(ctx, createFor)
 	defer cancel()
-	job, err := c.CreateJob(limited, req)
+	job, err := c.CreateJob(limited, req, func(err error) {
+		a.info.Line("connection to the server lost (%s); trying for at most %s", err, output.Duration(createFor))
+	})
 	switch {
 	case err == nil:
 		return job, nil

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"time"
 
@@ -63,11 +62,11 @@ func (a *app) follow(ctx context.Context, c *client.Client, job *fleetv1.Job, ti
 	if err := a.printOutcome(b); err != nil {
 		return err
 	}
-	if watchErr != nil && waiting.Err() == nil && !exit.Is(watchErr, exit.Unreachable) {
+	if watchErr != nil && waiting.Err() == nil {
 		// The server refuses to tell more; what was heard until then has been printed.
 		return watchErr
 	}
-	return verdict(b, whyEnded(ctx, waiting, watchErr))
+	return verdict(b, whyEnded(ctx, b))
 }
 
 // bounded ends with ctx, and after timeout if that is not 0.
@@ -95,6 +94,7 @@ func show(ctx context.Context, c *client.Client, b *board, v view) error {
 			case e.ended:
 				return e.err
 			case e.lost != nil:
+				b.away = e.lost
 				v.lost(e.lost)
 			default:
 				v.changed(b, b.apply(e.message))
@@ -107,18 +107,16 @@ func show(ctx context.Context, c *client.Client, b *board, v view) error {
 	}
 }
 
-// whyEnded says why a wait ended before the job was done.
-func whyEnded(person, waiting context.Context, err error) string {
-	switch {
-	case person.Err() != nil:
-		return "interrupted"
-	case errors.Is(waiting.Err(), context.DeadlineExceeded):
-		return "the time for waiting is over"
-	case err != nil:
-		return err.Error()
-	default:
-		return ""
+// whyEnded says why a wait ended before the job was done: the person ended it, or --timeout did.
+func whyEnded(person context.Context, b *board) string {
+	why := "the time for waiting is over"
+	if person.Err() != nil {
+		why = "interrupted"
 	}
+	if b.away != nil {
+		why += ", and the above is as it was before the server went away (" + b.away.Error() + ")"
+	}
+	return why
 }
 
 // verdict gives the exit code of a job that was watched. why says why the wait ended early.

@@ -12,9 +12,6 @@ import (
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
 
-// unreachableFor is how long a watch goes on trying to reach a server that is away. The job itself goes on without it.
-const unreachableFor = 10 * time.Minute
-
 // Watcher hears what a watch tells.
 type Watcher interface {
 	// Changed is called with each message; after a broken connection the first ones hold everything again.
@@ -23,11 +20,10 @@ type Watcher interface {
 	Lost(error)
 }
 
-// WatchJob follows a job until it is done, over broken connections, until ctx ends. It returns nil when the job is done,
-// ctx's error when ctx ended first.
+// WatchJob follows a job until it is done, over broken connections and however long the server is away, until ctx ends: the job
+// goes on without either. It returns nil when the job is done, ctx's error when ctx ended first.
 func (c *Client) WatchJob(ctx context.Context, id string, w Watcher) error {
 	retry := newRetry()
-	lastHeard := time.Now()
 	lost := false
 	for {
 		heard, done, err := c.watchOnce(ctx, id, w)
@@ -41,10 +37,7 @@ func (c *Client) WatchJob(ctx context.Context, id string, w Watcher) error {
 		}
 		if heard {
 			retry.Reset()
-			lastHeard, lost = time.Now(), false
-		}
-		if time.Since(lastHeard) > unreachableFor {
-			return err
+			lost = false
 		}
 		if !lost {
 			w.Lost(err)
@@ -79,13 +72,18 @@ func (c *Client) watchOnce(ctx context.Context, id string, w Watcher) (heard, do
 }
 
 // CreateJob creates a job, and tries again with the same request id while the server cannot be reached, until ctx ends: the
-// same request makes one job, however often it arrives.
-func (c *Client) CreateJob(ctx context.Context, req *fleetv1.CreateJobRequest) (*fleetv1.Job, error) {
+// same request makes one job, however often it arrives. lost is called once when it has to be tried again.
+func (c *Client) CreateJob(ctx context.Context, req *fleetv1.CreateJobRequest, lost func(error)) (*fleetv1.Job, error) {
 	retry := newRetry()
+	told := false
 	for {
 		resp, err := c.Jobs.CreateJob(ctx, req)
 		if err == nil {
 			return resp.GetJob(), nil
+		}
+		if exit.Is(err, exit.Unreachable) && !told {
+			lost(err)
+			told = true
 		}
 		if !exit.Is(err, exit.Unreachable) || sleep(ctx, retry.NextBackOff()) != nil {
 			return nil, err
