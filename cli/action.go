@@ -113,7 +113,7 @@ func nearest(name string, known []string) string {
 		return known[i]
 	}
 	best := slices.MinFunc(known, func(a, b string) int { return cmp.Compare(distance(name, a), distance(name, b)) })
-	if distance(name, best) <= min(max(2, len(best)/3), len(best)-1) {
+	if distance(name, best) <= min(max(2, len(best)/3), len(best)/2) {
 		return best
 	}
 	return ""

@@ -22,7 +22,7 @@ func newCompletion(a *app) *cobra.Command {
 		Use:   "completion bash|zsh|fish|powershell",
 		Short: "Print the completion script for a shell",
 		Long: `Prints a script that teaches a shell to complete fleetctl's commands and flags, and, by asking the server, the names of
-actions, parameters, sites, terminals, bands and jobs.`,
+actions, parameters, sites, terminals, bands and jobs. The one for bash needs the package bash-completion.`,
 		Example: `  source <(fleetctl completion bash)
   fleetctl completion zsh > "${fpath[1]}/_fleetctl"
   fleetctl completion fish | source

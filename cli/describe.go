@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -95,6 +96,7 @@ func describeTerminal(a *app, t *fleetv1.Terminal) {
 		output.Text("Site", t.GetSite()),
 		output.Text("Role", word(t.GetRole())),
 		output.Field{Name: "State", Value: a.out.Paint(onlineStyle(t), onlineWord(t))},
+		output.Field{Name: "Health", Value: a.out.Paint(healthStyle(t), cmp.Or(healthWord(t), "not told yet"))},
 		output.Text("Last seen", output.UTC(t.GetLastSeen())),
 		output.Text("Enrolled", output.UTC(t.GetEnrolled())),
 		output.Text("Certificate until", output.UTC(t.GetCertificateExpires())),

@@ -32,6 +32,10 @@ func (f *fakeFleet) populate() {
 	f.terminals[0].Labels = map[string]string{"line": "3"}
 	f.terminals[1].Facts.Services[0].Status = actionv1.ServiceStatus_SERVICE_STATUS_STOPPED
 	f.terminals[1].Facts.Services[0].Pid = 0
+	f.terminals[2].Facts.Services[0] = &actionv1.ServiceState{Service: fakeService}
+	f.terminals[3].Facts.Adapter = &actionv1.DeviceState{}
+	f.terminals[4].Facts.Services[0].Installed = false
+	f.terminals[4].Facts.Adapter = &actionv1.DeviceState{}
 	f.terminals[4].Role = fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST
 	f.actions = []*fleetv1.OfferedAction{
 		{Action: bleRestart(), Plugin: "endpoint", PluginVersion: "1.0.0", Terminals: 4},

@@ -79,7 +79,7 @@ func jobColumns(a *app) []output.Column[*fleetv1.Job] {
 		{Title: "DONE", Text: func(j *fleetv1.Job) string {
 			return number(finished(j.GetCounts())) + "/" + number(j.GetCounts().GetTotal())
 		}},
-		{Title: "UNSUCCESSFUL", Text: func(j *fleetv1.Job) string { return number(unsuccessful(j.GetCounts())) }},
+		{Title: "NOT-OK", Text: func(j *fleetv1.Job) string { return number(unsuccessful(j.GetCounts())) }},
 		{Title: "SITES", Text: func(j *fleetv1.Job) string { return list(j.GetSites()) }},
 		{Title: "BY", Text: (*fleetv1.Job).GetRequester},
 		{Title: "CREATED", Text: func(j *fleetv1.Job) string { return output.Ago(j.GetCreated(), a.now()) }},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -15,6 +16,9 @@ import (
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
 
+// endpointService is the service without which nobody can tap at a user terminal.
+const endpointService = "Nymi Bluetooth Endpoint"
+
 type getTerminalsOptions struct {
 	selectionOptions
 	name            string
@@ -28,7 +32,7 @@ func newGetTerminals(a *app) *cobra.Command {
 		Use:     "terminals [TERMINAL]",
 		Aliases: []string{"terminal"},
 		Short:   "List terminals",
-		Long:    "Lists terminals with what their agents last told: whether they are online, and which Nymi services do not run. Without a selection it lists all of your sites.",
+		Long:    "Lists terminals with what their agents last told: whether they are online, and what is wrong: which Nymi services do not run, and whether the Bluetooth adapter is absent. Without a selection it lists all of your sites.",
 		Example: `  fleetctl get terminals --site lyon --offline
   fleetctl get terminals -l line=3 -o wide
   fleetctl get terminals --select 'agent_version<2.1 or last_seen>7d'
@@ -91,12 +95,12 @@ func (o *getTerminalsOptions) check() (*fleetv1.Selection, error) {
 func terminalColumns(a *app) []output.Column[*fleetv1.Terminal] {
 	return []output.Column[*fleetv1.Terminal]{
 		{Title: "NAME", Text: (*fleetv1.Terminal).GetName},
-		{Title: "ID", Text: (*fleetv1.Terminal).GetId},
 		{Title: "SITE", Text: (*fleetv1.Terminal).GetSite},
 		{Title: "ROLE", Text: func(t *fleetv1.Terminal) string { return word(t.GetRole()) }},
 		{Title: "STATE", Text: onlineWord, Style: onlineStyle},
 		{Title: "SEEN", Text: func(t *fleetv1.Terminal) string { return seen(a, t) }},
-		{Title: "SERVICES", Text: servicesWord, Style: servicesStyle},
+		{Title: "HEALTH", Text: healthWord, Style: healthStyle},
+		{Title: "ID", Wide: true, Text: (*fleetv1.Terminal).GetId},
 		{Title: "LABELS", Wide: true, Text: func(t *fleetv1.Terminal) string { return pairs(t.GetLabels()) }},
 		{Title: "HOSTNAME", Wide: true, Text: func(t *fleetv1.Terminal) string { return t.GetFacts().GetHostname() }},
 		{Title: "OS", Wide: true, Text: osWord},
@@ -117,48 +121,59 @@ func osWord(t *fleetv1.Terminal) string {
 	return strings.TrimSpace(t.GetFacts().GetOs() + " " + t.GetFacts().GetOsVersion())
 }
 
-// servicesWord names the services that do not run. Of a terminal that is away it says what was so when it last told.
-func servicesWord(t *fleetv1.Terminal) string {
-	var ill []string
+// healthWord is "ok", or what is wrong with a terminal: Nymi services that do not run, a Bluetooth adapter that is not there. Of a
+// terminal that is away it says what was so when it last told.
+func healthWord(t *fleetv1.Terminal) string {
+	if t.GetFacts() == nil {
+		return ""
+	}
+	text := cmp.Or(strings.Join(ills(t), ", "), "ok")
+	if !t.GetOnline() {
+		return "was " + text
+	}
+	return text
+}
+
+// ills lists what is wrong with a terminal. Only a user terminal needs the endpoint and the adapter; a Nymi Agent that is not
+// installed may be another machine's.
+func ills(t *fleetv1.Terminal) []string {
+	var out []string
+	userTerminal := t.GetRole() == fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL
 	for _, s := range t.GetFacts().GetServices() {
-		if s.GetInstalled() && s.GetStatus() != actionv1.ServiceStatus_SERVICE_STATUS_RUNNING {
-			ill = append(ill, s.GetService()+" "+serviceWord(s))
+		switch {
+		case !s.GetInstalled() && (!userTerminal || s.GetService() != endpointService):
+		case s.GetStatus() != actionv1.ServiceStatus_SERVICE_STATUS_RUNNING || !s.GetInstalled():
+			out = append(out, s.GetService()+" "+serviceStatus(s))
 		}
 	}
-	text := "running"
-	if len(ill) > 0 {
-		text = strings.Join(ill, ", ")
+	if adapter := adapterWord(t.GetFacts().GetAdapter()); userTerminal && adapter != "" && adapter != "present" {
+		out = append(out, "adapter "+adapter)
 	}
+	return out
+}
+
+func healthStyle(t *fleetv1.Terminal) output.Style {
 	switch {
-	case len(t.GetFacts().GetServices()) == 0:
-		return ""
 	case !t.GetOnline():
-		return "was " + text
+		return output.Faint
+	case len(ills(t)) > 0:
+		return output.Bad
 	default:
-		return text
+		return output.Plain
 	}
 }
 
-func servicesStyle(t *fleetv1.Terminal) output.Style {
-	switch w := servicesWord(t); {
-	case w == "" || w == "running":
-		return output.Plain
-	case !t.GetOnline():
-		return output.Faint
-	default:
-		return output.Bad
+// serviceStatus is the first word on a service: "running", "stopped", "not installed".
+func serviceStatus(s *actionv1.ServiceState) string {
+	if !s.GetInstalled() {
+		return "not installed"
 	}
+	return cmp.Or(word(s.GetStatus()), "state unknown")
 }
 
 // serviceWord writes a service's state: "running, process 412", "stopped", "not installed".
 func serviceWord(s *actionv1.ServiceState) string {
-	if !s.GetInstalled() {
-		return "not installed"
-	}
-	text := word(s.GetStatus())
-	if text == "" {
-		text = "state unknown"
-	}
+	text := serviceStatus(s)
 	if s.GetPid() != 0 {
 		text += ", process " + number(s.GetPid())
 	}

@@ -32,7 +32,7 @@ func newOperatorCreate(a *app) *cobra.Command {
 		Use:   "create NAME --role ROLE --site SITE",
 		Short: "Let a person in, and write the context file for them",
 		Long: `Makes an operator. The private key is made on this machine and never leaves it but in the context file, which is written
-with mode 0600; hand it over on a safe way. A file that is there already is never overwritten.
+with mode 0600; hand it over in a safe way. A file that is there already is never overwritten.
 
 --role with --site gives one role; --grant ROLE@SITE[,SITE] gives further ones. The site "*" means all sites.`,
 		Example: `  fleetctl operator create ada --role viewer --site lyon --out ada.yaml
@@ -92,7 +92,7 @@ func runOperatorCreate(ctx context.Context, a *app, o *operatorCreateOptions) er
 	op := resp.GetOperator()
 	return printObject(a, op, op.GetName(), func() {
 		a.out.Line("operator %s created: %s, certificate until %s", op.GetName(), bindingsText(op), output.UTC(op.GetCertificateExpires()))
-		a.out.Line("next: hand %s over on a safe way; it holds the private key. It is used with --config or `fleetctl config use`", path)
+		a.out.Line("next: hand %s over in a safe way; it holds the private key. It is used with --config or `fleetctl config use`", path)
 	})
 }
 

@@ -89,7 +89,7 @@ func takes(least int, names ...string) cobra.PositionalArgs {
 		if len(args) < least {
 			problem = exit.Errorf(exit.BadInput, "%s: %s is missing", verb, names[len(args)])
 		}
-		return problem.Then("usage: %s", cmd.UseLine())
+		return problem.Then("write `%s`; see `%s --help`", cmd.UseLine(), cmd.CommandPath())
 	}
 }
 

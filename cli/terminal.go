@@ -36,7 +36,7 @@ func newTerminalLabel(a *app) *cobra.Command {
 		ValidArgsFunction: byPlace(a.completeTerminals),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
-				return exit.Errorf(exit.BadInput, "terminal label: want a terminal and at least one label").Then("usage: %s", cmd.UseLine())
+				return exit.Errorf(exit.BadInput, "terminal label: want a terminal and at least one label").Then("write `%s`; see `%s --help`", cmd.UseLine(), cmd.CommandPath())
 			}
 			o.terminal, o.changes = args[0], args[1:]
 			return runTerminalLabel(cmd.Context(), a, o)

@@ -72,6 +72,10 @@ func exitCode(c codes.Code) exit.Code {
 // next is what to do when the server did not say it.
 func (f failures) next(c codes.Code) string {
 	switch c {
+	case codes.InvalidArgument, codes.OutOfRange:
+		return "correct it, and repeat the command"
+	case codes.AlreadyExists:
+		return "look at what is there with `fleetctl get`, or choose another name"
 	case codes.PermissionDenied:
 		return "see what you may do with `fleetctl whoami`, and ask an administrator for the role"
 	case codes.Unauthenticated:
