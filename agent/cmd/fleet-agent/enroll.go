@@ -74,8 +74,12 @@ func runEnroll(cmd *cobra.Command, o enrollOptions) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "enrolled as %q (%s) at site %q, role %s\nnext: fleet-agent run --data-dir %s\n",
-		record.Name, record.TerminalID, record.Site, record.Role, dataDir)
+	next := "fleet-agent run --data-dir " + dataDir
+	if o.host != "" {
+		next += " --host " + o.host
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "enrolled as %q (%s) at site %q, role %s\nnext: %s\n",
+		record.Name, record.TerminalID, record.Site, record.Role, next)
 	return err
 }
 

@@ -33,16 +33,19 @@ func TestExitCodes(t *testing.T) {
 
 func TestMistakesInTheCommandLine(t *testing.T) {
 	for want, args := range map[string][]string{
-		"unknown command":         {"frob"},
-		"unknown flag":            {"run", "--bogus"},
-		"no token":                {"enroll"},
-		"give one of them":        {"enroll", "--token", "a", "--token-file", "b"},
-		"--server is missing":     {"enroll", "--token", "a", "--plugins", "."},
-		"not an enrolment token":  {"enroll", "--token", "a", "--plugins", ".", "--server", "h:1", "--data-dir", "/nowhere"},
-		"is no simulated":         {"sim", "show", "."},
-		"requires at least 3 arg": {"sim", "set", "."},
-		"is not enrolled":         {"run", "--data-dir", "."},
-		"sim:DIR":                 {"service", "install", "--data-dir", ".", "--host", "box:1"},
+		"unknown command":        {"frob"},
+		"unknown flag":           {"run", "--bogus"},
+		"no token":               {"enroll"},
+		"give one of them":       {"enroll", "--token", "a", "--token-file", "b"},
+		"--server is missing":    {"enroll", "--token", "a", "--plugins", "."},
+		"not an enrolment token": {"enroll", "--token", "a", "--plugins", ".", "--server", "h:1", "--data-dir", "/nowhere"},
+		"is no simulated":        {"sim", "show", "."},
+		"write it as `fleet-agent sim set DIR service NAME STATE` or `fleet-agent sim set DIR adapter STATE`": {"sim", "set", "."},
+		"write it as `fleet-agent plugins lock DIR`":                                                          {"plugins", "lock"},
+		`"frob" is not a command of fleet-agent sim: use one of init`:                                         {"sim", "frob"},
+		`"frob" is not a command of fleet-agent service`:                                                      {"service", "frob"},
+		"is not enrolled": {"run", "--data-dir", "."},
+		"sim:DIR":         {"service", "install", "--data-dir", ".", "--host", "box:1"},
 	} {
 		var out, errs bytes.Buffer
 		if code := run(args, &out, &errs); code != exitInput || !strings.Contains(errs.String(), want) {

@@ -10,14 +10,12 @@ import (
 )
 
 func newPlugins() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "plugins",
 		Short: "Write or verify a folder's plugins.lock",
 		Example: `  fleet-agent plugins lock bin/plugins
   fleet-agent plugins verify /opt/bandfleet/plugins`,
-	}
-	cmd.AddCommand(newPluginsLock(), newPluginsVerify())
-	return cmd
+	}, newPluginsLock(), newPluginsVerify())
 }
 
 func newPluginsLock() *cobra.Command {
@@ -27,7 +25,7 @@ func newPluginsLock() *cobra.Command {
 		Short: "Ask each plugin in DIR what it offers and write DIR/plugins.lock",
 		Long: `Start each plugin in DIR, ask what it offers and may ever ask for, and write that with the hash of the file to
 DIR/plugins.lock. An enrolling agent pins what stands there.`,
-		Args: cobra.ExactArgs(1),
+		Args: takes(1, 1),
 	}
 	cmd.Flags().StringVar(&describeFrom, "describe-from", "", "folder with the same plugins built for this machine, when DIR's were built for another system")
 	cmd.RunE = action(func(_ *cobra.Command, args []string) error {
@@ -51,7 +49,7 @@ func newPluginsVerify() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify DIR",
 		Short: "Check the plugins in DIR against DIR/plugins.lock and list them",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, 1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			dir, err := filepath.Abs(args[0])
 			if err != nil {

@@ -32,8 +32,7 @@ and an enrolled data directory.`,
   fleet-agent service uninstall`,
 	}
 	name := cmd.PersistentFlags().String("name", defaultServiceName, "the operating system's name of the service")
-	cmd.AddCommand(newServiceInstall(name), newServiceUninstall(name), newServiceStatus(name), newServiceRun(name))
-	return cmd
+	return group(cmd, newServiceInstall(name), newServiceUninstall(name), newServiceStatus(name), newServiceRun(name))
 }
 
 func newServiceInstall(name *string) *cobra.Command {
@@ -55,7 +54,7 @@ can write to: whoever can replace the file becomes the agent.`,
 		if err := service.Install(ctx, config); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "service %q is installed and was started\n", *name)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "service %q is installed and was started\nnext: on the desk, `fleetctl get terminals` shows it online\n", *name)
 		return err
 	})
 	return cmd

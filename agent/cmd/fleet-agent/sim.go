@@ -10,7 +10,7 @@ import (
 )
 
 func newSim() *cobra.Command {
-	cmd := &cobra.Command{
+	return group(&cobra.Command{
 		Use:   "sim",
 		Short: "Make, look at and break a simulated terminal",
 		Long: `Make, look at and break a simulated terminal: a folder whose services are real child processes. An agent acts on it
@@ -20,18 +20,21 @@ with --host sim:DIR.`,
   fleet-agent sim set ./terminal adapter absent
   fleet-agent sim show ./terminal
   fleet-agent sim stop ./terminal`,
-	}
-	cmd.AddCommand(newSimInit(), newSimShow(), newSimSet(), newSimStop())
-	return cmd
+	}, newSimInit(), newSimShow(), newSimSet(), newSimStop())
 }
 
 func newSimInit() *cobra.Command {
 	return &cobra.Command{
 		Use:   "init DIR",
 		Short: "Make a simulated terminal: both services running, adapter present, nbe.toml and log folders",
-		Args:  cobra.ExactArgs(1),
-		RunE: action(func(_ *cobra.Command, args []string) error {
-			return asInput(sim.Init(args[0], sim.Options{}))
+		Args:  takes(1, 1),
+		RunE: action(func(cmd *cobra.Command, args []string) error {
+			if err := sim.Init(args[0], sim.Options{}); err != nil {
+				return asInput(err)
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "simulated terminal %q: both services run, the adapter is present\n"+
+				"next: enrol and run an agent with --host sim:%s; end its services with `fleet-agent sim stop %s`\n", args[0], args[0], args[0])
+			return err
 		}),
 	}
 }
@@ -40,7 +43,7 @@ func newSimShow() *cobra.Command {
 	return &cobra.Command{
 		Use:   "show DIR",
 		Short: "Print the state of a simulated terminal as JSON",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, 1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
 			text, err := sim.Show(args[0])
 			if err != nil {
@@ -65,7 +68,7 @@ func newSimSet() *cobra.Command {
   set DIR service NAME crash-on-start  from now on it ends with an error when it starts
   set DIR service NAME die-after=5s    from now on it ends by itself so long after each start
   set DIR adapter absent|present       pull the Bluetooth adapter out, or plug it in`,
-		Args: cobra.MinimumNArgs(3),
+		Args: takes(3, 4),
 		RunE: action(func(_ *cobra.Command, args []string) error {
 			return asInput(sim.Set(args[0], args[1:]...))
 		}),
@@ -76,7 +79,7 @@ func newSimStop() *cobra.Command {
 	return &cobra.Command{
 		Use:   "stop DIR",
 		Short: "End the processes of a simulated terminal",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes(1, 1),
 		RunE: action(func(_ *cobra.Command, args []string) error {
 			return asInput(sim.Shutdown(args[0]))
 		}),
