@@ -173,7 +173,7 @@ say "7. The record: what was done on each machine, what was checked, how long th
 job=$(fleetctl get jobs -o name | head -n 1)
 show fleetctl job show "${job##*/}"
 
-say "8. A machine that hangs is reported as such, never as success: exit code 3."
+say "8. An endpoint that dies again 5 s after it was started is reported as such, never as success: exit code 3."
 show fleet-agent sim set "${dir}/machines/basel-fill-1" service 'Nymi Bluetooth Endpoint' die-after=5s
 code=0
 show fleetctl fix --site basel ble-restart --param stable_for=10s --yes || code=$?
