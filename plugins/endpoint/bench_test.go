@@ -61,7 +61,7 @@ func (b *bench) start() {
 		Terminal: &actionv1.Terminal{Id: "t-1", Name: "press-4", Site: "lyon", Role: "user-terminal"},
 	})
 	b.runner.SetReporter(&reporter{results: b.results})
-	if err := b.runner.Recover(b.t.Context()); err != nil {
+	if err := b.runner.Recover(); err != nil {
 		b.t.Fatal(err)
 	}
 	b.runner.SetServerTime(time.Now())

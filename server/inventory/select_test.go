@@ -117,7 +117,7 @@ func TestSelectByExpression(t *testing.T) {
 	f.enrol("lyon", "press-2")
 	f.up[up], f.up[f.enrol("turin", "press-3")] = true, true
 	gone := f.enrol("turin", "press-4")
-	if _, err := f.Decommission(t.Context(), ada, &fleetv1.DecommissionTerminalRequest{Terminal: gone}); err != nil {
+	if _, err := f.Decommission(t.Context(), admin, &fleetv1.DecommissionTerminalRequest{Terminal: gone}); err != nil {
 		t.Fatal(err)
 	}
 	lyon := principal(fleetv1.OperatorRole_OPERATOR_ROLE_OPERATOR, "lyon")
@@ -188,7 +188,7 @@ func TestListByExpression(t *testing.T) {
 	f.enrol("lyon", "press-1")
 	f.up[f.enrol("lyon", "press-2")] = true
 	gone := f.enrol("lyon", "press-3")
-	if _, err := f.Decommission(t.Context(), ada, &fleetv1.DecommissionTerminalRequest{Terminal: gone}); err != nil {
+	if _, err := f.Decommission(t.Context(), admin, &fleetv1.DecommissionTerminalRequest{Terminal: gone}); err != nil {
 		t.Fatal(err)
 	}
 	for text, want := range map[string]string{
