@@ -34,6 +34,8 @@ const (
 	maxCalls = 128
 	// handshakePatience is how long a connection may take to become one.
 	handshakePatience = 20 * time.Second
+	// idlePatience is how long a connection may have no call.
+	idlePatience = 5 * time.Minute
 )
 
 // compose makes the parts and ties them together.
@@ -85,11 +87,11 @@ func caller(ctx context.Context) *storagev1.TerminalRecord {
 func (s *Server) newGRPC(authorizer *access.Authorizer) *grpc.Server {
 	guard := api.NewGuard(authorizer, s.cfg.Log)
 	return grpc.NewServer(
-		grpc.Creds(credentials.NewTLS(identity.ServerTLS(s.ca.ServerCertificate, s.ca.Pool()))),
+		grpc.Creds(boundStrangers(credentials.NewTLS(identity.ServerTLS(s.ca.ServerCertificate, s.ca.Pool())), s.cfg.Log)),
 		grpc.ChainUnaryInterceptor(guard.Unary),
 		grpc.ChainStreamInterceptor(guard.Stream),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionIdle: idlePatience, Time: time.Minute, Timeout: 20 * time.Second}),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxHeaderListSize(maxHeader),
 		grpc.MaxConcurrentStreams(maxCalls),
