@@ -112,11 +112,11 @@ func bleNextStep(r *sdk.VerifyRun, adapterWorks, reachable, serviceHolds bool) s
 	ended := r.Effect(effectEnd)
 	switch {
 	case !adapterWorks && ended.GetChanged():
-		return "the process was ended while it used the Bluetooth adapter, which can leave the adapter in a wrong state: run ble-adapter-cycle on this terminal, or unplug the adapter and plug it in again"
+		return "the process was ended while it used the Bluetooth adapter, which can leave the adapter in a wrong state: unplug the adapter and plug it in again"
 	case !adapterWorks:
 		return "plug the Bluetooth adapter in, or unplug it and plug it in again; if it stays like this, replace it"
 	case !serviceHolds:
-		return "look at the service's entries in the event log of this terminal; if it keeps ending, reinstall the Nymi Runtime (action runtime-install)"
+		return "look at the service's entries in the event log of this terminal; if it keeps ending, reinstall the Nymi Runtime"
 	case !reachable:
 		return "see that the Nymi Agent that agent_url names is running (action nymi-agent-restart on that machine) and that the network lets the terminal reach it"
 	default:

@@ -122,7 +122,7 @@ func endpointText(s *actionv1.ServiceState) string {
 // endpoint may have to find the new process.
 func agentNextStep(r *sdk.VerifyRun, endpoint *actionv1.ServiceState, good bool) string {
 	if !good {
-		return "look at the Nymi Agent's entries in the event log of this machine; if it keeps failing, reinstall the Nymi Runtime with the Nymi Agent selected (action runtime-install)"
+		return "look at the Nymi Agent's entries in the event log of this machine; if it keeps failing, reinstall the Nymi Runtime with the Nymi Agent selected"
 	}
 	var step string
 	if len(r.Effects()) > 0 {

@@ -100,7 +100,7 @@ func TestBLERestartOutcomes(t *testing.T) {
 		},
 		"not installed": {
 			arrange: func(m *hosttest.Memory) { m.Uninstall(endpointService) },
-			want:    taskRefused, reason: "is not installed", next: "runtime-install", calls: []string{},
+			want:    taskRefused, reason: "is not installed", next: "install the Nymi Runtime, then run this again", calls: []string{},
 		},
 		"disabled": {
 			arrange: func(m *hosttest.Memory) { m.Install(endpointService, hosttest.Script{Disabled: true}) },
@@ -147,7 +147,7 @@ func TestBLERestartOutcomes(t *testing.T) {
 				m.Install(endpointService, hosttest.Script{HangsOnStop: true})
 				problem(10)(m)
 			},
-			want: failed, reason: "problem code 10", next: "ble-adapter-cycle",
+			want: failed, reason: "problem code 10", next: "unplug the adapter and plug it in again",
 		},
 		"Nymi Agent unreachable": {
 			arrange: func(m *hosttest.Memory) { m.SetReachable(hosttest.AgentAddress, false) },
@@ -210,7 +210,7 @@ func TestNymiAgentRestartOutcomes(t *testing.T) {
 		"no web socket": {arrange: url("ftp://127.0.0.1/"), want: taskRefused, reason: "want ws:// or wss://", next: "repair nbe.toml"},
 		"not installed": {
 			arrange: func(m *hosttest.Memory) { m.Uninstall(agentService) },
-			want:    taskRefused, reason: "is not installed", next: "runtime-install", calls: []string{},
+			want:    taskRefused, reason: "is not installed", next: "install the Nymi Runtime, then run this again", calls: []string{},
 		},
 	})
 }

@@ -120,7 +120,7 @@ func notStartable(s *actionv1.ServiceState) *actionv1.Plan {
 	switch {
 	case !s.GetInstalled():
 		return sdk.Refuse(fmt.Sprintf("%q is not installed on this terminal", s.GetService()),
-			"install the Nymi Runtime (action runtime-install), then run this again")
+			"install the Nymi Runtime, then run this again")
 	case s.GetDisabled():
 		return sdk.Refuse(fmt.Sprintf("%q is disabled on this terminal", s.GetService()),
 			"find out who disabled it and why; set its startup type to Automatic, then run this again")
@@ -185,7 +185,7 @@ func applyRestart(ctx context.Context, r *sdk.ApplyRun, service string) error {
 		return err
 	}
 	return sdk.Fail(fmt.Sprintf("%q did not start, tried twice: %s", service, second.GetError()),
-		"look at the service's entries in the event log of this terminal; if it keeps failing, reinstall the Nymi Runtime (action runtime-install)")
+		"look at the service's entries in the event log of this terminal; if it keeps failing, reinstall the Nymi Runtime")
 }
 
 // stop stops the service, ending its process when that is planned.
