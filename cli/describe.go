@@ -106,7 +106,7 @@ func describeTerminal(a *app, t *fleetv1.Terminal) {
 		output.Text("Addresses", list(f.GetAddresses())),
 		output.Text("Agent", f.GetAgentVersion()),
 	)
-	a.out.Line("Services:")
+	a.out.Line("Services:%s", notKnown(len(f.GetServices())))
 	for _, s := range f.GetServices() {
 		a.out.Line("  %s: %s", s.GetService(), serviceWord(s))
 	}
@@ -118,6 +118,14 @@ func describeTerminal(a *app, t *fleetv1.Terminal) {
 	for _, p := range t.GetPlugins() {
 		a.out.Line("  %s %s (sha256 %s): %s", p.GetName(), p.GetVersion(), short(p.GetSha256()), list(p.GetActions()))
 	}
+}
+
+// notKnown stands in for a list that the agent could not make; it names even services that are not installed.
+func notKnown(n int) string {
+	if n == 0 {
+		return " not known; the agent's log says why it cannot ask for them"
+	}
+	return ""
 }
 
 // short cuts a hash to what a person compares.

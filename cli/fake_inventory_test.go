@@ -34,6 +34,7 @@ func (f *fakeFleet) populate() {
 	f.terminals[1].Facts.Services[0].Pid = 0
 	f.terminals[2].Facts.Services[0] = &actionv1.ServiceState{Service: fakeService}
 	f.terminals[3].Facts.Adapter = &actionv1.DeviceState{}
+	f.terminals[3].Facts.Services = nil
 	f.terminals[4].Facts.Services[0].Installed = false
 	f.terminals[4].Facts.Adapter = &actionv1.DeviceState{}
 	f.terminals[4].Role = fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST

@@ -139,6 +139,9 @@ func healthWord(t *fleetv1.Terminal) string {
 func ills(t *fleetv1.Terminal) []string {
 	var out []string
 	userTerminal := t.GetRole() == fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL
+	if len(t.GetFacts().GetServices()) == 0 {
+		out = append(out, "services not known")
+	}
 	for _, s := range t.GetFacts().GetServices() {
 		switch {
 		case !s.GetInstalled() && (!userTerminal || s.GetService() != endpointService):
