@@ -7,6 +7,7 @@ package boltfile
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -114,19 +115,55 @@ func create(path string, fill func(*bbolt.Tx) error) error {
 
 // checkLocked checks the file while it holds a shared lock on it, so that no other process is writing.
 func checkLocked(path string, o Options) error {
+	db, err := OpenReadOnly(path, o)
+	if err != nil {
+		return err
+	}
+	return db.Close()
+}
+
+// OpenReadOnly opens the file at path for reading and checks it, as Open does. While it is open no process can write to it.
+func OpenReadOnly(path string, o Options) (*bbolt.DB, error) {
+	if o.Timeout == 0 {
+		o.Timeout = lockTimeout
+	}
 	corrupt := func(err error) error {
 		return &CorruptError{Path: path, Reason: err.Error(), Advice: o.Advice}
 	}
 	// bbolt must see two sound meta pages before it may map anything.
 	if err := checkFile(path, checker{metaOnly: true}); err != nil {
-		return orCorrupt(err, corrupt)
+		return nil, orCorrupt(err, corrupt)
 	}
-	lock, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: o.Timeout, ReadOnly: true, NoStatistics: true})
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: o.Timeout, ReadOnly: true, NoStatistics: true})
 	if err != nil {
-		return openError(path, err)
+		return nil, openError(path, err)
 	}
-	defer lock.Close()
-	return orCorrupt(checkFile(path, checker{sealed: o.Sealed}), corrupt)
+	if err := checkFile(path, checker{sealed: o.Sealed}); err != nil {
+		return nil, errors.Join(orCorrupt(err, corrupt), db.Close())
+	}
+	return db, nil
+}
+
+// Hold keeps other processes from opening the file at path for writing until what it returns is closed. A file that is too
+// damaged to be opened by anybody is no error.
+func Hold(path string) (io.Closer, error) {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, ReadOnly: true, NoStatistics: true})
+	switch {
+	case errors.Is(err, bolterrors.ErrTimeout):
+		return nil, openError(path, err)
+	case err != nil:
+		return io.NopCloser(nil), nil //nolint:nilerr // nobody else can open it either
+	}
+	return db, nil
+}
+
+// Replace gives the file at from, which must be on disk, the name to in the same directory. It is there under one of the two
+// names at any time, also after a loss of power.
+func Replace(from, to string) error {
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
 }
 
 func orCorrupt(err error, corrupt func(error) error) error {

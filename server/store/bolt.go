@@ -31,9 +31,16 @@ type Bolt struct {
 // Open opens the store in the file at path, or makes it. A file that is damaged or of another schema version is refused and
 // not touched.
 func Open(path string) (*Bolt, error) {
-	db, err := boltfile.Open(path, boltfile.Options{
+	return prepared(path, boltfile.Open)
+}
+
+// OpenReadOnly opens the store in the file at path for reading; updates of it fail. While it is open no server can have it.
+func OpenReadOnly(path string) (*Bolt, error) { return prepared(path, boltfile.OpenReadOnly) }
+
+func prepared(path string, open func(string, boltfile.Options) (*bbolt.DB, error)) (*Bolt, error) {
+	db, err := open(path, boltfile.Options{
 		Sealed: true,
-		Advice: "restore the data directory from a backup; without one, move the whole directory away and set the fleet up anew",
+		Advice: "restore a backup with `fleetd restore`; without one, move the whole data directory away and set the fleet up anew",
 	})
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)

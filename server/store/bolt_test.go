@@ -111,7 +111,7 @@ func TestDamagedRecordIsRefusedUntouched(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := store.Open(path)
-		if !errors.Is(err, boltfile.ErrCorrupt) || !strings.Contains(err.Error(), "restore the data directory") {
+		if !errors.Is(err, boltfile.ErrCorrupt) || !strings.Contains(err.Error(), "fleetd restore") {
 			t.Errorf("%s: error %v, want one that says what to do", name, err)
 		}
 		if after, _ := os.ReadFile(path); !bytes.Equal(after, text) {

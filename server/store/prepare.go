@@ -27,6 +27,9 @@ func prepare(db *bbolt.DB, path string) error {
 	if err != nil || !fresh {
 		return err
 	}
+	if db.IsReadOnly() {
+		return fmt.Errorf("store %q: holds nothing; name the store of a server, or a backup of one", path)
+	}
 	return db.Update(createTables)
 }
 
