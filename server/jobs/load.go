@@ -76,8 +76,9 @@ func readTasks(s store.Snapshot, id string) ([]*storagev1.TaskRecord, error) {
 
 // permits are the marks of a job's permits, the last of each task.
 type permits struct {
-	given map[uint32]mark
-	next  uint64
+	given   map[uint32]mark
+	next    uint64
+	batches int
 }
 
 type mark struct {
@@ -101,6 +102,7 @@ func readPermits(s store.Snapshot, id string) (*permits, error) {
 			p.given[index] = m
 		}
 		p.next = store.PermitSequence(key) + 1
+		p.batches++
 		return true
 	})
 	if err == nil {
