@@ -91,6 +91,8 @@ func (e *Engine) reconcile(t *task, state agentv1.TaskState) {
 		t.change(func() {})
 	case state == agentv1.TaskState_TASK_STATE_STARTED || state == agentv1.TaskState_TASK_STATE_FINISHED:
 		e.markStarted(t)
+	case t.phase == permitted && t.job.rec.GetRestored() && (t.journal == "" || t.journal == t.terminal.journal):
+		e.inquire(t)
 	case t.phase == permitted && t.journal != t.terminal.journal:
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_UNKNOWN,
 			"the agent has another journal than the one it was given this under, so nobody knows whether it was started", "look at the terminal, then ask again")

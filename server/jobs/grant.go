@@ -80,15 +80,20 @@ func (e *Engine) granted(t *task, err error) {
 // handOver sends a task with a permit. Both may be sent again: the agent knows the task by its key. When the session is
 // being cut, its end is reported and the task is taken up again at the next.
 func (e *Engine) handOver(t *task) {
+	if e.dispatch(t) {
+		e.permit(t)
+	}
+}
+
+// dispatch sends a task, which starts nothing, and reports whether it could.
+func (e *Engine) dispatch(t *task) bool {
 	rec := t.job.rec.GetJob()
 	key := t.key()
 	dispatch := &agentv1.Dispatch{Task: &agentv1.Task{
 		Key: key, Action: rec.GetAction(), Params: rec.GetParams(), DryRun: rec.GetDryRun(), Expires: rec.GetExpires(),
 		Requester: rec.GetRequester(), Reason: rec.GetReason(), Epoch: e.epoch(),
 	}}
-	if e.link.Send(t.terminal.id, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Dispatch{Dispatch: dispatch}}) {
-		e.permit(t)
-	}
+	return e.link.Send(t.terminal.id, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Dispatch{Dispatch: dispatch}})
 }
 
 // permit lets a task that the agent has start.

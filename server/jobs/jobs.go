@@ -92,7 +92,9 @@ type Engine struct {
 	byID      map[string]*job
 	terminals map[string]*terminal
 	// retired are the terminals that were decommissioned in this engine's life, and those that had tasks when it was opened.
-	retired  map[string]struct{}
+	retired map[string]struct{}
+	// lost are results that were recorded although the store lacks their jobs.
+	lost     map[settlementKey]struct{}
 	pending  *batch
 	inFlight bool
 	retryAt  time.Time
@@ -109,6 +111,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		byID:      make(map[string]*job),
 		terminals: make(map[string]*terminal),
 		retired:   make(map[string]struct{}),
+		lost:      make(map[settlementKey]struct{}),
 		pending:   newBatch(),
 	}
 	if err := e.load(ctx); err != nil {

@@ -143,13 +143,13 @@ func (e *Engine) adopt(rec *storagev1.JobRecord, tasks []*storagev1.TaskRecord, 
 	}
 }
 
-// reopen takes a task up that is not done. One that was given a permit may be running: it keeps its slot until its agent
-// tells more.
+// reopen takes a task up that is not done. One that was given a permit may be running, and so may any of a restored job: it
+// keeps its slot until its agent tells more.
 func (e *Engine) reopen(t *task, terminalID string, given *permits) {
 	t.job.open++
 	t.terminal = e.terminal(terminalID)
 	t.terminal.open = append(t.terminal.open, t)
-	if m, ok := given.given[t.index]; ok {
+	if m, ok := given.given[t.index]; ok || t.job.rec.GetRestored() {
 		t.change(func() { t.phase, t.permitted, t.journal = permitted, m.at, m.journal })
 		t.takeSlot()
 	}

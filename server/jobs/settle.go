@@ -38,6 +38,8 @@ type settlement struct {
 	task *task
 	// permitted and started are the task's, when known.
 	permitted, started time.Time
+	// mayBeLost lets it be of a job that the store lacks since it was restored.
+	mayBeLost bool
 
 	// What came of it, set by the update that wrote it.
 	outcome outcome
@@ -47,7 +49,9 @@ type outcome struct {
 	// err refuses this one result and no other.
 	err error
 	// changed is false when a final result was there already.
-	changed  bool
+	changed bool
+	// lost is true when its job is not in the store since that was restored.
+	lost     bool
 	index    uint32
 	site     string
 	old, now actionv1.TaskStatus
@@ -60,7 +64,11 @@ func errForeign(jobID, terminalID string) error {
 
 func (e *Engine) resultArrived(terminalID string, r *agentv1.Result, stored func(error)) {
 	key := settlementKey{r.GetKey().GetJobId(), terminalID, r.GetKey().GetAttempt()}
-	s := &settlement{settlementKey: key, result: r.GetResult(), stored: stored}
+	if _, told := e.lost[key]; told {
+		stored(nil)
+		return
+	}
+	s := &settlement{settlementKey: key, result: r.GetResult(), stored: stored, mayBeLost: len(e.lost) < maxLost}
 	if t := e.find(terminalID, key.jobID, key.attempt); t != nil && t.phase != closing {
 		e.closeWith(t, s)
 	}
@@ -98,6 +106,8 @@ func (e *Engine) settled(s *settlement, err error) {
 			recount(j.sites[o.site], o.old, o.now)
 			j.changed(o.index)
 		}
+	case o.lost:
+		e.lost[s.settlementKey] = struct{}{}
 	}
 	if s.stored != nil {
 		s.stored(s.outcome.err)
@@ -140,6 +150,9 @@ func (e *Engine) writeResult(w store.Writer, s *settlement) (*storagev1.AuditCha
 	s.outcome = outcome{}
 	rec, err := s.find(w)
 	var no *refusal.Error
+	if errors.As(err, &no) && s.mayBeLost && s.outlivedItsJob(w) {
+		return s.noteLost(w)
+	}
 	if errors.As(err, &no) || errors.Is(err, store.ErrCorrupt) {
 		s.outcome.err = err
 		return nil, nil

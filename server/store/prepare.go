@@ -90,3 +90,18 @@ func RaiseEpoch(ctx context.Context, s Store, seen uint64) (epoch uint64, err er
 	})
 	return epoch, err
 }
+
+// MarkRestored notes that the store comes from a backup. Its epoch becomes later than that of the server that went on after the
+// backup was taken: as at the making of a store, the clock sees to that.
+func MarkRestored(ctx context.Context, s Store, now time.Time) (epoch uint64, err error) {
+	before, err := Epoch(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	if epoch, err = RaiseEpoch(ctx, s, max(before, uint64(now.Unix()))); err != nil {
+		return 0, err
+	}
+	return epoch, s.Update(ctx, func(w Writer) error {
+		return w.Put(TableMeta, Key(KeyRestored), Number(uint64(now.UnixMilli())))
+	})
+}

@@ -13,7 +13,7 @@ const SchemaVersion = 1
 // T-10000 follows T-9999), <be64> a big-endian number, <sha256> a hash in lower case hexadecimal. Values are protobuf
 // messages of package storage.v1, or fleet.v1 where marked; "number" is a big-endian number; "-" is empty.
 //
-//	meta                <name>                        number                   version, epoch, terminals, administrators
+//	meta                <name>                        number                   version, epoch, terminals, administrators, restored
 //	sites               <name>                        fleet.v1.Site            with its count of terminals in service
 //	terminals           <ordinal>                     TerminalRecord           by terminal id
 //	terminal-names      <name>                        fleet.v1.Terminal        folded name to id; only the id is set
@@ -74,6 +74,8 @@ const (
 	KeyTerminals = "terminals"
 	// KeyAdministrators counts the operators who administer all sites and are not revoked.
 	KeyAdministrators = "administrators"
+	// KeyRestored is when the store was last restored from a backup, in ms since 1970; it is missing when it never was.
+	KeyRestored = "restored"
 )
 
 // Key joins the parts of a key.

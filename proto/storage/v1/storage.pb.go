@@ -445,7 +445,10 @@ type JobRecord struct {
 	// Hash of the frozen targets.
 	TargetsDigest string `protobuf:"bytes,3,opt,name=targets_digest,json=targetsDigest,proto3" json:"targets_digest,omitempty"`
 	// The counts by site, stored when it is done, so that a reader is shown only what lies on the reader's sites.
-	SiteCounts    map[string]*v1.JobCounts `protobuf:"bytes,4,rep,name=site_counts,json=siteCounts,proto3" json:"site_counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	SiteCounts map[string]*v1.JobCounts `protobuf:"bytes,4,rep,name=site_counts,json=siteCounts,proto3" json:"site_counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// It was active in a backup that was restored. Nothing of it is started any more, and whoever had an open task of it is asked
+	// what became of that.
+	Restored      bool `protobuf:"varint,5,opt,name=restored,proto3" json:"restored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -506,6 +509,13 @@ func (x *JobRecord) GetSiteCounts() map[string]*v1.JobCounts {
 		return x.SiteCounts
 	}
 	return nil
+}
+
+func (x *JobRecord) GetRestored() bool {
+	if x != nil {
+		return x.Restored
+	}
+	return false
 }
 
 // PermitBatch says which tasks of a job were given a permit for the first time. It is on disk before the permits are sent, so
@@ -1152,13 +1162,14 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"TaskRecord\x12\"\n" +
 	"\x04task\x18\x01 \x01(\v2\x0e.fleet.v1.TaskR\x04task\x12\x18\n" +
 	"\asettled\x18\x02 \x01(\bR\asettled\x12\x1b\n" +
-	"\tby_server\x18\x03 \x01(\bR\bbyServer\"\xad\x02\n" +
+	"\tby_server\x18\x03 \x01(\bR\bbyServer\"\xc9\x02\n" +
 	"\tJobRecord\x12\x1f\n" +
 	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\x12<\n" +
 	"\fmax_duration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12%\n" +
 	"\x0etargets_digest\x18\x03 \x01(\tR\rtargetsDigest\x12F\n" +
 	"\vsite_counts\x18\x04 \x03(\v2%.storage.v1.JobRecord.SiteCountsEntryR\n" +
-	"siteCounts\x1aR\n" +
+	"siteCounts\x12\x1a\n" +
+	"\brestored\x18\x05 \x01(\bR\brestored\x1aR\n" +
 	"\x0fSiteCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"s\n" +
