@@ -62,7 +62,7 @@ func Open(path string, o Options) (*bbolt.DB, error) {
 	if o.Timeout == 0 {
 		o.Timeout = lockTimeout
 	}
-	_, err := os.Stat(path)
+	found, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if err := create(path, o.Fill); err != nil {
@@ -78,6 +78,10 @@ func Open(path string, o Options) (*bbolt.DB, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: o.Timeout, FreelistType: bbolt.FreelistMapType, NoStatistics: true})
 	if err != nil {
 		return nil, openError(path, err)
+	}
+	// Whoever held the lock that was waited for may have put another file in its place: writes to the old one would be lost.
+	if now, err := os.Stat(path); err != nil || (found != nil && !os.SameFile(found, now)) {
+		return nil, errors.Join(fmt.Errorf("file %q: was replaced while it was opened; open it again", path), err, db.Close())
 	}
 	return db, nil
 }

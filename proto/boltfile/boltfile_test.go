@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -319,4 +320,59 @@ func TestFillIsThereFromTheFirstMoment(t *testing.T) {
 	if fills != 1 {
 		t.Errorf("Fill was called %d times, want once: an existing file is never filled", fills)
 	}
+}
+
+// Who waits for the lock of a file that is replaced meanwhile must not go on with the old one.
+func TestAFileThatIsReplacedWhileItIsWaitedForIsNotOpened(t *testing.T) {
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "store.db"), filepath.Join(dir, "other.db")
+	for _, p := range []string{path, other} {
+		db, err := boltfile.Open(p, boltfile.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		held, err := boltfile.Hold(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opened := make(chan error)
+		go func() {
+			db, err := boltfile.Open(path, boltfile.Options{Timeout: time.Minute})
+			if err == nil {
+				db.Close()
+			}
+			opened <- err
+		}()
+		synctest.Wait()
+		if err := boltfile.Replace(other, path); err != nil {
+			t.Fatal(err)
+		}
+		held.Close()
+		if err := <-opened; err == nil || !strings.Contains(err.Error(), "was replaced") {
+			t.Errorf("error %v, want that the file was replaced: what is written to the old one is lost", err)
+		}
+	})
+}
+
+func TestHold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	db, err := boltfile.Open(path, boltfile.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := boltfile.Hold(path); err == nil || !strings.Contains(err.Error(), "in use") {
+		t.Errorf("a file that somebody writes to was held: %v", err)
+	}
+	db.Close()
+	if err := os.WriteFile(path, []byte("damaged beyond reading"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	held, err := boltfile.Hold(path)
+	if err != nil {
+		t.Fatalf("a damaged file cannot be replaced: %v", err)
+	}
+	held.Close()
 }
