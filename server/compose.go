@@ -19,6 +19,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/sessions"
+	"github.com/bandfleet/bandfleet/server/upkeep"
 )
 
 // Limits of the one port.
@@ -72,6 +73,7 @@ func (s *Server) compose(ctx context.Context) error {
 	fleetv1.RegisterJobServiceServer(s.grpc, api.NewJobs(s.engine))
 	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine))
 	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.cfg.Version))
+	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)))
 	return nil
 }
 

@@ -6,25 +6,25 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/refusal"
 	"github.com/bandfleet/bandfleet/server/store"
+	"github.com/bandfleet/bandfleet/server/upkeep"
 )
 
 // AddAdministrator makes another administrator for a fleet whose administrators are all locked out, writes the context file to
 // out, and returns the name. server is what fleetctl dials. The server must be stopped: whoever may write to the data directory
 // commands the fleet anyway, and nobody else gets here. It is audited.
 func AddAdministrator(ctx context.Context, dataDir, server, out string) (name string, err error) {
-	if _, err := os.Stat(filepath.Join(dataDir, storeFile)); err != nil {
+	if _, err := os.Stat(upkeep.Path(dataDir)); err != nil {
 		return "", fmt.Errorf("data directory %q: holds no fleet: %w", dataDir, err)
 	}
 	if _, err := os.Lstat(out); !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("context file %q: is there already; name another file", out)
 	}
-	st, err := store.Open(filepath.Join(dataDir, storeFile))
+	st, err := store.Open(upkeep.Path(dataDir))
 	if err != nil {
 		return "", err
 	}

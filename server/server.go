@@ -22,13 +22,11 @@ import (
 	"github.com/bandfleet/bandfleet/server/requests"
 	"github.com/bandfleet/bandfleet/server/sessions"
 	"github.com/bandfleet/bandfleet/server/store"
+	"github.com/bandfleet/bandfleet/server/upkeep"
 )
 
-// Files of the data directory.
-const (
-	storeFile   = "store.db"
-	contextFile = "admin.yaml"
-)
+// contextFile is the administrator's context in the data directory.
+const contextFile = "admin.yaml"
 
 // How long a stop may take. The sum stays below what service managers wait for.
 const (
@@ -86,7 +84,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	var err error
 	// First of all, because it is what keeps a second server away from the directory.
-	if s.store, err = store.Open(filepath.Join(s.cfg.DataDir, storeFile)); err != nil {
+	if s.store, err = store.Open(upkeep.Path(s.cfg.DataDir)); err != nil {
 		return err
 	}
 	if err := mustHaveCA(ctx, s.cfg.DataDir, s.store); err != nil {
@@ -108,11 +106,11 @@ func (s *Server) open(ctx context.Context) error {
 // give ids and names to new machines that others still hold certificates for. A start that was cut short leaves no such
 // directory, for the store is made first.
 func (s *Server) mustBeWhole() error {
-	_, noStore := os.Stat(filepath.Join(s.cfg.DataDir, storeFile))
+	_, noStore := os.Stat(upkeep.Path(s.cfg.DataDir))
 	_, noCA := os.Stat(filepath.Join(s.cfg.DataDir, pki.CertificateFile))
 	if errors.Is(noStore, fs.ErrNotExist) && noCA == nil {
 		return fmt.Errorf("data directory %q: has a certificate authority and no %s; restore the directory from a backup, "+
-			"or move it away to set the fleet up anew", s.cfg.DataDir, storeFile)
+			"or move it away to set the fleet up anew", s.cfg.DataDir, upkeep.StoreFile)
 	}
 	return nil
 }

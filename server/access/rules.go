@@ -103,6 +103,8 @@ func Rules() map[string]Rule {
 		"/fleet.v1.JobService/WatchJob":   on(Some, Read, (*fleetv1.WatchJobRequest).GetId, Job, "id"),
 		"/fleet.v1.JobService/CancelJob":  on(Every, Act, (*fleetv1.CancelJobRequest).GetId, Job, "id"),
 
+		"/fleet.v1.MaintenanceService/Backup": fleet(Admin),
+
 		"/agent.v1.EnrollmentService/Enroll": {Peer: TokenHolder},
 		"/agent.v1.AgentService/Renew":       {Peer: Agent},
 		"/agent.v1.AgentService/Connect":     {Peer: Agent},

@@ -43,6 +43,18 @@ func (a *Authority) load(dir string) error {
 	return nil
 }
 
+// Present gives an error when a data directory holds no authority that can be used. It makes none.
+func Present(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, CertificateFile)); err != nil {
+		return fmt.Errorf("data directory %q: holds no authority (%w); copy %s and %s of the fleet there first: under another one no agent comes back",
+			dir, err, CertificateFile, keyFile)
+	}
+	if err := (&Authority{}).load(dir); err != nil {
+		return fmt.Errorf("data directory %q: %w", dir, err)
+	}
+	return nil
+}
+
 func readKey(path string) (*ecdsa.PrivateKey, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
