@@ -64,7 +64,7 @@ func newRoot() *cobra.Command {
 		Long: `fleetd is the control server of a Bandfleet. Operators reach it with fleetctl, agents with fleet-agent; both over mutually
 authenticated TLS on one port. All its state lies in one data directory.
 
-Exit codes: 0 stopped as asked, 1 could not run or go on, 2 bad flags or configuration.`,
+Exit codes: 0 done, or stopped as asked, 1 could not run or go on, 2 bad flags or configuration.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -78,7 +78,7 @@ Exit codes: 0 stopped as asked, 1 could not run or go on, 2 bad flags or configu
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see `%s --help`", err, cmd.CommandPath()))
 	})
-	root.AddCommand(newServe(), newAdminContext(), newVersion())
+	root.AddCommand(newServe(), newBackup(), newRestore(), newCheck(), newCompact(), newAdminContext(), newVersion())
 	return root
 }
 
