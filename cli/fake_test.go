@@ -33,6 +33,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedInventoryServiceServer
 	fleetv1.UnimplementedAccessServiceServer
 	fleetv1.UnimplementedJobServiceServer
+	fleetv1.UnimplementedMaintenanceServiceServer
 
 	ca      *fakeCA
 	address string
@@ -53,7 +54,7 @@ type fakeFleet struct {
 	// outcomes says what becomes of a terminal's task, by the terminal's name; success when there is none.
 	outcomes map[string]string
 	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "die-in-watch" and "shut-out" (while watching),
-	// "targets-changed".
+	// "targets-changed", "cut-backup", "spoil-backup".
 	faults map[string]bool
 }
 
@@ -79,6 +80,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterInventoryServiceServer(f.server, f)
 	fleetv1.RegisterAccessServiceServer(f.server, f)
 	fleetv1.RegisterJobServiceServer(f.server, f)
+	fleetv1.RegisterMaintenanceServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()
 	return f, f.writeContext(filepath.Join(dir, "admin.yaml"), "operator/admin", time.Now().AddDate(10, 0, 0))
 }

@@ -52,7 +52,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newFix(a), newGet(a), newDescribe(a), newJob(a),
 		newSite(a), newTerminal(a), newBand(a),
-		newToken(a), newOperator(a), newWhoAmI(a),
+		newToken(a), newOperator(a), newWhoAmI(a), newBackup(a),
 		newConfig(a), newVersion(a), newCompletion(a), newExitCodes(), newExpressions(),
 	)
 	return root

@@ -17,9 +17,10 @@ const maxMessage = 64 << 20
 
 // Client calls one server. Its methods return *exit.Error and nothing else.
 type Client struct {
-	Inventory fleetv1.InventoryServiceClient
-	Access    fleetv1.AccessServiceClient
-	Jobs      fleetv1.JobServiceClient
+	Inventory   fleetv1.InventoryServiceClient
+	Access      fleetv1.AccessServiceClient
+	Jobs        fleetv1.JobServiceClient
+	Maintenance fleetv1.MaintenanceServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -44,10 +45,11 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		return nil, mapper.explain(err)
 	}
 	return &Client{
-		Inventory: fleetv1.NewInventoryServiceClient(conn),
-		Access:    fleetv1.NewAccessServiceClient(conn),
-		Jobs:      fleetv1.NewJobServiceClient(conn),
-		conn:      conn,
+		Inventory:   fleetv1.NewInventoryServiceClient(conn),
+		Access:      fleetv1.NewAccessServiceClient(conn),
+		Jobs:        fleetv1.NewJobServiceClient(conn),
+		Maintenance: fleetv1.NewMaintenanceServiceClient(conn),
+		conn:        conn,
 	}, nil
 }
 

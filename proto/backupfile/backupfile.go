@@ -25,7 +25,7 @@ type File struct {
 // Create begins a backup that will be at path. A path that is taken gives an error that is fs.ErrExist.
 func Create(path string) (*File, error) {
 	if _, err := os.Lstat(path); err == nil {
-		return nil, taken(path)
+		return nil, &takenError{path}
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("backup %q: %w", path, err)
 	}
@@ -37,9 +37,14 @@ func Create(path string) (*File, error) {
 	return &File{path: path, tmp: tmp, sum: sha256.New()}, nil
 }
 
-func taken(path string) error {
-	return fmt.Errorf("backup %q: is there already; name another file: %w", path, fs.ErrExist)
+// takenError says that there is a file under the backup's name. It is fs.ErrExist.
+type takenError struct{ path string }
+
+func (e *takenError) Error() string {
+	return fmt.Sprintf("backup %q: is there already, and is never written over", e.path)
 }
+
+func (e *takenError) Is(target error) bool { return target == fs.ErrExist }
 
 // Write appends to it.
 func (f *File) Write(p []byte) (int, error) {
@@ -64,7 +69,7 @@ func (f *File) Keep() error {
 	// A link, unlike a rename, does not replace what may be there by now.
 	switch err := os.Link(f.tmp.Name(), f.path); {
 	case errors.Is(err, fs.ErrExist):
-		return taken(f.path)
+		return &takenError{f.path}
 	case err != nil:
 		// Some file systems have no hard links.
 		if err := os.Rename(f.tmp.Name(), f.path); err != nil {
