@@ -81,8 +81,9 @@ func (f *File) Keep() error {
 
 // Discard throws it away. After Keep it does nothing.
 func (f *File) Discard() {
-	f.tmp.Close()
-	_ = os.Remove(f.tmp.Name()) // after Keep it is gone
+	// After Keep it is closed and gone.
+	_ = f.tmp.Close()
+	_ = os.Remove(f.tmp.Name())
 }
 
 // syncDir makes a new name in dir survive a loss of power. Windows does that by itself.

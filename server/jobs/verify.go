@@ -95,7 +95,7 @@ func (c *verifier) countTasks(rec *storagev1.JobRecord) (counts *fleetv1.JobCoun
 	counts = &fleetv1.JobCounts{}
 	id, last := rec.GetJob().GetId(), ""
 	var bad error
-	err = c.v.Scan(store.TableTasks, store.JobKey(id), nil, func(key, value []byte) bool {
+	err = c.v.Scan(store.TableTasks, store.JobKey(id), nil, func(_, value []byte) bool {
 		var t *storagev1.TaskRecord
 		if t, bad = parseTask(id, value); bad == nil {
 			bad = checkTask(t.GetTask(), id, uint32(n), last)
