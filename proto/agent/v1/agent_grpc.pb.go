@@ -33,7 +33,10 @@ type EnrollmentServiceClient interface {
 	// Enroll exchanges a token for a certificate. Caller: a machine with an enrolment token and no certificate. May be repeated
 	// with the same token and the same TLS key: the same terminal answers again and no further use is counted. The server
 	// ignores every name in the certificate request. Errors: UNAUTHENTICATED with reason TOKEN_UNKNOWN, TOKEN_EXPIRED,
-	// TOKEN_REVOKED or TOKEN_USED_UP; ALREADY_EXISTS when the terminal's name is taken; INVALID_ARGUMENT for a bad request.
+	// TOKEN_REVOKED or TOKEN_USED_UP; ALREADY_EXISTS when the terminal's name is taken; INVALID_ARGUMENT for a bad request;
+	// RESOURCE_EXHAUSTED for too many plugins; FAILED_PRECONDITION with reason MANIFEST_DIFFERS when a plugin's manifest is not
+	// the one that is known of the same executable. A connection without client certificate lasts 30 s, of which 5 MiB are read,
+	// and there are not many at a time: one that is turned away is UNAVAILABLE, and may try again.
 	Enroll(ctx context.Context, in *EnrollRequest, opts ...grpc.CallOption) (*EnrollResponse, error)
 }
 
@@ -64,7 +67,10 @@ type EnrollmentServiceServer interface {
 	// Enroll exchanges a token for a certificate. Caller: a machine with an enrolment token and no certificate. May be repeated
 	// with the same token and the same TLS key: the same terminal answers again and no further use is counted. The server
 	// ignores every name in the certificate request. Errors: UNAUTHENTICATED with reason TOKEN_UNKNOWN, TOKEN_EXPIRED,
-	// TOKEN_REVOKED or TOKEN_USED_UP; ALREADY_EXISTS when the terminal's name is taken; INVALID_ARGUMENT for a bad request.
+	// TOKEN_REVOKED or TOKEN_USED_UP; ALREADY_EXISTS when the terminal's name is taken; INVALID_ARGUMENT for a bad request;
+	// RESOURCE_EXHAUSTED for too many plugins; FAILED_PRECONDITION with reason MANIFEST_DIFFERS when a plugin's manifest is not
+	// the one that is known of the same executable. A connection without client certificate lasts 30 s, of which 5 MiB are read,
+	// and there are not many at a time: one that is turned away is UNAVAILABLE, and may try again.
 	Enroll(context.Context, *EnrollRequest) (*EnrollResponse, error)
 	mustEmbedUnimplementedEnrollmentServiceServer()
 }
@@ -146,11 +152,15 @@ const (
 // AgentService is for enrolled agents. The terminal is read from the client certificate, never from a message.
 type AgentServiceClient interface {
 	// Renew exchanges the caller's certificate for a new one. Caller: an agent. May be repeated. Errors: PERMISSION_DENIED when
-	// the terminal is decommissioned; INVALID_ARGUMENT for a bad certificate request.
+	// the terminal is decommissioned, is to enrol anew or has another key; UNAUTHENTICATED when the certificate has expired;
+	// INVALID_ARGUMENT for a bad certificate request.
 	Renew(ctx context.Context, in *RenewRequest, opts ...grpc.CallOption) (*RenewResponse, error)
 	// Connect is the agent's one session. Caller: an agent. A second session of the same terminal ends the first. The first
-	// message of each side is Hello and Welcome. Errors: PERMISSION_DENIED when the terminal is decommissioned,
-	// FAILED_PRECONDITION when the protocol version is not spoken here, ABORTED when another session took over.
+	// message of each side is Hello and Welcome. May be repeated. Errors: PERMISSION_DENIED when the terminal is decommissioned, is
+	// to enrol anew, has another key, or sends results of other terminals' tasks; UNAUTHENTICATED when the certificate has
+	// expired; FAILED_PRECONDITION when the protocol version is not spoken here; ABORTED when another session took over;
+	// INVALID_ARGUMENT for a message that makes no sense here; RESOURCE_EXHAUSTED when the agent does not read what it is sent;
+	// UNAVAILABLE when the server is stopping.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
 }
 
@@ -192,11 +202,15 @@ type AgentService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, Conne
 // AgentService is for enrolled agents. The terminal is read from the client certificate, never from a message.
 type AgentServiceServer interface {
 	// Renew exchanges the caller's certificate for a new one. Caller: an agent. May be repeated. Errors: PERMISSION_DENIED when
-	// the terminal is decommissioned; INVALID_ARGUMENT for a bad certificate request.
+	// the terminal is decommissioned, is to enrol anew or has another key; UNAUTHENTICATED when the certificate has expired;
+	// INVALID_ARGUMENT for a bad certificate request.
 	Renew(context.Context, *RenewRequest) (*RenewResponse, error)
 	// Connect is the agent's one session. Caller: an agent. A second session of the same terminal ends the first. The first
-	// message of each side is Hello and Welcome. Errors: PERMISSION_DENIED when the terminal is decommissioned,
-	// FAILED_PRECONDITION when the protocol version is not spoken here, ABORTED when another session took over.
+	// message of each side is Hello and Welcome. May be repeated. Errors: PERMISSION_DENIED when the terminal is decommissioned, is
+	// to enrol anew, has another key, or sends results of other terminals' tasks; UNAUTHENTICATED when the certificate has
+	// expired; FAILED_PRECONDITION when the protocol version is not spoken here; ABORTED when another session took over;
+	// INVALID_ARGUMENT for a message that makes no sense here; RESOURCE_EXHAUSTED when the agent does not read what it is sent;
+	// UNAVAILABLE when the server is stopping.
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
 	mustEmbedUnimplementedAgentServiceServer()
 }

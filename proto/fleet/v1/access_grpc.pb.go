@@ -43,8 +43,8 @@ type AccessServiceClient interface {
 	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
 	// RevokeToken ends a token. Caller: admin on its site. May be repeated. Errors: NOT_FOUND.
 	RevokeToken(ctx context.Context, in *RevokeTokenRequest, opts ...grpc.CallOption) (*RevokeTokenResponse, error)
-	// CreateOperator makes an operator and signs a certificate for a key that the caller made. Caller: admin on all sites.
-	// Errors: ALREADY_EXISTS, NOT_FOUND for a site, INVALID_ARGUMENT for a bad name, role or certificate request.
+	// CreateOperator makes an operator and signs a certificate for a key that the caller made. Caller: admin on all sites. Not to
+	// be repeated: a name is given once. Errors: ALREADY_EXISTS, NOT_FOUND for a site, INVALID_ARGUMENT for a bad name, role or certificate request.
 	CreateOperator(ctx context.Context, in *CreateOperatorRequest, opts ...grpc.CallOption) (*CreateOperatorResponse, error)
 	// ListOperators lists operators. Caller: admin on all sites. May be repeated. Errors: none of its own.
 	ListOperators(ctx context.Context, in *ListOperatorsRequest, opts ...grpc.CallOption) (*ListOperatorsResponse, error)
@@ -162,8 +162,8 @@ type AccessServiceServer interface {
 	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
 	// RevokeToken ends a token. Caller: admin on its site. May be repeated. Errors: NOT_FOUND.
 	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)
-	// CreateOperator makes an operator and signs a certificate for a key that the caller made. Caller: admin on all sites.
-	// Errors: ALREADY_EXISTS, NOT_FOUND for a site, INVALID_ARGUMENT for a bad name, role or certificate request.
+	// CreateOperator makes an operator and signs a certificate for a key that the caller made. Caller: admin on all sites. Not to
+	// be repeated: a name is given once. Errors: ALREADY_EXISTS, NOT_FOUND for a site, INVALID_ARGUMENT for a bad name, role or certificate request.
 	CreateOperator(context.Context, *CreateOperatorRequest) (*CreateOperatorResponse, error)
 	// ListOperators lists operators. Caller: admin on all sites. May be repeated. Errors: none of its own.
 	ListOperators(context.Context, *ListOperatorsRequest) (*ListOperatorsResponse, error)

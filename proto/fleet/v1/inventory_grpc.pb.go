@@ -60,17 +60,19 @@ type InventoryServiceClient interface {
 	// or page token; NOT_FOUND for a site that does not exist.
 	ListTerminals(ctx context.Context, in *ListTerminalsRequest, opts ...grpc.CallOption) (*ListTerminalsResponse, error)
 	// LabelTerminal sets and removes labels. Caller: operator on its site. May be repeated. Errors: NOT_FOUND,
-	// INVALID_ARGUMENT for a bad label, ABORTED when etag is given and is not the current one.
+	// INVALID_ARGUMENT for a bad label, ABORTED when etag is given and is not the current one, FAILED_PRECONDITION when it is
+	// decommissioned.
 	LabelTerminal(ctx context.Context, in *LabelTerminalRequest, opts ...grpc.CallOption) (*LabelTerminalResponse, error)
 	// MoveTerminal moves a terminal to another site. Caller: admin on both sites. May be repeated. Errors: NOT_FOUND,
-	// FAILED_PRECONDITION when it has open tasks.
+	// FAILED_PRECONDITION when it has open tasks or is decommissioned.
 	MoveTerminal(ctx context.Context, in *MoveTerminalRequest, opts ...grpc.CallOption) (*MoveTerminalResponse, error)
-	// DecommissionTerminal ends a terminal's service for good: its certificate is refused and its session is cut. Caller: admin
-	// on its site. May be repeated. Errors: NOT_FOUND.
+	// DecommissionTerminal ends a terminal's service for good: its certificate is refused, its session is cut, and its open tasks
+	// end, as CANCELLED when they cannot have run and as UNKNOWN otherwise. Caller: admin on its site. May be repeated. Errors:
+	// NOT_FOUND.
 	DecommissionTerminal(ctx context.Context, in *DecommissionTerminalRequest, opts ...grpc.CallOption) (*DecommissionTerminalResponse, error)
 	// ReEnrolTerminal makes a single-use token with which a re-imaged machine takes up its old place: id, name, labels and
 	// history stay, the old certificate is refused from then on. Caller: admin on its site. Not to be repeated blindly: each
-	// call makes a token, and the earlier ones are revoked. Errors: NOT_FOUND.
+	// call makes a token, and the earlier ones are revoked. Errors: NOT_FOUND, FAILED_PRECONDITION when it is decommissioned.
 	ReEnrolTerminal(ctx context.Context, in *ReEnrolTerminalRequest, opts ...grpc.CallOption) (*ReEnrolTerminalResponse, error)
 	// CreateBand adds a band. Caller: operator on its site. May be repeated with the same request_id. Errors: ALREADY_EXISTS,
 	// NOT_FOUND for the site.
@@ -267,17 +269,19 @@ type InventoryServiceServer interface {
 	// or page token; NOT_FOUND for a site that does not exist.
 	ListTerminals(context.Context, *ListTerminalsRequest) (*ListTerminalsResponse, error)
 	// LabelTerminal sets and removes labels. Caller: operator on its site. May be repeated. Errors: NOT_FOUND,
-	// INVALID_ARGUMENT for a bad label, ABORTED when etag is given and is not the current one.
+	// INVALID_ARGUMENT for a bad label, ABORTED when etag is given and is not the current one, FAILED_PRECONDITION when it is
+	// decommissioned.
 	LabelTerminal(context.Context, *LabelTerminalRequest) (*LabelTerminalResponse, error)
 	// MoveTerminal moves a terminal to another site. Caller: admin on both sites. May be repeated. Errors: NOT_FOUND,
-	// FAILED_PRECONDITION when it has open tasks.
+	// FAILED_PRECONDITION when it has open tasks or is decommissioned.
 	MoveTerminal(context.Context, *MoveTerminalRequest) (*MoveTerminalResponse, error)
-	// DecommissionTerminal ends a terminal's service for good: its certificate is refused and its session is cut. Caller: admin
-	// on its site. May be repeated. Errors: NOT_FOUND.
+	// DecommissionTerminal ends a terminal's service for good: its certificate is refused, its session is cut, and its open tasks
+	// end, as CANCELLED when they cannot have run and as UNKNOWN otherwise. Caller: admin on its site. May be repeated. Errors:
+	// NOT_FOUND.
 	DecommissionTerminal(context.Context, *DecommissionTerminalRequest) (*DecommissionTerminalResponse, error)
 	// ReEnrolTerminal makes a single-use token with which a re-imaged machine takes up its old place: id, name, labels and
 	// history stay, the old certificate is refused from then on. Caller: admin on its site. Not to be repeated blindly: each
-	// call makes a token, and the earlier ones are revoked. Errors: NOT_FOUND.
+	// call makes a token, and the earlier ones are revoked. Errors: NOT_FOUND, FAILED_PRECONDITION when it is decommissioned.
 	ReEnrolTerminal(context.Context, *ReEnrolTerminalRequest) (*ReEnrolTerminalResponse, error)
 	// CreateBand adds a band. Caller: operator on its site. May be repeated with the same request_id. Errors: ALREADY_EXISTS,
 	// NOT_FOUND for the site.
