@@ -12,6 +12,9 @@ import (
 const (
 	defaultPage = 100
 	maxPage     = 1000
+	// maxPageBytes is how much one page holds at most, but for its first item: what a machine says of itself may be long, and
+	// one that says too much must not make its site's list unreadable.
+	maxPageBytes = 2 << 20
 	// scanChunk is how many records one view reads: views must be short.
 	scanChunk = 1000
 )
@@ -60,13 +63,13 @@ func list[T any](ctx context.Context, st store.Store, t store.Table, p Page, pic
 		return nil, "", err
 	}
 	var last []byte
-	more := false
+	more, read := false, 0
 	err = scanAll(ctx, st, t, nil, from, func(key, value []byte) (bool, error) {
 		item, ok, err := pick(key, value)
 		if err != nil || !ok {
 			return err == nil, err
 		}
-		if len(items) == size {
+		if read += len(value); len(items) == size || len(items) > 0 && read > maxPageBytes {
 			more = true
 			return false, nil
 		}
