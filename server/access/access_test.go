@@ -192,6 +192,16 @@ func TestNoOracle(t *testing.T) {
 	}
 }
 
+// A name that nobody has may be as long as a message, and must not come back, or go to the log, as a whole.
+func TestALongNameIsNotRepeated(t *testing.T) {
+	a, _ := world(t)
+	p := person(fleetv1.OperatorRole_OPERATOR_ROLE_VIEWER, "*")
+	err := a.Authorize(t.Context(), p, "/fleet.v1.InventoryService/GetSite", &fleetv1.GetSiteRequest{Name: strings.Repeat("é", 1<<20)})
+	if kindOf(err) != refusal.NotFound || len(err.Error()) > 300 {
+		t.Errorf("%d bytes of error, want a short NOT_FOUND", len(err.Error()))
+	}
+}
+
 func TestAuthenticate(t *testing.T) {
 	a, st := world(t)
 	ca, err := pki.Open(pki.Config{Dir: t.TempDir()})

@@ -51,14 +51,15 @@ func (t *tasks) Retire(_ context.Context, id string) error {
 
 // fixture is a server over real TLS, without agents and jobs.
 type fixture struct {
-	t         *testing.T
-	ca        *pki.Authority
-	inventory *inventory.Inventory
-	guard     *api.Guard
-	sessions  *sessions
-	tasks     *tasks
-	log       *logBuffer
-	address   string
+	t          *testing.T
+	ca         *pki.Authority
+	inventory  *inventory.Inventory
+	guard      *api.Guard
+	authorizer *access.Authorizer
+	sessions   *sessions
+	tasks      *tasks
+	log        *logBuffer
+	address    string
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -103,6 +104,7 @@ func newDomain(t *testing.T) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
+	f.authorizer = authorizer
 	f.guard = api.NewGuard(authorizer, slog.New(slog.NewTextHandler(f.log, nil)))
 	for _, site := range []string{"lyon", "turin"} {
 		if _, err := f.inventory.CreateSite(t.Context(), boss, &fleetv1.CreateSiteRequest{Name: site}); err != nil {

@@ -116,7 +116,8 @@ func (c *call) end(panicked any, err error) error {
 	}
 	level := slog.LevelDebug
 	switch status.Code(err) {
-	case codes.OK, codes.Canceled, codes.NotFound:
+	// Unavailable is what ten thousand sessions end with when the server stops.
+	case codes.OK, codes.Canceled, codes.NotFound, codes.Unavailable:
 	default:
 		level = slog.LevelInfo
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,6 +63,24 @@ func TestInternalErrorsTellOnlyAnID(t *testing.T) {
 		id := strings.TrimPrefix(status.Convert(err).Message(), "internal error ")
 		if log := f.log.String(); !strings.Contains(log, "the secret cause") || strings.Count(log, "id="+id) != 1 {
 			t.Errorf("%s: the log must tell the cause once, under id %q: %s", name, id, log)
+		}
+	}
+}
+
+// When the server stops, ten thousand sessions end with it: that is one event and not ten thousand lines.
+func TestAStopIsNotLoggedForEverySession(t *testing.T) {
+	f := newDomain(t)
+	ctx := as(t, f.operator("ada", admin, "*"))
+	for level, err := range map[string]error{
+		"level=DEBUG": refusal.New(refusal.Unavailable, "STOPPING", "the server is stopping"),
+		"level=INFO":  refusal.New(refusal.Denied, "X", "no"),
+	} {
+		guard := api.NewGuard(f.authorizer, slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+		f.log.text.Reset()
+		_, _ = guard.Unary(ctx, &fleetv1.WhoAmIRequest{}, &grpc.UnaryServerInfo{FullMethod: whoAmI},
+			func(context.Context, any) (any, error) { return nil, err })
+		if !strings.Contains(f.log.String(), level) {
+			t.Errorf("%v is logged as %q, want %s", err, f.log.String(), level)
 		}
 	}
 }
