@@ -40,7 +40,7 @@ func TestWhatIsRefusedLeavesNothing(t *testing.T) {
 			"NOTHING_MATCHES":  func(q *fleetv1.CreateJobRequest) { q.Spec.Selection.Sites = []string{"rome"} },
 			"BAD_PARAMETER":    func(q *fleetv1.CreateJobRequest) { q.Spec.Params = map[string]string{"stop_timeout": "61s"} },
 			"BAD_EXPIRY":       func(q *fleetv1.CreateJobRequest) { q.Spec.ExpiresIn = durationpb.New(time.Second) },
-			"BAD_REASON":       func(q *fleetv1.CreateJobRequest) { q.Spec.Reason = "two\nlines" },
+			"BAD_REASON":       func(q *fleetv1.CreateJobRequest) { q.Spec.Reason = "turned \u202e round" },
 			"BAD_REQUEST_ID":   func(q *fleetv1.CreateJobRequest) { q.RequestId = "not a request id" },
 			"TARGETS_CHANGED":  func(q *fleetv1.CreateJobRequest) { q.TargetsDigest = "of yesterday" },
 		} {
@@ -242,6 +242,24 @@ func TestListsPageAndFilter(t *testing.T) {
 			t.Errorf("first page of tasks: %v, %v", first, err)
 		}
 	}, "lyon", "lyon")
+}
+
+// A job that ends between the reading of a list and the look at what is running must not be shown as one without targets.
+func TestAJobThatEndsWhileItIsListed(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.connect(0)
+		job := r.create(nil)
+		if err := r.result(0, job, succeeded); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		list := []*fleetv1.Job{{Id: job.GetId(), State: fleetv1.JobState_JOB_STATE_ACTIVE}}
+		if err := r.engine.overlayJobs(t.Context(), admin(), list); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "state", list[0].GetState(), fleetv1.JobState_JOB_STATE_DONE)
+		expect(t, "succeeded", list[0].GetCounts().GetSucceeded(), 1)
+	}, "lyon")
 }
 
 func TestALargeJob(t *testing.T) {

@@ -315,6 +315,26 @@ func TestARestartGoesOnWithEveryTask(t *testing.T) {
 	}, "lyon", "lyon", "lyon", "paris")
 }
 
+// What had arrived when the server was told to stop is stored before it ends.
+func TestAStopStoresWhatHasArrived(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		for i := range 3 {
+			r.connect(i)
+		}
+		job := r.create(nil)
+		acknowledged := make(chan error, 3)
+		for i := range 3 {
+			if err := r.engine.Result(t.Context(), terminalID(i), resultOf(job, succeeded), func(err error) { acknowledged <- err }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.halt()
+		expect(t, "acknowledgements", len(acknowledged), 3)
+		r.start()
+		expect(t, "succeeded", r.job(job).GetCounts().GetSucceeded(), 3)
+	}, "lyon", "lyon", "lyon")
+}
+
 func TestAnOldSessionsEndDoesNotEndTheNewOne(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.connect(0)

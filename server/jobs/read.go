@@ -154,17 +154,26 @@ func onSite(job *fleetv1.Job, wanted scope) bool {
 	return false
 }
 
-// overlayJobs replaces active jobs by what is running.
+// overlayJobs replaces active jobs by what is running, or by what came of those that were done since they were read.
 func (e *Engine) overlayJobs(ctx context.Context, p *access.Principal, list []*fleetv1.Job) error {
-	return e.do(ctx, func() {
+	var done []int
+	err := e.do(ctx, func() {
 		for i, stored := range list {
 			if j := e.byID[stored.GetId()]; j != nil {
 				if now, err := visible(j.rec, j.sites, sees(p)); err == nil {
 					list[i] = now
 				}
+			} else if stored.GetState() == fleetv1.JobState_JOB_STATE_ACTIVE {
+				done = append(done, i)
 			}
 		}
 	})
+	for _, i := range done {
+		if err == nil {
+			list[i], err = e.Get(ctx, p, list[i].GetId())
+		}
+	}
+	return err
 }
 
 // Tasks lists a job's tasks in frozen order, those on the caller's sites.
@@ -198,7 +207,7 @@ func (e *Engine) Tasks(ctx context.Context, p *access.Principal, r *fleetv1.List
 		return nil, err
 	}
 	if r.GetTerminal() != "" && len(answer.GetTasks()) == 0 {
-		return nil, refusal.New(refusal.NotFound, "TASK_NOT_FOUND", "job %q: terminal %q: no such task", job.GetId(), r.GetTerminal()).At("terminal")
+		return nil, refusal.New(refusal.NotFound, "TASK_NOT_FOUND", "job %q: terminal %q: no such task", job.GetId(), clip(r.GetTerminal(), maxShown)).At("terminal")
 	}
 	for _, t := range answer.GetTasks() {
 		if err := e.overlay(ctx, t, now(t.GetIndex())); err != nil {
