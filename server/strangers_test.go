@@ -2,10 +2,12 @@ package server
 
 import (
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -78,8 +80,8 @@ func stranger(t *testing.T, bound func(*strangers)) *grpc.ClientConn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(listener) })
 	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(identity.EnrolTLS(ca.Fingerprint()))), grpc.WithDisableRetry())
 	if err != nil {
 		t.Fatal(err)
@@ -87,7 +89,7 @@ func stranger(t *testing.T, bound func(*strangers)) *grpc.ClientConn {
 	t.Cleanup(func() {
 		conn.Close()
 		server.Stop()
-		<-served
+		serving.Wait()
 	})
 	return conn
 }
@@ -115,7 +117,7 @@ func TestAStrangersConnectionIsShort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := st.RecvMsg(&agentv1.EnrollResponse{}); status.Code(err) != codes.Unavailable && err != io.EOF {
+	if err := st.RecvMsg(&agentv1.EnrollResponse{}); status.Code(err) != codes.Unavailable && !errors.Is(err, io.EOF) {
 		t.Errorf("the call ended with %v, want the connection cut", err)
 	}
 }
