@@ -79,9 +79,12 @@ type scriptedJobs struct {
 	watches [][]any // messages, then an error
 	creates []error
 	ids     []string
+	// deadline is set by a watch that has one.
+	deadline bool
 }
 
-func (s *scriptedJobs) WatchJob(context.Context, *fleetv1.WatchJobRequest, ...grpc.CallOption) (grpc.ServerStreamingClient[fleetv1.WatchJobResponse], error) {
+func (s *scriptedJobs) WatchJob(ctx context.Context, _ *fleetv1.WatchJobRequest, _ ...grpc.CallOption) (grpc.ServerStreamingClient[fleetv1.WatchJobResponse], error) {
+	_, s.deadline = ctx.Deadline()
 	if len(s.watches) == 0 {
 		return nil, exit.Errorf(exit.Unreachable, "gone")
 	}
@@ -167,6 +170,18 @@ func TestWatchWaitsForTheServerAsLongAsItsContext(t *testing.T) {
 			t.Errorf("the watch ended with %v, want the end of the wait", err)
 		}
 	})
+}
+
+func TestWatchTellsTheServerNoDeadline(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	jobs := &scriptedJobs{watches: [][]any{{jobMessage(fleetv1.JobState_JOB_STATE_DONE), io.EOF}}}
+	if err := (&Client{Jobs: jobs}).WatchJob(ctx, "j", &witness{}); err != nil {
+		t.Fatal(err)
+	}
+	if jobs.deadline {
+		t.Error("the stream has the wait's deadline: its end, made by the server, would be taken for a broken connection")
+	}
 }
 
 func TestCreateJobRepeatsTheSameRequest(t *testing.T) {

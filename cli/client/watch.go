@@ -51,9 +51,12 @@ func (c *Client) WatchJob(ctx context.Context, id string, w Watcher) error {
 
 // watchOnce follows a job on one stream. A stream that ends before the job is done counts as a broken connection.
 func (c *Client) watchOnce(ctx context.Context, id string, w Watcher) (heard, done bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+	// Without the wait's deadline, which gRPC would tell the server: the end that the server then makes of the stream may arrive
+	// before ours, and looks like a broken connection.
+	streaming, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	stream, err := c.Jobs.WatchJob(ctx, &fleetv1.WatchJobRequest{Id: id})
+	defer context.AfterFunc(ctx, cancel)()
+	stream, err := c.Jobs.WatchJob(streaming, &fleetv1.WatchJobRequest{Id: id})
 	if err != nil {
 		return false, false, err
 	}
