@@ -181,6 +181,9 @@ func (f *fakeFleet) CancelJob(_ context.Context, r *fleetv1.CancelJobRequest) (*
 	if err != nil {
 		return nil, err
 	}
+	if j.job.GetState() == fleetv1.JobState_JOB_STATE_DONE {
+		return &fleetv1.CancelJobResponse{Job: proto.CloneOf(j.job)}, nil
+	}
 	for _, t := range j.tasks {
 		if t.GetState() == fleetv1.TaskState_TASK_STATE_WAITING {
 			t.State, t.Status = fleetv1.TaskState_TASK_STATE_DONE, actionv1.TaskStatus_TASK_STATUS_CANCELLED

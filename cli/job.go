@@ -97,6 +97,10 @@ func runJobCancel(ctx context.Context, a *app, o *jobCancelOptions) error {
 	}
 	j := resp.GetJob()
 	return printObject(a, j, j.GetId(), func() {
+		if !j.GetCancelled() {
+			a.out.Line("job %s was done already; nothing is taken back", j.GetId())
+			return
+		}
 		a.out.Line("job %s is cancelled: what has not started is taken back", j.GetId())
 		if n := j.GetCounts().GetRunning(); n > 0 {
 			a.out.Line("next: %s started and goes on to the end; watch with `fleetctl job watch %s`", output.Count(n, "target"), j.GetId())
