@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +28,44 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 		}
 	}
 	walk(newRoot(newApp("test", time.Now)))
+}
+
+// TestEveryExampleIsUnderstood reads the examples of all help texts as a shell and cobra would: people copy them.
+func TestEveryExampleIsUnderstood(t *testing.T) {
+	word := regexp.MustCompile(`"[^"]*"|'[^']*'|[^\s()]+`)
+	var walk func(c *cobra.Command)
+	walk = func(c *cobra.Command) {
+		for line := range strings.Lines(c.Example) {
+			_, command, ok := strings.Cut(line, "fleetctl ")
+			if !ok {
+				continue
+			}
+			command, _, _ = strings.Cut(command, " > ")
+			command, _, _ = strings.Cut(command, " | ")
+			if err := understand(word.FindAllString(command, -1)); err != nil {
+				t.Errorf("%s: the example %q: %v", c.CommandPath(), strings.TrimSpace(line), err)
+			}
+		}
+		for _, sub := range c.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot(newApp("test", time.Now)))
+}
+
+// understand parses a command line without running it.
+func understand(args []string) error {
+	c, rest, err := newRoot(newApp("test", time.Now)).Find(args)
+	if err != nil {
+		return err
+	}
+	if err := c.ParseFlags(rest); err != nil {
+		return err
+	}
+	if c.HasSubCommands() {
+		return needVerb(c, c.Flags().Args())
+	}
+	return c.ValidateArgs(c.Flags().Args())
 }
 
 func TestWordsAreReadBack(t *testing.T) {
