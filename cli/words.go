@@ -69,9 +69,9 @@ func outcomeWord(s actionv1.TaskStatus, dryRun bool) string {
 	return word(s)
 }
 
-// statusWord is outcomeWord in capitals, as in a summary.
+// statusWord is outcomeWord in capitals, as in a summary and the documents: ROLLBACK_FAILED.
 func statusWord(s actionv1.TaskStatus, dryRun bool) string {
-	return strings.ToUpper(outcomeWord(s, dryRun))
+	return strings.ToUpper(strings.ReplaceAll(outcomeWord(s, dryRun), "-", "_"))
 }
 
 // succeeded tells whether a status counts as success: the wanted state was verified.
