@@ -96,5 +96,18 @@ func openPTY() (control, terminal *os.File, err error) {
 		return nil, nil, err
 	}
 	terminal, err = os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|syscall.O_NOCTTY, 0)
-	return control, terminal, err
+	if err != nil {
+		return nil, nil, err
+	}
+	return control, terminal, keepOutput(terminal)
+}
+
+// keepOutput switches off that an interrupt throws away what was printed and not read yet: it could be the answer to it.
+func keepOutput(terminal *os.File) error {
+	mode, err := unix.IoctlGetTermios(int(terminal.Fd()), unix.TCGETS)
+	if err != nil {
+		return err
+	}
+	mode.Lflag |= unix.NOFLSH
+	return unix.IoctlSetTermios(int(terminal.Fd()), unix.TCSETS, mode)
 }
