@@ -278,7 +278,8 @@ func fakeResult(outcome string, dryRun bool) *actionv1.TaskResult {
 		r.Reason = `"Nymi Bluetooth Endpoint" did not stop within 10s: service "Nymi Bluetooth Endpoint": did not get there in time`
 		r.Effects = fakeEffects()[:1]
 		r.Effects[0].Error, r.Effects[0].After = "did not get there in time", r.Effects[0].GetBefore()
-		r.Undone = []*actionv1.Undo{{Resource: "service " + fakeService, Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION, Reason: "it is still stopping"}}
+		r.Undone = []*actionv1.Undo{{Resource: "service " + fakeService, Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION, Reason: "it is still stopping"},
+			{Resource: "service Nymi Agent", Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION, Reason: "did not get there in time"}}
 		r.Interruptions = []*actionv1.Interruption{
 			{Service: fakeService, Duration: durationpb.New(56 * time.Millisecond)},
 			{Service: fakeService, Duration: durationpb.New(20 * time.Second), Ongoing: true},

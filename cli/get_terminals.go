@@ -32,7 +32,7 @@ func newGetTerminals(a *app) *cobra.Command {
 		Use:     "terminals [TERMINAL]",
 		Aliases: []string{"terminal"},
 		Short:   "List terminals",
-		Long:    "Lists terminals with what their agents last told: whether they are online, and what is wrong: which Nymi services do not run, and whether the Bluetooth adapter is absent. Without a selection it lists all of your sites.",
+		Long:    "Lists terminals with what their agents last told: whether they are online, and what is wrong: which Nymi services do not run, and whether the Bluetooth adapter is absent. Agents look every 10 s. Without a selection it lists all of your sites.",
 		Example: `  fleetctl get terminals --site lyon --offline
   fleetctl get terminals -l line=3 -o wide
   fleetctl get terminals --select 'agent_version<2.1 or last_seen>7d'

@@ -91,7 +91,11 @@ func failureLines(t *fleetv1.Task) []string {
 		lines = append(lines, "what was done: "+did)
 	}
 	for _, u := range r.GetUndone() {
-		lines = append(lines, "put back "+u.GetResource()+": "+undoWord(u))
+		line := "put back " + u.GetResource() + ": " + undoWord(u)
+		if u.GetReason() != "" && strings.Contains(r.GetReason(), u.GetReason()) {
+			line = "put back " + u.GetResource() + ": " + undoOutcome(u.GetOutcome()) + " (for the same reason)"
+		}
+		lines = append(lines, line)
 	}
 	if next := nextStep(t); next != "" {
 		lines = append(lines, "next: "+next)
@@ -128,14 +132,18 @@ func nextStep(t *fleetv1.Task) string {
 }
 
 func undoWord(u *actionv1.Undo) string {
-	text := strings.ReplaceAll(word(u.GetOutcome()), "-", " ")
-	switch u.GetOutcome() {
+	return joinWords(": ", undoOutcome(u.GetOutcome()), u.GetReason())
+}
+
+func undoOutcome(o actionv1.UndoOutcome) string {
+	switch o {
 	case actionv1.UndoOutcome_UNDO_OUTCOME_CONFLICT:
-		text = "left alone, somebody else changed it meanwhile"
+		return "left alone, somebody else changed it meanwhile"
 	case actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION:
-		text = "not yet, the agent keeps trying"
+		return "not yet, the agent keeps trying"
+	default:
+		return strings.ReplaceAll(word(o), "-", " ")
 	}
-	return joinWords(": ", text, u.GetReason())
 }
 
 func recoveredWord(r *actionv1.TaskResult) string {
