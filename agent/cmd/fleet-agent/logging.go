@@ -83,14 +83,20 @@ func (l *logFile) Write(line []byte) (int, error) {
 	return n, err
 }
 
+// putAside begins a new file. When the old one cannot be renamed (somebody has the earlier one open, on Windows), it is written
+// on for as much again: a log that is too large is better than none.
 func (l *logFile) putAside() error {
 	if err := l.file.Close(); err != nil {
 		return err
 	}
-	if err := os.Rename(l.path, l.path+".1"); err != nil {
+	kept := os.Rename(l.path, l.path+".1") != nil
+	if err := l.reopen(); err != nil {
 		return err
 	}
-	return l.reopen()
+	if kept {
+		l.size = 0
+	}
+	return nil
 }
 
 // Close implements io.Closer.
