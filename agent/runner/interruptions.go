@@ -16,13 +16,14 @@ type change struct {
 	up      bool
 }
 
-// interruptions works out from what was done, and from the moments at which a service was found stopped after it, what was
+// interruptions works out from what was done, and from the moments at which a service was found down after it, what was
 // out of service and for how long. A service that did not run before is not interrupted.
-func interruptions(effects []*actionv1.RecordedEffect, undone []*actionv1.Undo, stopped []change, end time.Time) []*actionv1.Interruption {
-	changes := slices.Clone(stopped)
+func interruptions(effects []*actionv1.RecordedEffect, undone []*actionv1.Undo, down []change, end time.Time) []*actionv1.Interruption {
+	var changes []change
 	for _, e := range effects {
 		changes = append(changes, changesOf(e)...)
 	}
+	changes = append(changes, down...)
 	for _, u := range undone {
 		if s := u.GetState().GetService(); s != nil {
 			changes = append(changes, changeFound(u, s)...)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -294,4 +295,43 @@ func TestInterruptionOfAServiceThatStaysDown(t *testing.T) {
 			t.Errorf("next step is %q, want it to say that the agent keeps trying", res.GetNextStep())
 		}
 	})
+}
+
+// TestInterruptionAfterTheDeed: a service that is down after its restart is out of service, be it that its manager starts it
+// again by itself, or that it ends when its verification is over.
+func TestInterruptionAfterTheDeed(t *testing.T) {
+	for name, verify := range map[string]func(b *bench) phaseFunc{
+		"starting again by itself": func(b *bench) phaseFunc {
+			return func(ctx context.Context, _ *actionv1.Start, calls Calls) (*actionv1.Finish, error) {
+				b.machine.Crash(service, 1)
+				go func() { _ = b.machine.Host().Services.Start(context.WithoutCancel(ctx), service) }()
+				synctest.Wait()
+				state, err := calls.Query(ctx, serviceQuery(service))
+				return finishVerdict(&actionv1.Check{Name: "runs", Observed: statusName(state.GetService().GetStatus())}), err
+			}
+		},
+		"ended after its verification": func(b *bench) phaseFunc {
+			return func(ctx context.Context, start *actionv1.Start, calls Calls) (*actionv1.Finish, error) {
+				finish, err := verifyRestart(ctx, start, calls)
+				b.machine.Crash(service, 1)
+				return finish, err
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBench(t, func(b *bench) {
+				b.machine.Install(service, hosttest.Script{StartDelay: 5 * time.Second})
+				b.plugins["restart"].verify = verify(b)
+				res := b.do(b.task("j", "restart"))
+				b.wantStatus(res, failedStatus)
+				var down []time.Duration
+				for _, i := range res.GetInterruptions() {
+					down = append(down, i.GetDuration().AsDuration().Truncate(time.Second))
+				}
+				if want := []time.Duration{5 * time.Second, 5 * time.Second}; !slices.Equal(down, want) {
+					b.t.Errorf("interruptions are %v, want %v: the restart, and what came after it", down, want)
+				}
+			})
+		})
+	}
 }

@@ -74,10 +74,11 @@ func (p *phaseCalls) queryWatch(ctx context.Context, q *actionv1.ServiceWatch) (
 	return &actionv1.QueryResult{Result: &actionv1.QueryResult_ServiceWatch{ServiceWatch: watched}}, nil
 }
 
-// sighted notes when a verification finds a service stopped: from then on it is out of service.
+// sighted notes when a verification finds that a service does not run: from then on it is out of service, also while the
+// service manager starts it again by itself.
 func (p *phaseCalls) sighted(s *actionv1.ServiceState) {
-	if p.phase == actionv1.Phase_PHASE_VERIFY && s.GetStatus() == actionv1.ServiceStatus_SERVICE_STATUS_STOPPED {
-		p.c.result.foundStopped(s.GetService())
+	if p.phase == actionv1.Phase_PHASE_VERIFY && !running(s) {
+		p.c.result.foundDown(s.GetService())
 	}
 }
 

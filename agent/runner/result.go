@@ -30,8 +30,8 @@ type collector struct {
 	evidence []*actionv1.Evidence
 	dropped  int
 	undone   []*actionv1.Undo
-	// stopped are the moments at which a service was found to have ended by itself.
-	stopped   []change
+	// down are the moments at which a service was found not to run although nothing was being done to it.
+	down      []change
 	text      string
 	truncated bool
 	// recovered is true when an earlier process had started the task.
@@ -47,10 +47,10 @@ func (c *collector) saw(name, value string) {
 	c.evidence = append(c.evidence, &actionv1.Evidence{Name: clip(name, maxName), Value: clip(value, maxValue)})
 }
 
-// foundStopped keeps the moment at which a service was found stopped.
-func (c *collector) foundStopped(service string) {
-	if len(c.stopped) < maxChecks {
-		c.stopped = append(c.stopped, change{service: service, at: time.Now()})
+// foundDown keeps the moment at which a service was found not to run.
+func (c *collector) foundDown(service string) {
+	if len(c.down) < maxChecks {
+		c.down = append(c.down, change{service: service, at: time.Now()})
 	}
 }
 
@@ -123,7 +123,7 @@ func (c *course) finish(out outcome, fail *failure) *actionv1.TaskResult {
 		Runs: c.rec.GetRuns(), Recovered: c.result.recovered,
 	}
 	res.Effects = c.records()
-	res.Interruptions = interruptions(res.Effects, res.Undone, c.result.stopped, now)
+	res.Interruptions = interruptions(res.Effects, res.Undone, c.result.down, now)
 	if c.plugin != nil {
 		res.Plugin, res.PluginVersion, res.PluginSha256 = c.plugin.Name(), c.plugin.Version(), c.plugin.SHA256()
 	}

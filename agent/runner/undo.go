@@ -122,6 +122,7 @@ func (c *course) leftStopped(ctx context.Context) *failure {
 		case err != nil:
 			return failed("%v", err)
 		case !running(state):
+			c.result.foundDown(t.service)
 			return failed("service %q: ran before and is %s now", t.service, statusName(state.GetStatus()))
 		}
 	}
