@@ -134,9 +134,11 @@ type fakeRunner struct {
 	unsent []*agentv1.Result
 	calls  chan string
 	refuse error
-	at     time.Time
-	name   string
-	epoch  uint64
+	// unreadable is what reading the open tasks comes to.
+	unreadable error
+	at         time.Time
+	name       string
+	epoch      uint64
 }
 
 func newFakeRunner() *fakeRunner { return &fakeRunner{calls: make(chan string, 64)} }
@@ -155,18 +157,27 @@ func (r *fakeRunner) Acknowledge(k *agentv1.TaskKey) {
 	r.unsent = nil
 	r.calls <- "acknowledge " + k.GetJobId()
 }
-func (r *fakeRunner) OpenTasks() []*agentv1.OpenTask { return r.open }
-func (r *fakeRunner) Unacknowledged() []*agentv1.Result {
+func (r *fakeRunner) OpenTasks() ([]*agentv1.OpenTask, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.unsent
+	return r.open, r.unreadable
+}
+func (r *fakeRunner) Unacknowledged() ([]*agentv1.Result, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.unsent, r.unreadable
+}
+func (r *fakeRunner) setUnreadable(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unreadable = err
 }
 func (r *fakeRunner) SessionStarted()                  { r.calls <- "started" }
 func (r *fakeRunner) SessionEnded()                    { r.calls <- "ended" }
 func (r *fakeRunner) SetTerminal(t *actionv1.Terminal) { r.name = t.GetName() }
 func (r *fakeRunner) SetServerTime(t time.Time)        { r.at = t }
 
-func (r *fakeRunner) Epoch() uint64               { return r.epoch }
+func (r *fakeRunner) Epoch() (uint64, error)      { return r.epoch, nil }
 func (r *fakeRunner) SetEpoch(epoch uint64) error { r.epoch = epoch; return nil }
 
 func (r *fakeRunner) want(t testing.TB, calls ...string) {

@@ -28,16 +28,17 @@ type Runner interface {
 	Cancel(key *agentv1.TaskKey, reason string)
 	// Acknowledge says that a result is on the server's disk.
 	Acknowledge(key *agentv1.TaskKey)
-	// OpenTasks and Unacknowledged are what the server has not settled yet.
-	OpenTasks() []*agentv1.OpenTask
-	Unacknowledged() []*agentv1.Result
+	// OpenTasks and Unacknowledged are what the server has not settled yet. After an error no session may be opened: the server
+	// would take what it is not told of for lost.
+	OpenTasks() ([]*agentv1.OpenTask, error)
+	Unacknowledged() ([]*agentv1.Result, error)
 	SessionStarted()
 	SessionEnded()
 	SetTerminal(t *actionv1.Terminal)
 	// SetServerTime tells the server's clock at this moment.
 	SetServerTime(t time.Time)
 	// Epoch is the greatest epoch of a server's store that was seen; SetEpoch tells of one.
-	Epoch() uint64
+	Epoch() (uint64, error)
 	SetEpoch(epoch uint64) error
 }
 

@@ -47,7 +47,10 @@ func (l *Link) runSession(parent context.Context) ending {
 func (l *Link) serve(ctx context.Context, cut context.CancelCauseFunc, conn *grpc.ClientConn) ending {
 	late := time.AfterFunc(l.timing.welcome, func() { cut(errNoWelcome) })
 	defer late.Stop()
-	hello := l.hello()
+	hello, err := l.hello()
+	if err != nil {
+		return ending{err: err}
+	}
 	st, err := agentv1.NewAgentServiceClient(conn).Connect(ctx)
 	if err != nil {
 		return ending{err: err}
@@ -66,18 +69,26 @@ func (l *Link) serve(ctx context.Context, cut context.CancelCauseFunc, conn *grp
 	return ending{err: err, goodbye: goodbye, lasted: max(time.Since(begun), 1)}
 }
 
-func (l *Link) hello() *agentv1.Hello {
+func (l *Link) hello() (*agentv1.Hello, error) {
+	open, err := l.config.Runner.OpenTasks()
+	if err != nil {
+		return nil, err
+	}
+	epoch, err := l.config.Runner.Epoch()
+	if err != nil {
+		return nil, err
+	}
 	h := &agentv1.Hello{
 		ProtocolVersion: protocolVersion,
 		JournalId:       l.config.JournalID,
 		Facts:           l.currentFacts(),
-		OpenTasks:       l.config.Runner.OpenTasks(),
-		Epoch:           l.config.Runner.Epoch(),
+		OpenTasks:       open,
+		Epoch:           epoch,
 	}
 	for _, p := range l.config.Plugins {
 		h.PluginSha256 = append(h.PluginSha256, p.GetSha256())
 	}
-	return h
+	return h, nil
 }
 
 // greet sends the Hello and returns the server's first message, with an error when it is no Welcome.
@@ -124,10 +135,13 @@ func (s *session) run(ctx context.Context) (*agentv1.Goodbye, error) {
 	s.link.bind(s.box)
 	defer s.link.bind(nil)
 
+	// Reports go to the box from here on, so what the backlog does not hold will be in the box.
+	backlog, err := s.backlog()
+	if err != nil {
+		return nil, err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	var sender sync.WaitGroup
-	// Reports go to the box from here on, so what the backlog does not hold will be in the box.
-	backlog := s.backlog()
 	sender.Go(func() { s.box.drain(ctx, backlog, s.stream.Send) })
 	goodbye, err := s.receive(ctx)
 	s.box.cut(err)
@@ -137,20 +151,28 @@ func (s *session) run(ctx context.Context) (*agentv1.Goodbye, error) {
 }
 
 // backlog is what the server may have missed: facts that changed since the Hello, accepted tasks and results.
-func (s *session) backlog() []*agentv1.ConnectRequest {
+func (s *session) backlog() ([]*agentv1.ConnectRequest, error) {
+	open, err := s.link.config.Runner.OpenTasks()
+	if err != nil {
+		return nil, err
+	}
+	results, err := s.link.config.Runner.Unacknowledged()
+	if err != nil {
+		return nil, err
+	}
 	var out []*agentv1.ConnectRequest
 	if f := s.link.currentFacts(); f != s.greeted.GetFacts() {
 		out = append(out, &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Facts{Facts: f}})
 	}
-	for _, t := range s.link.config.Runner.OpenTasks() {
+	for _, t := range open {
 		if t.GetState() == agentv1.TaskState_TASK_STATE_ACCEPTED {
 			out = append(out, accepted(t.GetKey()))
 		}
 	}
-	for _, r := range s.link.config.Runner.Unacknowledged() {
+	for _, r := range results {
 		out = append(out, result(r))
 	}
-	return out
+	return out, nil
 }
 
 // receive handles what the server sends until the session ends.

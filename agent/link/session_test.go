@@ -113,6 +113,24 @@ func TestResultsAreSentUntilAcknowledged(t *testing.T) {
 	})
 }
 
+// TestNoSessionWithoutTheJournal: a Hello without the open tasks would tell the server that they were never started.
+func TestNoSessionWithoutTheJournal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, runner := newFleet(t), newFakeRunner()
+		runner.open = []*agentv1.OpenTask{{Key: key("j-1"), State: agentv1.TaskState_TASK_STATE_STARTED}}
+		runner.setUnreadable(errors.New("journal: is corrupt"))
+		startLink(t, f, runner)
+		time.Sleep(10 * time.Minute)
+		if len(f.sessions) != 0 {
+			t.Fatal("a session was opened by an agent that cannot read what it has started")
+		}
+		runner.setUnreadable(nil)
+		if open := (<-f.sessions).welcome(t).GetOpenTasks(); len(open) != 1 {
+			t.Errorf("the server is told of %v, want the task that has started", open)
+		}
+	})
+}
+
 func TestPausesBetweenSessions(t *testing.T) {
 	for name, tc := range map[string]struct {
 		end         func(t *testing.T, c *conversation)

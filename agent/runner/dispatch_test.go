@@ -103,7 +103,7 @@ func TestRepeatedDelivery(t *testing.T) {
 			t.Errorf("the machine was told to %v: the first delivery is the one that counts", calls)
 		}
 		b.runner.Acknowledge(task.GetKey())
-		if open := b.runner.OpenTasks(); len(open) != 0 {
+		if open, err := b.runner.OpenTasks(); err != nil || len(open) != 0 {
 			t.Errorf("open tasks are %v after the acknowledgement, want none", open)
 		}
 		b.dispatch(task)
@@ -121,15 +121,18 @@ func TestUnacknowledgedResultsAreKept(t *testing.T) {
 		task := b.task("j", "restart")
 		res := b.do(task)
 		b.restart()
-		kept := b.runner.Unacknowledged()
+		kept, err := b.runner.Unacknowledged()
+		if err != nil {
+			t.Fatal(err)
+		}
 		if len(kept) != 1 || !proto.Equal(kept[0].GetResult(), res) {
 			t.Fatalf("kept results are %v, want the one that was reported", kept)
 		}
-		if open := b.runner.OpenTasks(); len(open) != 1 || open[0].GetState() != agentv1.TaskState_TASK_STATE_FINISHED {
+		if open, err := b.runner.OpenTasks(); err != nil || len(open) != 1 || open[0].GetState() != agentv1.TaskState_TASK_STATE_FINISHED {
 			t.Errorf("open tasks are %v, want one that is finished", open)
 		}
 		b.runner.Acknowledge(task.GetKey())
-		if kept := b.runner.Unacknowledged(); len(kept) != 0 {
+		if kept, err := b.runner.Unacknowledged(); err != nil || len(kept) != 0 {
 			t.Errorf("kept results are %v after the acknowledgement, want none", kept)
 		}
 	})
@@ -291,7 +294,7 @@ func TestEndingAgentBeginsNothing(t *testing.T) {
 		ended, end := context.WithCancel(b.t.Context())
 		end()
 		b.runner.begin(ended, task)
-		if open := b.runner.OpenTasks(); len(open) != 1 || open[0].GetState() != agentv1.TaskState_TASK_STATE_ACCEPTED {
+		if open, err := b.runner.OpenTasks(); err != nil || len(open) != 1 || open[0].GetState() != agentv1.TaskState_TASK_STATE_ACCEPTED {
 			b.t.Errorf("open tasks are %v, want one that is accepted", open)
 		}
 		if calls := b.machine.Calls(); len(calls) != 0 {

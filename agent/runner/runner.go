@@ -97,12 +97,12 @@ func (r *Runner) SetServerTime(now time.Time) {
 }
 
 // Epoch returns the greatest server epoch seen, for Hello.
-func (r *Runner) Epoch() uint64 {
+func (r *Runner) Epoch() (uint64, error) {
 	epoch, err := r.journal.Epoch()
 	if err != nil {
 		r.fail(err)
 	}
-	return epoch
+	return epoch, err
 }
 
 // SetEpoch journals the server's epoch, as told at Welcome. Tasks of an older one are refused from then on.
@@ -214,32 +214,34 @@ func (r *Runner) Acknowledge(k *agentv1.TaskKey) {
 }
 
 // OpenTasks returns the tasks without an acknowledged result, for Hello.
-func (r *Runner) OpenTasks() []*agentv1.OpenTask {
+func (r *Runner) OpenTasks() ([]*agentv1.OpenTask, error) {
+	recs, err := r.openRecords()
 	var open []*agentv1.OpenTask
-	for _, rec := range r.openRecords() {
+	for _, rec := range recs {
 		open = append(open, &agentv1.OpenTask{Key: rec.GetTask().GetKey(), State: rec.GetState()})
 	}
-	return open
+	return open, err
 }
 
 // Unacknowledged returns the results that the server may not have yet.
-func (r *Runner) Unacknowledged() []*agentv1.Result {
+func (r *Runner) Unacknowledged() ([]*agentv1.Result, error) {
+	recs, err := r.openRecords()
 	var results []*agentv1.Result
-	for _, rec := range r.openRecords() {
+	for _, rec := range recs {
 		if rec.GetState() == agentv1.TaskState_TASK_STATE_FINISHED {
 			results = append(results, &agentv1.Result{Key: rec.GetTask().GetKey(), Result: rec.GetResult()})
 		}
 	}
-	return results
+	return results, err
 }
 
 // openRecords reads the open tasks. A journal that cannot be read ends the runner.
-func (r *Runner) openRecords() []*storagev1.JournalTask {
+func (r *Runner) openRecords() ([]*storagev1.JournalTask, error) {
 	recs, err := r.journal.OpenTasks()
 	if err != nil {
 		r.fail(err)
 	}
-	return recs
+	return recs, err
 }
 
 // close journals a task's result and reports it.

@@ -122,7 +122,7 @@ func TestLostSession(t *testing.T) {
 		b.server.until(time.Minute, func() bool { return len(b.server.started) == 1 })
 		b.runner.SessionEnded()
 		b.wantStatus(b.result(task), succeeded)
-		if kept := b.runner.Unacknowledged(); len(kept) != 1 {
+		if kept, err := b.runner.Unacknowledged(); err != nil || len(kept) != 1 {
 			t.Errorf("kept results are %v, want the one", kept)
 		}
 	})
