@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"crypto/rand"
+	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -102,7 +104,11 @@ func (s *service) work() (int, error) {
 	return s.obey(orders, record, behaves)
 }
 
-// obey takes orders until one ends the service, or its time to die has come.
+// folderCheck is how often a process looks whether its terminal's folder is still there.
+const folderCheck = time.Second
+
+// obey takes orders until one ends the service, or its time to die has come, or its terminal's folder is gone: then nobody can
+// give it orders any more, and it must not be left behind.
 func (s *service) obey(orders net.Listener, record processRecord, behaves behaviour) (int, error) {
 	var death <-chan time.Time // never, when nil
 	if behaves.kind == dieAfter {
@@ -110,11 +116,19 @@ func (s *service) obey(orders net.Listener, record processRecord, behaves behavi
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.takeOrders(orders, record) }()
-	select {
-	case <-death:
-		return ExitCode, nil
-	case err := <-stopped:
-		return exitStopped, err
+	check := time.NewTicker(folderCheck)
+	defer check.Stop()
+	for {
+		select {
+		case <-death:
+			return ExitCode, nil
+		case err := <-stopped:
+			return exitStopped, err
+		case <-check.C:
+			if _, err := os.Stat(s.dir); errors.Is(err, fs.ErrNotExist) {
+				return exitFault, err
+			}
+		}
 	}
 }
 
