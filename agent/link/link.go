@@ -5,6 +5,7 @@ package link
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -64,6 +65,9 @@ type Link struct {
 	mu      sync.Mutex
 	facts   *agentv1.Facts
 	current *outbox
+
+	// failing is why there was no session the last time; empty after one. Only keepSession uses it.
+	failing string
 }
 
 // New makes a link. Facts are to be set before it runs.
@@ -132,8 +136,19 @@ func (l *Link) logEnding(end ending, wait time.Duration) {
 	case end.lasted > 0:
 		log.Warn("session lost", "cause", end.err)
 	default:
-		log.Warn("no session", "cause", end.err)
+		log.Log(context.Background(), l.failureLevel(end.err), "no session; trying on, and saying so once", "cause", end.err)
+		return
 	}
+	l.failing = ""
+}
+
+// failureLevel lets a trouble that lasts be logged once: a server that is away for a night must not fill the log.
+func (l *Link) failureLevel(cause error) slog.Level {
+	if fmt.Sprint(cause) == l.failing {
+		return slog.LevelDebug
+	}
+	l.failing = fmt.Sprint(cause)
+	return slog.LevelWarn
 }
 
 // now is the server's clock as far as it is known: it decides when the certificate is due.

@@ -2,6 +2,7 @@ package link
 
 import (
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/bandfleet/bandfleet/agent/identity/identitytest"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 )
@@ -129,6 +131,24 @@ func TestNoSessionWithoutTheJournal(t *testing.T) {
 			t.Errorf("the server is told of %v, want the task that has started", open)
 		}
 	})
+}
+
+// TestLastingTroubleIsLoggedOnce, and again when it becomes another or comes back after a session.
+func TestLastingTroubleIsLoggedOnce(t *testing.T) {
+	var log strings.Builder
+	l := &Link{config: Config{Identity: enrolled(t, identitytest.New(t)), Log: slog.New(slog.NewTextHandler(&log, nil))}}
+	away, busy := ending{err: errors.New("nothing listens there")}, ending{err: errors.New("busy")}
+	lost := ending{err: errors.New("cut"), lasted: time.Minute}
+	for _, step := range []struct {
+		end    ending
+		logged bool
+	}{{away, true}, {away, false}, {away, false}, {busy, true}, {away, true}, {lost, true}, {away, true}, {away, false}} {
+		log.Reset()
+		l.logEnding(step.end, time.Second)
+		if logged := log.Len() > 0; logged != step.logged {
+			t.Errorf("%v is logged: %v, want %v", step.end.err, logged, step.logged)
+		}
+	}
 }
 
 func TestPausesBetweenSessions(t *testing.T) {
