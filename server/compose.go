@@ -31,6 +31,10 @@ const (
 	// ioBuffer is the size of a connection's read and write buffers: with ten thousand connections the default of 32 KB
 	// would be most of the memory.
 	ioBuffer = 4 << 10
+	// window is how much a peer may send ahead of what is read, on one stream and on one connection. It is fixed, because gRPC
+	// finds out whether a greater one pays by a ping and its answer for every message that comes in; and it bounds the memory
+	// that a connection can take.
+	window = 64 << 10
 	// maxCalls is how many calls one connection may have at a time.
 	maxCalls = 128
 	// handshakePatience is how long a connection may take to become one.
@@ -100,5 +104,7 @@ func (s *Server) newGRPC(authorizer *access.Authorizer) *grpc.Server {
 		grpc.ConnectionTimeout(handshakePatience),
 		grpc.ReadBufferSize(ioBuffer),
 		grpc.WriteBufferSize(ioBuffer),
+		grpc.InitialWindowSize(window),
+		grpc.InitialConnWindowSize(window),
 	)
 }

@@ -17,6 +17,9 @@ const (
 	maxMessage = 4 << 20
 	// bufferSize of a connection: an agent sends little, and the server pays for each connection's buffers likewise.
 	bufferSize = 4 << 10
+	// window is how much the server may send ahead of what is read. It is fixed: gRPC would find out whether a greater one pays
+	// by a ping for every message that comes in, and an agent's messages are few and short.
+	window = 64 << 10
 	// protocolVersion is the version of agent.v1 that this build speaks.
 	protocolVersion = 1
 )
@@ -36,6 +39,8 @@ func open(server string, config *tls.Config, dial func(context.Context, string) 
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.WithReadBufferSize(bufferSize),
 		grpc.WithWriteBufferSize(bufferSize),
+		grpc.WithInitialWindowSize(window),
+		grpc.WithInitialConnWindowSize(window),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDisableRetry(),

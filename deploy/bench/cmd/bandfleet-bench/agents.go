@@ -51,14 +51,15 @@ func runAgents(dir, addr string) error {
 	return failed
 }
 
-// connect opens one session and leaves a goroutine behind that answers.
+// connect opens one session, with the options of a real agent (see agent/link), and leaves a goroutine behind that answers.
 func connect(ctx context.Context, c credentialSet, a agentCredential, addr string, failed func(error)) error {
 	config, err := c.clientTLS(a)
 	if err != nil {
 		return err
 	}
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(credentials.NewTLS(config)),
-		grpc.WithReadBufferSize(4096), grpc.WithWriteBufferSize(4096),
+		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
+		grpc.WithInitialWindowSize(64<<10), grpc.WithInitialConnWindowSize(64<<10),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}))
 	if err != nil {
 		return err
