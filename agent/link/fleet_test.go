@@ -143,8 +143,12 @@ type fakeRunner struct {
 
 func newFakeRunner() *fakeRunner { return &fakeRunner{calls: make(chan string, 64)} }
 
-func (r *fakeRunner) Dispatch(_ context.Context, t *agentv1.Task) error {
-	r.calls <- "dispatch " + t.GetKey().GetJobId()
+func (r *fakeRunner) Dispatch(_ context.Context, d *agentv1.Dispatch) error {
+	call := "dispatch " + d.GetTask().GetKey().GetJobId()
+	if d.GetPermitValidFor() != nil {
+		call += " permitted for " + d.GetPermitValidFor().AsDuration().String()
+	}
+	r.calls <- call
 	return r.refuse
 }
 func (r *fakeRunner) Permit(p *agentv1.Permit) { r.calls <- "permit " + p.GetKey().GetJobId() }

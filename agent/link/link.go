@@ -23,8 +23,8 @@ import (
 // Runner is what the link needs of the runner. Calls come from one goroutine of the current session, in the order in which
 // the server sent; SessionStarted and SessionEnded enclose them.
 type Runner interface {
-	// Dispatch journals a task. An error means that it is not journalled.
-	Dispatch(ctx context.Context, t *agentv1.Task) error
+	// Dispatch journals a task, and permits it when the dispatch says so. An error means that it is not journalled.
+	Dispatch(ctx context.Context, d *agentv1.Dispatch) error
 	Permit(p *agentv1.Permit)
 	Cancel(key *agentv1.TaskKey, reason string)
 	// Acknowledge says that a result is on the server's disk.

@@ -196,7 +196,7 @@ func (s *session) handle(ctx context.Context, m *agentv1.ConnectResponse) error 
 	runner := s.link.config.Runner
 	switch m := m.GetMessage().(type) {
 	case *agentv1.ConnectResponse_Dispatch:
-		return s.dispatch(ctx, m.Dispatch.GetTask())
+		return s.dispatch(ctx, m.Dispatch)
 	case *agentv1.ConnectResponse_Permit:
 		runner.Permit(m.Permit)
 	case *agentv1.ConnectResponse_Cancel:
@@ -214,12 +214,13 @@ func (s *session) handle(ctx context.Context, m *agentv1.ConnectResponse) error 
 }
 
 // dispatch hands a task over. When it cannot be journalled the session ends, so that the server hands it over again later.
-func (s *session) dispatch(ctx context.Context, t *agentv1.Task) error {
-	if t.GetKey().GetJobId() == "" {
+func (s *session) dispatch(ctx context.Context, d *agentv1.Dispatch) error {
+	job := d.GetTask().GetKey().GetJobId()
+	if job == "" {
 		return errors.New("the server sent a task without a key")
 	}
-	if err := s.link.config.Runner.Dispatch(ctx, t); err != nil {
-		return fmt.Errorf("job %q: cannot be taken: %w", t.GetKey().GetJobId(), err)
+	if err := s.link.config.Runner.Dispatch(ctx, d); err != nil {
+		return fmt.Errorf("job %q: cannot be taken: %w", job, err)
 	}
 	return nil
 }

@@ -44,8 +44,11 @@ func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
 		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Cancel{Cancel: &agentv1.Cancel{Key: key("j-1"), Reason: "enough"}}})
 		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_ResultAck{ResultAck: &agentv1.ResultAck{Key: key("j-1")}}})
 		c.send(t, &agentv1.ConnectResponse{}) // of a newer server
+		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Dispatch{Dispatch: &agentv1.Dispatch{
+			Task: &agentv1.Task{Key: key("j-4")}, PermitValidFor: durationpb.New(30 * time.Second),
+		}}})
 		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_PluginsRequest{PluginsRequest: &agentv1.PluginsRequest{Sha256: []string{"bb", "cc"}}}})
-		runner.want(t, "dispatch j-1", "permit j-1", "cancel j-1 enough", "acknowledge j-1")
+		runner.want(t, "dispatch j-1", "permit j-1", "cancel j-1 enough", "acknowledge j-1", "dispatch j-4 permitted for 30s")
 		if got := c.receive(t).GetPlugins().GetPlugins(); len(got) != 1 || got[0].GetManifest().GetName() != "certs" {
 			t.Errorf("plugins report is %v, want the one asked for that is pinned here", got)
 		}

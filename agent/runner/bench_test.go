@@ -116,8 +116,19 @@ func (b *bench) task(job, action string) *agentv1.Task {
 
 func (b *bench) dispatch(t *agentv1.Task) {
 	b.t.Helper()
-	if err := b.runner.Dispatch(b.t.Context(), t); err != nil {
-		b.t.Fatalf("dispatch of %s: %v", nameOf(t.GetKey()), err)
+	b.handOver(&agentv1.Dispatch{Task: t})
+}
+
+// dispatchPermitted dispatches a task that comes with its permit.
+func (b *bench) dispatchPermitted(t *agentv1.Task) {
+	b.t.Helper()
+	b.handOver(&agentv1.Dispatch{Task: t, PermitValidFor: durationpb.New(30 * time.Second)})
+}
+
+func (b *bench) handOver(d *agentv1.Dispatch) {
+	b.t.Helper()
+	if err := b.runner.Dispatch(b.t.Context(), d); err != nil {
+		b.t.Fatalf("dispatch of %s: %v", nameOf(d.GetTask().GetKey()), err)
 	}
 }
 

@@ -164,7 +164,7 @@ func (b *bench) live(l *life, task *agentv1.Task) {
 		return
 	}
 	b.run()
-	if err := b.runner.Dispatch(b.t.Context(), task); err != nil && !l.died() {
+	if err := b.runner.Dispatch(b.t.Context(), &agentv1.Dispatch{Task: task}); err != nil && !l.died() {
 		b.t.Fatal(err)
 	}
 	b.permit(task)
@@ -578,7 +578,7 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 					t.Errorf("Run ended with %v, want the journal's error", err)
 				}
 				b.wantRunning()
-				if err := b.runner.Dispatch(t.Context(), b.task("j2", "restart")); err == nil {
+				if err := b.runner.Dispatch(t.Context(), &agentv1.Dispatch{Task: b.task("j2", "restart")}); err == nil {
 					t.Error("another task was taken in without a journal")
 				}
 				if b.server.results["j/1"] != nil {

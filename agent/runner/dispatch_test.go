@@ -48,7 +48,7 @@ func TestWhatMayNotRun(t *testing.T) {
 				if !strings.Contains(res.GetReason(), tc.reason) {
 					t.Errorf("reason is %q, want one with %q", res.GetReason(), tc.reason)
 				}
-				b.dispatch(task)
+				b.dispatchPermitted(task)
 				b.permit(task)
 				time.Sleep(time.Minute)
 				if n := b.server.delivered["j/1"]; n != 2 {
@@ -75,7 +75,7 @@ func TestRoleOfTheTerminal(t *testing.T) {
 
 func TestATaskWithoutAKeyIsNotTakenIn(t *testing.T) {
 	inBench(t, func(b *bench) {
-		if err := b.runner.Dispatch(b.t.Context(), b.task("", "restart")); err == nil {
+		if err := b.runner.Dispatch(b.t.Context(), &agentv1.Dispatch{Task: b.task("", "restart")}); err == nil {
 			t.Error("no error for a task that no result could name")
 		}
 	})
@@ -162,6 +162,68 @@ func TestNothingStartsWithoutAPermit(t *testing.T) {
 				time.Sleep(30 * time.Minute)
 				if slices.Contains(b.server.started, "j/1") {
 					t.Error("the task was started without a valid permit")
+				}
+				b.runner.SessionStarted()
+				b.permit(task)
+				b.wantStatus(b.result(task), succeeded)
+			})
+		})
+	}
+}
+
+// TestADispatchThatPermits: the task starts at once, and what is reported of it next stands for Accepted.
+func TestADispatchThatPermits(t *testing.T) {
+	inBench(t, func(b *bench) {
+		task := b.task("j", "restart")
+		b.dispatchPermitted(task)
+		b.wantStatus(b.result(task), succeeded)
+		if n := b.server.count(&b.server.accepted); n != 0 || len(b.server.started) != 1 {
+			t.Errorf("accepted was reported %d times and started %d times, want started alone: every message is one more for each terminal of a job",
+				n, len(b.server.started))
+		}
+	})
+}
+
+// TestADispatchThatPermitsAgain: a repetition permits the task that the journal holds, and starts nothing a second time.
+func TestADispatchThatPermitsAgain(t *testing.T) {
+	inBench(t, func(b *bench) {
+		task := b.task("j", "restart")
+		b.dispatch(task)
+		synctest.Wait()
+		for range 2 {
+			b.dispatchPermitted(task)
+		}
+		b.wantStatus(b.result(task), succeeded)
+		b.dispatchPermitted(task)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(b.server.started) != 1 || b.server.delivered["j/1"] != 2 {
+			t.Errorf("started %v and reported %d results, want one start, and the result again for the delivery after it",
+				b.server.started, b.server.delivered["j/1"])
+		}
+	})
+}
+
+// TestADispatchedPermitIsAPermitLikeAnother: it lapses, and it is void where a Permit would be.
+func TestADispatchedPermitIsAPermitLikeAnother(t *testing.T) {
+	for name, tc := range map[string]struct {
+		hinder func(b *bench)
+		// asks is how many permits the agent asks for again.
+		asks int
+	}{
+		"the lock is held beyond it": {func(b *bench) { b.permit(b.block(time.Minute, "ble")) }, 1},
+		"without a session":          {func(b *bench) { b.runner.SessionEnded() }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBench(t, func(b *bench) {
+				tc.hinder(b)
+				synctest.Wait()
+				task := b.task("j", "restart")
+				b.dispatchPermitted(task)
+				time.Sleep(30 * time.Minute)
+				synctest.Wait()
+				if slices.Contains(b.server.started, "j/1") || len(b.server.requests) != tc.asks {
+					t.Errorf("started %v with requests %q, want it not started and %d requests", b.server.started, b.server.requests, tc.asks)
 				}
 				b.runner.SessionStarted()
 				b.permit(task)

@@ -126,16 +126,22 @@ func (r *Runner) SessionEnded() {
 }
 
 // Dispatch takes a task in: it judges the task, journals it and reports Accepted, or the result that says why it will not
-// run. A repeated delivery is answered from the journal. An error means that nothing was taken in. A permit or a cancel for the
-// task may follow as soon as it has returned.
-func (r *Runner) Dispatch(_ context.Context, t *agentv1.Task) error {
-	t = proto.CloneOf(t)
+// run. When the dispatch permits the task as well, Accepted is left out: what is reported next of the task implies it. A
+// repeated delivery is answered from the journal. An error means that nothing was taken in. A permit or a cancel for the task
+// may follow as soon as it has returned.
+func (r *Runner) Dispatch(_ context.Context, d *agentv1.Dispatch) error {
+	arrived := time.Now()
+	t := proto.CloneOf(d.GetTask())
 	rec, known, err := r.admit(t)
 	if err != nil {
 		return fmt.Errorf("task %q: %w", nameOf(t.GetKey()), err)
 	}
 	if known && !proto.Equal(rec.GetTask(), t) {
 		r.log.Warn("a known task came again with other content; the first is kept", "task", nameOf(t.GetKey()))
+	}
+	if d.GetPermitValidFor() != nil && rec.GetState() == agentv1.TaskState_TASK_STATE_ACCEPTED {
+		r.permit(t.GetKey(), arrived, d.GetPermitValidFor().AsDuration())
+		return nil
 	}
 	r.answer(rec)
 	return nil
@@ -175,14 +181,19 @@ const maxPermit = 5 * time.Minute
 
 // Permit allows a task to start within the permit's time from now on, on the current session alone.
 func (r *Runner) Permit(p *agentv1.Permit) {
+	r.permit(p.GetKey(), time.Now(), p.GetValidFor().AsDuration())
+}
+
+// permit allows a task to start within validFor of the permit's arrival.
+func (r *Runner) permit(k *agentv1.TaskKey, arrived time.Time, validFor time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.session {
 		return
 	}
 	for _, e := range r.queue {
-		if e.needsPermit && proto.Equal(e.task.GetKey(), p.GetKey()) {
-			e.permit = time.Now().Add(min(p.GetValidFor().AsDuration(), maxPermit))
+		if e.needsPermit && proto.Equal(e.task.GetKey(), k) {
+			e.permit = arrived.Add(min(validFor, maxPermit))
 			e.blockedBy = ""
 		}
 	}

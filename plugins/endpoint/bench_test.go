@@ -89,13 +89,15 @@ func (b *bench) begin(action string, params map[string]string) {
 	b.t.Helper()
 	b.tasks++
 	key := &agentv1.TaskKey{JobId: fmt.Sprintf("j-%d", b.tasks), Attempt: 1}
-	err := b.runner.Dispatch(b.t.Context(), &agentv1.Task{
-		Key: key, Action: action, Params: params, Expires: timestamppb.New(time.Now().Add(time.Hour)), Epoch: 1,
+	err := b.runner.Dispatch(b.t.Context(), &agentv1.Dispatch{
+		Task: &agentv1.Task{
+			Key: key, Action: action, Params: params, Expires: timestamppb.New(time.Now().Add(time.Hour)), Epoch: 1,
+		},
+		PermitValidFor: durationpb.New(30 * time.Second),
 	})
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.runner.Permit(&agentv1.Permit{Key: key, ValidFor: durationpb.New(30 * time.Second)})
 }
 
 // result waits for the result of the task that was begun and acknowledges it.

@@ -15,7 +15,7 @@ import (
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
-// prompt is a Link whose agents answer every permit with a result at once.
+// prompt is a Link whose agents answer every task with a result at once.
 type prompt struct {
 	engine *Engine
 	acks   chan error
@@ -24,7 +24,7 @@ type prompt struct {
 func (p *prompt) Online(string) bool { return true }
 
 func (p *prompt) Send(id string, m *agentv1.ConnectResponse) bool {
-	if key := m.GetPermit().GetKey(); key != nil {
+	if key := m.GetDispatch().GetTask().GetKey(); key != nil {
 		go func() {
 			r := &agentv1.Result{Key: key, Result: &actionv1.TaskResult{
 				Status: actionv1.TaskStatus_TASK_STATUS_SUCCEEDED, Plugin: "endpoint", Output: string(make([]byte, 256)),

@@ -87,7 +87,7 @@ func TestTargetsThatCannotBeServed(t *testing.T) {
 			}
 			expectSent(t, r.wire.take(terminalID(i)))
 		}
-		expectSent(t, r.wire.take(terminalID(3)), "dispatch", "permit")
+		expectSent(t, r.wire.take(terminalID(3)), "dispatch for 30s")
 	}, "lyon", "lyon", "lyon", "lyon", "lyon")
 }
 

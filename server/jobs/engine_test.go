@@ -39,7 +39,7 @@ func TestATaskRunsFromCreationToResult(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.connect(0)
 		job := r.create(nil)
-		expectSent(t, r.wire.take("T-0000"), "dispatch", "permit")
+		expectSent(t, r.wire.take("T-0000"), "dispatch for 30s")
 		expect(t, "state", r.task(0, job).GetState(), fleetv1.TaskState_TASK_STATE_RUNNING)
 		expect(t, "default of stop_timeout", job.GetParams()["stop_timeout"], "10s")
 		if err := r.result(0, job, succeeded); err != nil {
@@ -93,7 +93,7 @@ func TestSlotsBoundWhatRunsAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		expect(t, "running after one result", r.job(job).GetCounts().GetRunning(), 2)
-		expectSent(t, r.wire.take("T-0002"), "dispatch", "permit")
+		expectSent(t, r.wire.take("T-0002"), "dispatch for 30s")
 		expectSent(t, r.wire.take("T-0003"))
 	}, "lyon", "lyon", "lyon", "lyon")
 }
@@ -105,7 +105,7 @@ func TestAnOfflineTerminalIsServedWhenItConnects(t *testing.T) {
 		expect(t, "wait", w.GetReason(), fleetv1.WaitReason_WAIT_REASON_OFFLINE)
 		expect(t, "detail", w.GetDetail(), "never connected")
 		r.connect(0)
-		expectSent(t, r.wire.take("T-0000"), "dispatch", "permit")
+		expectSent(t, r.wire.take("T-0000"), "dispatch for 30s")
 	}, "lyon")
 }
 
@@ -204,8 +204,8 @@ func TestReconnect(t *testing.T) {
 		state          fleetv1.TaskState
 		status         actionv1.TaskStatus
 	}{
-		"the dispatch was lost":          {sent: []string{"dispatch", "permit"}, state: fleetv1.TaskState_TASK_STATE_RUNNING},
-		"accepted, not started":          {open: []agentv1.TaskState{accepted}, sent: []string{"dispatch", "permit"}, state: fleetv1.TaskState_TASK_STATE_RUNNING},
+		"the dispatch was lost":          {sent: []string{"dispatch for 30s"}, state: fleetv1.TaskState_TASK_STATE_RUNNING},
+		"accepted, not started":          {open: []agentv1.TaskState{accepted}, sent: []string{"dispatch for 30s"}, state: fleetv1.TaskState_TASK_STATE_RUNNING},
 		"started":                        {open: []agentv1.TaskState{started}, state: fleetv1.TaskState_TASK_STATE_RUNNING},
 		"the journal is new":             {journalChanged: true, state: fleetv1.TaskState_TASK_STATE_DONE, status: unknown},
 		"cancelled, the dispatch lost":   {cancel: true, sent: []string{"cancel"}, state: fleetv1.TaskState_TASK_STATE_DONE, status: cancelled},
@@ -279,7 +279,7 @@ func TestATaskThatDidNotStartMayGoToANewJournal(t *testing.T) {
 		if err := r.result(1, job, succeeded); err != nil {
 			t.Fatal(err)
 		}
-		expectSent(t, r.wire.take("T-0000"), "dispatch", "permit")
+		expectSent(t, r.wire.take("T-0000"), "dispatch for 30s")
 		r.restart()
 		r.reconnect(0, "journal")
 		expectSent(t, r.wire.take("T-0000"))
@@ -344,7 +344,7 @@ func TestAnOldSessionsEndDoesNotEndTheNewOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.create(nil)
-		expectSent(t, r.wire.take("T-0000"), "dispatch", "permit")
+		expectSent(t, r.wire.take("T-0000"), "dispatch for 30s")
 	}, "lyon")
 }
 
@@ -355,12 +355,12 @@ func TestOneTerminalIsGivenAFewTasksAtOnce(t *testing.T) {
 			all = append(all, r.create(nil))
 		}
 		r.connect(0)
-		expect(t, "messages", len(r.wire.take("T-0000")), 2*maxPerTerminal)
+		expect(t, "messages", len(r.wire.take("T-0000")), maxPerTerminal)
 		for _, job := range all {
 			if err := r.result(0, job, succeeded); err != nil {
 				t.Fatal(err)
 			}
 		}
-		expect(t, "messages for the rest", len(r.wire.take("T-0000")), 4)
+		expect(t, "messages for the rest", len(r.wire.take("T-0000")), 2)
 	}, "lyon")
 }

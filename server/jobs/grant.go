@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"time"
+
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
@@ -77,22 +79,20 @@ func (e *Engine) granted(t *task, err error) {
 	}
 }
 
-// handOver sends a task with a permit. Both may be sent again: the agent knows the task by its key. When the session is
-// being cut, its end is reported and the task is taken up again at the next.
-func (e *Engine) handOver(t *task) {
-	if e.dispatch(t) {
-		e.permit(t)
-	}
-}
+// handOver sends a task together with its permit. It may be sent again: the agent knows the task by its key. When the session
+// is being cut, its end is reported and the task is taken up again at the next.
+func (e *Engine) handOver(t *task) { e.dispatch(t, permitValidity) }
 
-// dispatch sends a task, which starts nothing, and reports whether it could.
-func (e *Engine) dispatch(t *task) bool {
+// dispatch sends a task with a permit for a time; without one (0) it starts nothing. It reports whether it could be sent.
+func (e *Engine) dispatch(t *task, permit time.Duration) bool {
 	rec := t.job.rec.GetJob()
-	key := t.key()
 	dispatch := &agentv1.Dispatch{Task: &agentv1.Task{
-		Key: key, Action: rec.GetAction(), Params: rec.GetParams(), DryRun: rec.GetDryRun(), Expires: rec.GetExpires(),
+		Key: t.key(), Action: rec.GetAction(), Params: rec.GetParams(), DryRun: rec.GetDryRun(), Expires: rec.GetExpires(),
 		Requester: rec.GetRequester(), Reason: rec.GetReason(), Epoch: e.epoch(),
 	}}
+	if permit > 0 {
+		dispatch.PermitValidFor = durationpb.New(permit)
+	}
 	return e.link.Send(t.terminal.id, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Dispatch{Dispatch: dispatch}})
 }
 

@@ -118,15 +118,23 @@ func (w *wire) Online(id string) bool {
 	return w.up[id]
 }
 
+// dispatchWord says whether a dispatch permits.
+func dispatchWord(d *agentv1.Dispatch) string {
+	if d.GetPermitValidFor() == nil {
+		return "dispatch"
+	}
+	return "dispatch for " + d.GetPermitValidFor().AsDuration().String()
+}
+
 // take returns what was sent to a terminal since the last call, in words.
 func (w *wire) take(id string) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var words []string
 	for _, m := range w.sent[id] {
-		switch m.GetMessage().(type) {
+		switch m := m.GetMessage().(type) {
 		case *agentv1.ConnectResponse_Dispatch:
-			words = append(words, "dispatch")
+			words = append(words, dispatchWord(m.Dispatch))
 		case *agentv1.ConnectResponse_Permit:
 			words = append(words, "permit")
 		case *agentv1.ConnectResponse_Cancel:

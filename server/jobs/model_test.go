@@ -52,9 +52,11 @@ func (m *model) hear(a *agentModel) {
 	for _, s := range sent {
 		switch {
 		case s.GetDispatch() != nil:
-			if id := s.GetDispatch().GetTask().GetKey().GetJobId(); a.journal[id] == 0 {
+			id := s.GetDispatch().GetTask().GetKey().GetJobId()
+			if a.journal[id] == 0 {
 				a.journal[id] = accepted
 			}
+			a.permits[id] = time.Now().Add(s.GetDispatch().GetPermitValidFor().AsDuration())
 		case s.GetPermit() != nil:
 			a.permits[s.GetPermit().GetKey().GetJobId()] = time.Now().Add(s.GetPermit().GetValidFor().AsDuration())
 		case s.GetCancel() != nil:

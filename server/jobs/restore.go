@@ -66,7 +66,7 @@ func withdraw(w store.Writer, now time.Time, id string) (bool, error) {
 // inquire asks an agent what became of a task: it answers with the result when its journal knows the task, else it takes the
 // task and drops it at once, and says that. Without a permit nothing can start in between.
 func (e *Engine) inquire(t *task) {
-	if e.dispatch(t) {
+	if e.dispatch(t, 0) {
 		e.takeBack(t.terminal.id, t.key(), cancelReason(t.job.rec.GetJob()))
 	}
 }

@@ -94,7 +94,7 @@ func TestARestoredJobStartsNothingAndAsksItsAgents(t *testing.T) {
 		expect(t, "audit records of the withdrawal", r.audited("job.withdraw"), 1)
 		// A job that was asked for afterwards is like any other.
 		later := r.create(nil)
-		expectSent(t, r.wire.take("T-0000"), "dispatch", "permit")
+		expectSent(t, r.wire.take("T-0000"), "dispatch for 30s")
 		expect(t, "cancelled", r.job(later).GetCancelled(), false)
 	}, "lyon", "lyon", "lyon")
 }

@@ -167,7 +167,7 @@ type permits chan struct{}
 func (p permits) Online(string) bool { return true }
 
 func (p permits) Send(_ string, m *agentv1.ConnectResponse) bool {
-	if m.GetPermit() != nil {
+	if m.GetDispatch().GetPermitValidFor() != nil {
 		close(p)
 	}
 	return true

@@ -1264,12 +1264,14 @@ func (x *Welcome) GetRole() string {
 	return ""
 }
 
-// Dispatch hands a task over. The agent journals it and answers Accepted; it starts it only with a Permit.
+// Dispatch hands a task over. The agent journals it, and starts it only when it is permitted.
 type Dispatch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Task          *Task                  `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  *Task                  `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// Set: it is permitted at once, as by a Permit with this valid_for that arrives together with the task.
+	PermitValidFor *durationpb.Duration `protobuf:"bytes,2,opt,name=permit_valid_for,json=permitValidFor,proto3" json:"permit_valid_for,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Dispatch) Reset() {
@@ -1309,6 +1311,15 @@ func (x *Dispatch) GetTask() *Task {
 	return nil
 }
 
+func (x *Dispatch) GetPermitValidFor() *durationpb.Duration {
+	if x != nil {
+		return x.PermitValidFor
+	}
+	return nil
+}
+
+// Accepted says that a task is journalled. A Dispatch with a permit is not answered by it: what the agent says next of the
+// task (Started, PermitRequest or Result) implies it.
 type Accepted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -1975,9 +1986,10 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"terminalId\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x12\n" +
 	"\x04site\x18\x06 \x01(\tR\x04site\x12\x12\n" +
-	"\x04role\x18\a \x01(\tR\x04role\".\n" +
+	"\x04role\x18\a \x01(\tR\x04role\"s\n" +
 	"\bDispatch\x12\"\n" +
-	"\x04task\x18\x01 \x01(\v2\x0e.agent.v1.TaskR\x04task\"/\n" +
+	"\x04task\x18\x01 \x01(\v2\x0e.agent.v1.TaskR\x04task\x12C\n" +
+	"\x10permit_valid_for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0epermitValidFor\"/\n" +
 	"\bAccepted\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\"S\n" +
 	"\rPermitRequest\x12#\n" +
@@ -2101,30 +2113,31 @@ var file_agent_v1_agent_proto_depIdxs = []int32{
 	0,  // 26: agent.v1.OpenTask.state:type_name -> agent.v1.TaskState
 	30, // 27: agent.v1.Welcome.server_time:type_name -> google.protobuf.Timestamp
 	8,  // 28: agent.v1.Dispatch.task:type_name -> agent.v1.Task
-	7,  // 29: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
-	7,  // 30: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
-	7,  // 31: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
-	31, // 32: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
-	7,  // 33: agent.v1.Started.key:type_name -> agent.v1.TaskKey
-	30, // 34: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
-	7,  // 35: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
-	7,  // 36: agent.v1.Result.key:type_name -> agent.v1.TaskKey
-	32, // 37: agent.v1.Result.result:type_name -> action.v1.TaskResult
-	7,  // 38: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
-	7,  // 39: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
-	5,  // 40: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
-	31, // 41: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
-	1,  // 42: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
-	3,  // 43: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
-	9,  // 44: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
-	2,  // 45: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
-	4,  // 46: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
-	10, // 47: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
-	45, // [45:48] is the sub-list for method output_type
-	42, // [42:45] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	31, // 29: agent.v1.Dispatch.permit_valid_for:type_name -> google.protobuf.Duration
+	7,  // 30: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
+	7,  // 31: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
+	7,  // 32: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
+	31, // 33: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
+	7,  // 34: agent.v1.Started.key:type_name -> agent.v1.TaskKey
+	30, // 35: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
+	7,  // 36: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
+	7,  // 37: agent.v1.Result.key:type_name -> agent.v1.TaskKey
+	32, // 38: agent.v1.Result.result:type_name -> action.v1.TaskResult
+	7,  // 39: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
+	7,  // 40: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
+	5,  // 41: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
+	31, // 42: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
+	1,  // 43: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
+	3,  // 44: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
+	9,  // 45: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
+	2,  // 46: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
+	4,  // 47: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
+	10, // 48: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
+	46, // [46:49] is the sub-list for method output_type
+	43, // [43:46] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_agent_v1_agent_proto_init() }

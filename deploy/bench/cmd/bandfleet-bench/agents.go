@@ -94,7 +94,8 @@ func hello() *agentv1.ConnectRequest {
 	}}}
 }
 
-// answer plays the agent's part of every task: accepted at once, started and done with the permit.
+// answer plays the agent's part of every task: started and done at once, as fleetd permits a task when it hands it over. A
+// real agent says in the same place what this one says (Started and Result, and Accepted only of a task without a permit).
 func answer(stream agentv1.AgentService_ConnectClient) error {
 	for {
 		m, err := stream.Recv()
@@ -103,13 +104,7 @@ func answer(stream agentv1.AgentService_ConnectClient) error {
 		}
 		switch m := m.GetMessage().(type) {
 		case *agentv1.ConnectResponse_Dispatch:
-			if m.Dispatch.GetTask().GetAction() == plainAction {
-				err = stream.Send(result(m.Dispatch.GetTask().GetKey()))
-				break
-			}
-			err = stream.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Accepted{Accepted: &agentv1.Accepted{Key: m.Dispatch.GetTask().GetKey()}}})
-		case *agentv1.ConnectResponse_Permit:
-			err = sendResult(stream, m.Permit.GetKey())
+			err = answerTask(stream, m.Dispatch)
 		case *agentv1.ConnectResponse_PluginsRequest:
 			err = stream.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Plugins{Plugins: &agentv1.PluginsReport{Plugins: []*agentv1.Plugin{benchPlugin()}}}})
 		}
@@ -119,7 +114,14 @@ func answer(stream agentv1.AgentService_ConnectClient) error {
 	}
 }
 
-func sendResult(stream agentv1.AgentService_ConnectClient, key *agentv1.TaskKey) error {
+func answerTask(stream agentv1.AgentService_ConnectClient, d *agentv1.Dispatch) error {
+	key := d.GetTask().GetKey()
+	switch {
+	case d.GetTask().GetAction() == plainAction:
+		return stream.Send(result(key))
+	case d.GetPermitValidFor() == nil:
+		return fmt.Errorf("job %q: came without a permit, which fleetd sends with a task that is new", key.GetJobId())
+	}
 	started := &agentv1.Started{Key: key, Started: timestamppb.Now()}
 	if err := stream.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Started{Started: started}}); err != nil {
 		return err
