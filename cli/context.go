@@ -89,7 +89,7 @@ func (a *app) checkValidity(found foundContext) error {
 		return exit.Errorf(exit.Unreachable, "context file %q: its certificate expired at %s", found.path, end).
 			Then("ask an administrator for a new context file (`fleetctl operator create`)")
 	case left < expiryWarning:
-		a.info.Line("warning: your certificate expires in %s (%s); ask an administrator for a new context file", output.Duration(left), end)
+		a.info.Line("warning: your certificate expires in %s (%s); renew it with `fleetctl operator renew --out FILE`", output.Duration(left), end)
 	}
 	return nil
 }

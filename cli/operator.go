@@ -14,7 +14,7 @@ func newOperator(a *app) *cobra.Command {
 	return newGroup("operator", "Let people in and shut them out",
 		"Operators are people, or programs, with a certificate of their own and roles on sites:\n  viewer    reads\n  operator  reads, asks for jobs, keeps labels and bands\n  approver  reads, approves jobs of others\n  admin     all of these but approving own jobs; lets machines and people in",
 		"  fleetctl operator create ada --role operator --site lyon --out ada.yaml\n  fleetctl operator revoke ada --reason \"left the company\"",
-		newOperatorCreate(a), newOperatorList(a), newOperatorRevoke(a))
+		newOperatorCreate(a), newOperatorRenew(a), newOperatorList(a), newOperatorRevoke(a))
 }
 
 func newOperatorList(a *app) *cobra.Command {

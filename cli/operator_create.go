@@ -86,8 +86,9 @@ func runOperatorCreate(ctx context.Context, a *app, o *operatorCreateOptions) er
 	if err != nil {
 		return err
 	}
-	if err := writeOperatorContext(path, own.context.Server, resp, key); err != nil {
-		return err
+	if err := writeOperatorContext(path, own.context.Server, key, resp); err != nil {
+		return exit.Errorf(exit.Internal, "operator %q was created, but its context file could not be written: %v", o.name, err).
+			Then("revoke it with `fleetctl operator revoke %s`, and create another; its key is lost", o.name)
 	}
 	op := resp.GetOperator()
 	return printObject(a, op, op.GetName(), func() {
@@ -96,32 +97,36 @@ func runOperatorCreate(ctx context.Context, a *app, o *operatorCreateOptions) er
 	})
 }
 
-func writeOperatorContext(path, server string, resp *fleetv1.CreateOperatorResponse, key []byte) error {
-	err := identity.WriteContext(path, identity.Context{
-		Server:      server,
-		CA:          string(identity.MarshalCertificates(resp.GetTrustBundle()...)),
-		Certificate: string(identity.MarshalCertificates(resp.GetCertificateChain()...)),
-		Key:         string(key),
-	})
-	if err == nil {
-		return nil
-	}
-	name := resp.GetOperator().GetName()
-	return exit.Errorf(exit.Internal, "operator %q was created, but its context file could not be written: %v", name, err).
-		Then("revoke it with `fleetctl operator revoke %s`, and create another; its key is lost", name)
+// issued is the server's answer to a request for an operator's certificate.
+type issued interface {
+	GetCertificateChain() [][]byte
+	GetTrustBundle() [][]byte
 }
 
-// operatorRequest makes the key and the request for its certificate; the key stays here.
+func writeOperatorContext(path, server string, key []byte, i issued) error {
+	return identity.WriteContext(path, identity.Context{
+		Server:      server,
+		CA:          string(identity.MarshalCertificates(i.GetTrustBundle()...)),
+		Certificate: string(identity.MarshalCertificates(i.GetCertificateChain()...)),
+		Key:         string(key),
+	})
+}
+
+// newOperatorKey makes a key, as PEM, and the request for its certificate; the key stays here.
+func newOperatorKey() (key, csr []byte, err error) {
+	k, err := identity.GenerateKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	if csr, err = identity.NewCSR(k); err != nil {
+		return nil, nil, err
+	}
+	key, err = identity.MarshalKey(k)
+	return key, csr, err
+}
+
 func operatorRequest(o *operatorCreateOptions, bindings []*fleetv1.RoleBinding) (*fleetv1.CreateOperatorRequest, []byte, error) {
-	key, err := identity.GenerateKey()
-	if err != nil {
-		return nil, nil, err
-	}
-	csr, err := identity.NewCSR(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	text, err := identity.MarshalKey(key)
+	key, csr, err := newOperatorKey()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -129,7 +134,7 @@ func operatorRequest(o *operatorCreateOptions, bindings []*fleetv1.RoleBinding) 
 	if o.ttl != 0 {
 		req.Ttl = durationpb.New(o.ttl)
 	}
-	return req, text, nil
+	return req, key, nil
 }
 
 // bindings reads --role with --site, and --grant.
