@@ -85,7 +85,7 @@ func (f *fakeFleet) newJob(r *fleetv1.CreateJobRequest) (*fakeJob, error) {
 	j := &fakeJob{requestID: r.GetRequestId(), job: &fleetv1.Job{
 		Id: fmt.Sprintf("job-%d", len(f.jobs)+1), Action: spec.GetAction(), Params: spec.GetParams(), Selection: spec.GetSelection(),
 		DryRun: spec.GetDryRun(), Reason: spec.GetReason(), Requester: "admin", Created: at(0), Expires: at(time.Hour),
-		MaxConcurrent: spec.GetMaxConcurrent(), State: fleetv1.JobState_JOB_STATE_ACTIVE,
+		MaxConcurrent: spec.GetRollout().GetMaxConcurrent().GetCount(), State: fleetv1.JobState_JOB_STATE_ACTIVE,
 	}}
 	for i, t := range found {
 		task := &fleetv1.Task{JobId: j.job.GetId(), TerminalId: t.GetId(), TerminalName: t.GetName(), Site: t.GetSite(), Index: uint32(i),

@@ -149,7 +149,10 @@ func (o *fixOptions) spec() (*fleetv1.JobSpec, error) {
 			With(problems...).Then("see `fleetctl fix --help`")
 	}
 	spec := &fleetv1.JobSpec{
-		Action: o.action, Params: given, Selection: selection, DryRun: o.dryRun, Reason: o.reason, MaxConcurrent: o.maxConcurrent,
+		Action: o.action, Params: given, Selection: selection, DryRun: o.dryRun, Reason: o.reason,
+	}
+	if o.maxConcurrent != 0 {
+		spec.Rollout = &fleetv1.Rollout{MaxConcurrent: &fleetv1.Amount{Amount: &fleetv1.Amount_Count{Count: o.maxConcurrent}}}
 	}
 	if o.expiresIn != 0 {
 		spec.ExpiresIn = durationpb.New(o.expiresIn)

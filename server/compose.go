@@ -60,6 +60,8 @@ func (s *Server) compose(ctx context.Context) error {
 	}
 	resolvers := s.inv.Resolvers()
 	resolvers[access.Job] = s.engine.Sites
+	// No artefacts are kept yet.
+	resolvers[access.Artifact] = func(_ context.Context, id string) ([]string, error) { return nil, access.NotFound(access.Artifact, id) }
 	authorizer, err := access.NewAuthorizer(s.store, time.Now, resolvers)
 	if err != nil {
 		return err

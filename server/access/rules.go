@@ -48,6 +48,7 @@ const (
 	Band     ObjectKind = "band"
 	Token    ObjectKind = "token"
 	Job      ObjectKind = "job"
+	Artifact ObjectKind = "artifact"
 )
 
 // Object is what a request names.
@@ -73,6 +74,8 @@ func Rules() map[string]Rule {
 		"/fleet.v1.InventoryService/CreateSite":           fleet(Admin),
 		"/fleet.v1.InventoryService/GetSite":              on(Every, Read, (*fleetv1.GetSiteRequest).GetName, Site, "name"),
 		"/fleet.v1.InventoryService/ListSites":            own(),
+		"/fleet.v1.InventoryService/SetSite":              on(Every, Admin, (*fleetv1.SetSiteRequest).GetName, Site, "name"),
+		"/fleet.v1.InventoryService/Import":               inside(Admin),
 		"/fleet.v1.InventoryService/GetTerminal":          on(Every, Read, (*fleetv1.GetTerminalRequest).GetTerminal, Terminal, "terminal"),
 		"/fleet.v1.InventoryService/ListTerminals":        own(),
 		"/fleet.v1.InventoryService/LabelTerminal":        on(Every, Act, (*fleetv1.LabelTerminalRequest).GetTerminal, Terminal, "terminal"),
@@ -103,11 +106,25 @@ func Rules() map[string]Rule {
 		"/fleet.v1.JobService/WatchJob":   on(Some, Read, (*fleetv1.WatchJobRequest).GetId, Job, "id"),
 		"/fleet.v1.JobService/CancelJob":  on(Every, Act, (*fleetv1.CancelJobRequest).GetId, Job, "id"),
 
+		"/fleet.v1.JobService/PauseJob":    on(Every, Act, (*fleetv1.PauseJobRequest).GetId, Job, "id"),
+		"/fleet.v1.JobService/ResumeJob":   on(Every, Act, (*fleetv1.ResumeJobRequest).GetId, Job, "id"),
+		"/fleet.v1.JobService/RetryJob":    on(Some, Act, (*fleetv1.RetryJobRequest).GetId, Job, "id"),
+		"/fleet.v1.JobService/ApproveJob":  on(Every, Approve, (*fleetv1.ApproveJobRequest).GetId, Job, "id"),
+		"/fleet.v1.JobService/RejectJob":   on(Every, Approve, (*fleetv1.RejectJobRequest).GetId, Job, "id"),
+		"/fleet.v1.JobService/ConfirmTask": on(Some, Act, (*fleetv1.ConfirmTaskRequest).GetJobId, Job, "job_id"),
+		"/fleet.v1.JobService/GetOverview": own(),
+
+		"/fleet.v1.ArtifactService/ListArtifacts":    own(),
+		"/fleet.v1.ArtifactService/GetArtifact":      on(Every, Read, (*fleetv1.GetArtifactRequest).GetId, Artifact, "id"),
+		"/fleet.v1.ArtifactService/DownloadArtifact": on(Every, Act, (*fleetv1.DownloadArtifactRequest).GetId, Artifact, "id"),
+
 		"/fleet.v1.MaintenanceService/Backup": fleet(Admin),
 
 		"/agent.v1.EnrollmentService/Enroll": {Peer: TokenHolder},
 		"/agent.v1.AgentService/Renew":       {Peer: Agent},
 		"/agent.v1.AgentService/Connect":     {Peer: Agent},
+
+		"/agent.v1.AgentService/UploadArtifact": {Peer: Agent},
 
 		"/grpc.health.v1.Health/Check": {Peer: Anyone},
 		"/grpc.health.v1.Health/List":  {Peer: Anyone},

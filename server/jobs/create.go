@@ -90,7 +90,7 @@ func (e *Engine) record(p *access.Principal, spec *fleetv1.JobSpec, d *draft) (*
 			Id: id, Action: spec.GetAction(), Params: d.params, Selection: selection, Sites: d.sites(),
 			DryRun: spec.GetDryRun(), Reason: spec.GetReason(), Requester: p.Name.ID,
 			Created: timestamppb.New(now), Expires: timestamppb.New(now.Add(expiry)),
-			State: fleetv1.JobState_JOB_STATE_PREPARING, MaxConcurrent: spec.GetMaxConcurrent(),
+			State: fleetv1.JobState_JOB_STATE_PREPARING, MaxConcurrent: spec.GetRollout().GetMaxConcurrent().GetCount(),
 			Counts: &fleetv1.JobCounts{Total: uint32(len(d.targets))},
 		},
 		MaxDuration:   durationpb.New(d.maxDuration),

@@ -86,7 +86,7 @@ func TestSlotsBoundWhatRunsAtOnce(t *testing.T) {
 		for i := range 4 {
 			r.connect(i)
 		}
-		job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.MaxConcurrent = 2 })
+		job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.Rollout = atOnce(2) })
 		expect(t, "running", r.job(job).GetCounts().GetRunning(), 2)
 		expect(t, "wait", r.task(3, job).GetWait().GetDetail(), "2 of 2 slots are in use")
 		if err := r.result(0, job, succeeded); err != nil {
@@ -269,7 +269,7 @@ func TestATaskThatDidNotStartMayGoToANewJournal(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.connect(0)
 		r.connect(1)
-		job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.MaxConcurrent = 1 })
+		job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.Rollout = atOnce(1) })
 		if err := r.engine.PermitRequested(t.Context(), "T-0000", &agentv1.PermitRequest{Key: key(job)}); err != nil {
 			t.Fatal(err)
 		}
@@ -292,7 +292,7 @@ func TestARestartGoesOnWithEveryTask(t *testing.T) {
 		for i := range 3 {
 			r.connect(i)
 		}
-		job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.MaxConcurrent = 2 })
+		job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.Rollout = atOnce(2) })
 		if err := r.result(0, job, succeeded); err != nil {
 			t.Fatal(err)
 		}
@@ -363,4 +363,9 @@ func TestOneTerminalIsGivenAFewTasksAtOnce(t *testing.T) {
 		}
 		expect(t, "messages for the rest", len(r.wire.take("T-0000")), 2)
 	}, "lyon")
+}
+
+// atOnce is a rollout that only bounds how many run at once.
+func atOnce(n uint32) *fleetv1.Rollout {
+	return &fleetv1.Rollout{MaxConcurrent: &fleetv1.Amount{Amount: &fleetv1.Amount_Count{Count: n}}}
 }

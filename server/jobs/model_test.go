@@ -196,7 +196,7 @@ func (m *model) step() {
 	case "create":
 		slots := rapid.Uint32Range(0, 2).Draw(m.rt, "slots")
 		job, err := m.tryCreate(func(q *fleetv1.CreateJobRequest) {
-			q.Spec.MaxConcurrent, q.Spec.ExpiresIn = slots, durationpb.New(5*time.Minute)
+			q.Spec.Rollout, q.Spec.ExpiresIn = atOnce(slots), durationpb.New(5*time.Minute)
 		})
 		if (err != nil) != m.broken {
 			m.rt.Fatalf("creation on a disk that is broken=%t: %v", m.broken, err)

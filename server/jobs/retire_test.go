@@ -33,7 +33,7 @@ func TestDecommissionEndsATaskThatIsHeld(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.connect(0)
 		r.connect(1)
-		job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.MaxConcurrent = 1 })
+		job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.Rollout = atOnce(1) })
 		if err := r.engine.PermitRequested(t.Context(), "T-0000", &agentv1.PermitRequest{Key: key(job)}); err != nil {
 			t.Fatal(err)
 		}

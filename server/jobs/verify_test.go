@@ -59,7 +59,7 @@ func TestVerify(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				active := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.MaxConcurrent = 1 })
+				active := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.Rollout = atOnce(1) })
 				err := r.store.Update(t.Context(), func(w store.Writer) error { return c.spoil(w, done.GetId(), active.GetId()) })
 				if err != nil {
 					t.Fatal(err)

@@ -108,6 +108,8 @@ const (
 	CapabilityKind_CAPABILITY_KIND_NETWORK_PROBE CapabilityKind = 6
 	// Read the machine's name, addresses and operating system.
 	CapabilityKind_CAPABILITY_KIND_HOST_READ CapabilityKind = 7
+	// Ask a person to confirm something; the object is empty.
+	CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM CapabilityKind = 8
 )
 
 // Enum value maps for CapabilityKind.
@@ -121,6 +123,7 @@ var (
 		5: "CAPABILITY_KIND_DEVICE_READ",
 		6: "CAPABILITY_KIND_NETWORK_PROBE",
 		7: "CAPABILITY_KIND_HOST_READ",
+		8: "CAPABILITY_KIND_PERSON_CONFIRM",
 	}
 	CapabilityKind_value = map[string]int32{
 		"CAPABILITY_KIND_UNSPECIFIED":     0,
@@ -131,6 +134,7 @@ var (
 		"CAPABILITY_KIND_DEVICE_READ":     5,
 		"CAPABILITY_KIND_NETWORK_PROBE":   6,
 		"CAPABILITY_KIND_HOST_READ":       7,
+		"CAPABILITY_KIND_PERSON_CONFIRM":  8,
 	}
 )
 
@@ -323,7 +327,9 @@ type Action struct {
 	// Longest time from start to result; the agent ends the plugin after it.
 	MaxDuration *durationpb.Duration `protobuf:"bytes,16,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
 	// True when the action only ever reads.
-	ReadOnly      bool `protobuf:"varint,17,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	ReadOnly bool `protobuf:"varint,17,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
+	// How many people who are not the requester must approve a job of it: 0 to 2.
+	Approvals     uint32 `protobuf:"varint,18,opt,name=approvals,proto3" json:"approvals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -475,6 +481,13 @@ func (x *Action) GetReadOnly() bool {
 		return x.ReadOnly
 	}
 	return false
+}
+
+func (x *Action) GetApprovals() uint32 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
 }
 
 // Param is one typed parameter of an action. Values travel as text in canonical form.
@@ -720,7 +733,7 @@ const file_action_v1_manifest_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12)\n" +
 	"\x10protocol_version\x18\x03 \x01(\rR\x0fprotocolVersion\x12+\n" +
-	"\aactions\x18\x04 \x03(\v2\x11.action.v1.ActionR\aactions\"\xe8\x04\n" +
+	"\aactions\x18\x04 \x03(\v2\x11.action.v1.ActionR\aactions\"\x86\x05\n" +
 	"\x06Action\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -743,7 +756,8 @@ const file_action_v1_manifest_proto_rawDesc = "" +
 	"\x06source\x18\x0e \x01(\tR\x06source\x12\x14\n" +
 	"\x05roles\x18\x0f \x03(\tR\x05roles\x12<\n" +
 	"\fmax_duration\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12\x1b\n" +
-	"\tread_only\x18\x11 \x01(\bR\breadOnly\"\xd8\x01\n" +
+	"\tread_only\x18\x11 \x01(\bR\breadOnly\x12\x1c\n" +
+	"\tapprovals\x18\x12 \x01(\rR\tapprovals\"\xd8\x01\n" +
 	"\x05Param\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12(\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x14.action.v1.ParamTypeR\x04type\x12#\n" +
@@ -769,7 +783,7 @@ const file_action_v1_manifest_proto_rawDesc = "" +
 	"\x12PARAM_TYPE_INTEGER\x10\x02\x12\x15\n" +
 	"\x11PARAM_TYPE_STRING\x10\x03\x12\x17\n" +
 	"\x13PARAM_TYPE_DURATION\x10\x04\x12\x13\n" +
-	"\x0fPARAM_TYPE_ENUM\x10\x05*\x9c\x02\n" +
+	"\x0fPARAM_TYPE_ENUM\x10\x05*\xc0\x02\n" +
 	"\x0eCapabilityKind\x12\x1f\n" +
 	"\x1bCAPABILITY_KIND_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cCAPABILITY_KIND_SERVICE_READ\x10\x01\x12#\n" +
@@ -778,7 +792,8 @@ const file_action_v1_manifest_proto_rawDesc = "" +
 	"\x19CAPABILITY_KIND_FILE_READ\x10\x04\x12\x1f\n" +
 	"\x1bCAPABILITY_KIND_DEVICE_READ\x10\x05\x12!\n" +
 	"\x1dCAPABILITY_KIND_NETWORK_PROBE\x10\x06\x12\x1d\n" +
-	"\x19CAPABILITY_KIND_HOST_READ\x10\a*\x81\x01\n" +
+	"\x19CAPABILITY_KIND_HOST_READ\x10\a\x12\"\n" +
+	"\x1eCAPABILITY_KIND_PERSON_CONFIRM\x10\b*\x81\x01\n" +
 	"\rRepeatability\x12\x1d\n" +
 	"\x19REPEATABILITY_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REPEATABILITY_REPEATABLE\x10\x01\x12\x17\n" +

@@ -134,6 +134,61 @@ func (PlanVerdict) EnumDescriptor() ([]byte, []int) {
 	return file_action_v1_result_proto_rawDescGZIP(), []int{1}
 }
 
+type UserActivity int32
+
+const (
+	UserActivity_USER_ACTIVITY_UNSPECIFIED UserActivity = 0
+	// At work: input came lately, or nobody can say.
+	UserActivity_USER_ACTIVITY_ACTIVE UserActivity = 1
+	// Signed in without input for a while.
+	UserActivity_USER_ACTIVITY_IDLE UserActivity = 2
+	// Locked, or disconnected.
+	UserActivity_USER_ACTIVITY_AWAY UserActivity = 3
+)
+
+// Enum value maps for UserActivity.
+var (
+	UserActivity_name = map[int32]string{
+		0: "USER_ACTIVITY_UNSPECIFIED",
+		1: "USER_ACTIVITY_ACTIVE",
+		2: "USER_ACTIVITY_IDLE",
+		3: "USER_ACTIVITY_AWAY",
+	}
+	UserActivity_value = map[string]int32{
+		"USER_ACTIVITY_UNSPECIFIED": 0,
+		"USER_ACTIVITY_ACTIVE":      1,
+		"USER_ACTIVITY_IDLE":        2,
+		"USER_ACTIVITY_AWAY":        3,
+	}
+)
+
+func (x UserActivity) Enum() *UserActivity {
+	p := new(UserActivity)
+	*p = x
+	return p
+}
+
+func (x UserActivity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (UserActivity) Descriptor() protoreflect.EnumDescriptor {
+	return file_action_v1_result_proto_enumTypes[2].Descriptor()
+}
+
+func (UserActivity) Type() protoreflect.EnumType {
+	return &file_action_v1_result_proto_enumTypes[2]
+}
+
+func (x UserActivity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use UserActivity.Descriptor instead.
+func (UserActivity) EnumDescriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{2}
+}
+
 type ServiceStatus int32
 
 const (
@@ -176,11 +231,11 @@ func (x ServiceStatus) String() string {
 }
 
 func (ServiceStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_action_v1_result_proto_enumTypes[2].Descriptor()
+	return file_action_v1_result_proto_enumTypes[3].Descriptor()
 }
 
 func (ServiceStatus) Type() protoreflect.EnumType {
-	return &file_action_v1_result_proto_enumTypes[2]
+	return &file_action_v1_result_proto_enumTypes[3]
 }
 
 func (x ServiceStatus) Number() protoreflect.EnumNumber {
@@ -189,7 +244,7 @@ func (x ServiceStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServiceStatus.Descriptor instead.
 func (ServiceStatus) EnumDescriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{2}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{3}
 }
 
 // TaskStatus is how a task ended. Success means verified.
@@ -260,11 +315,11 @@ func (x TaskStatus) String() string {
 }
 
 func (TaskStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_action_v1_result_proto_enumTypes[3].Descriptor()
+	return file_action_v1_result_proto_enumTypes[4].Descriptor()
 }
 
 func (TaskStatus) Type() protoreflect.EnumType {
-	return &file_action_v1_result_proto_enumTypes[3]
+	return &file_action_v1_result_proto_enumTypes[4]
 }
 
 func (x TaskStatus) Number() protoreflect.EnumNumber {
@@ -273,7 +328,7 @@ func (x TaskStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskStatus.Descriptor instead.
 func (TaskStatus) EnumDescriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{3}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{4}
 }
 
 type UndoOutcome int32
@@ -321,11 +376,11 @@ func (x UndoOutcome) String() string {
 }
 
 func (UndoOutcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_action_v1_result_proto_enumTypes[4].Descriptor()
+	return file_action_v1_result_proto_enumTypes[5].Descriptor()
 }
 
 func (UndoOutcome) Type() protoreflect.EnumType {
-	return &file_action_v1_result_proto_enumTypes[4]
+	return &file_action_v1_result_proto_enumTypes[5]
 }
 
 func (x UndoOutcome) Number() protoreflect.EnumNumber {
@@ -334,7 +389,7 @@ func (x UndoOutcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UndoOutcome.Descriptor instead.
 func (UndoOutcome) EnumDescriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{4}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{5}
 }
 
 // Effect is one thing done to a machine.
@@ -345,6 +400,7 @@ type Effect struct {
 	//	*Effect_ServiceStop
 	//	*Effect_ServiceStart
 	//	*Effect_ServiceKill
+	//	*Effect_Confirm
 	Effect        isEffect_Effect `protobuf_oneof:"effect"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -414,6 +470,15 @@ func (x *Effect) GetServiceKill() *ServiceKill {
 	return nil
 }
 
+func (x *Effect) GetConfirm() *Confirm {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_Confirm); ok {
+			return x.Confirm
+		}
+	}
+	return nil
+}
+
 type isEffect_Effect interface {
 	isEffect_Effect()
 }
@@ -430,11 +495,72 @@ type Effect_ServiceKill struct {
 	ServiceKill *ServiceKill `protobuf:"bytes,3,opt,name=service_kill,json=serviceKill,proto3,oneof"`
 }
 
+type Effect_Confirm struct {
+	Confirm *Confirm `protobuf:"bytes,4,opt,name=confirm,proto3,oneof"`
+}
+
 func (*Effect_ServiceStop) isEffect_Effect() {}
 
 func (*Effect_ServiceStart) isEffect_Effect() {}
 
 func (*Effect_ServiceKill) isEffect_Effect() {}
+
+func (*Effect_Confirm) isEffect_Effect() {}
+
+// Confirm asks a person to confirm something and waits for the answer. No answer in time is a no; a no fails the effect.
+type Confirm struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the person is asked to do and confirm, in words for the support desk; 1 to 500 bytes.
+	Prompt string `protobuf:"bytes,1,opt,name=prompt,proto3" json:"prompt,omitempty"`
+	// 10 s to 24 h.
+	Timeout       *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Confirm) Reset() {
+	*x = Confirm{}
+	mi := &file_action_v1_result_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Confirm) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Confirm) ProtoMessage() {}
+
+func (x *Confirm) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
+func (*Confirm) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Confirm) GetPrompt() string {
+	if x != nil {
+		return x.Prompt
+	}
+	return ""
+}
+
+func (x *Confirm) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
 
 // ServiceStop asks a service to stop and waits until it has.
 type ServiceStop struct {
@@ -448,7 +574,7 @@ type ServiceStop struct {
 
 func (x *ServiceStop) Reset() {
 	*x = ServiceStop{}
-	mi := &file_action_v1_result_proto_msgTypes[1]
+	mi := &file_action_v1_result_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -460,7 +586,7 @@ func (x *ServiceStop) String() string {
 func (*ServiceStop) ProtoMessage() {}
 
 func (x *ServiceStop) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[1]
+	mi := &file_action_v1_result_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -473,7 +599,7 @@ func (x *ServiceStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStop.ProtoReflect.Descriptor instead.
 func (*ServiceStop) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{1}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *ServiceStop) GetService() string {
@@ -501,7 +627,7 @@ type ServiceStart struct {
 
 func (x *ServiceStart) Reset() {
 	*x = ServiceStart{}
-	mi := &file_action_v1_result_proto_msgTypes[2]
+	mi := &file_action_v1_result_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -513,7 +639,7 @@ func (x *ServiceStart) String() string {
 func (*ServiceStart) ProtoMessage() {}
 
 func (x *ServiceStart) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[2]
+	mi := &file_action_v1_result_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -526,7 +652,7 @@ func (x *ServiceStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStart.ProtoReflect.Descriptor instead.
 func (*ServiceStart) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{2}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ServiceStart) GetService() string {
@@ -554,7 +680,7 @@ type ServiceKill struct {
 
 func (x *ServiceKill) Reset() {
 	*x = ServiceKill{}
-	mi := &file_action_v1_result_proto_msgTypes[3]
+	mi := &file_action_v1_result_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +692,7 @@ func (x *ServiceKill) String() string {
 func (*ServiceKill) ProtoMessage() {}
 
 func (x *ServiceKill) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[3]
+	mi := &file_action_v1_result_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +705,7 @@ func (x *ServiceKill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceKill.ProtoReflect.Descriptor instead.
 func (*ServiceKill) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{3}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ServiceKill) GetService() string {
@@ -614,7 +740,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_action_v1_result_proto_msgTypes[4]
+	mi := &file_action_v1_result_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -626,7 +752,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[4]
+	mi := &file_action_v1_result_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -639,7 +765,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{4}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Plan) GetVerdict() PlanVerdict {
@@ -693,7 +819,7 @@ type PlannedEffect struct {
 
 func (x *PlannedEffect) Reset() {
 	*x = PlannedEffect{}
-	mi := &file_action_v1_result_proto_msgTypes[5]
+	mi := &file_action_v1_result_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -705,7 +831,7 @@ func (x *PlannedEffect) String() string {
 func (*PlannedEffect) ProtoMessage() {}
 
 func (x *PlannedEffect) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[5]
+	mi := &file_action_v1_result_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -718,7 +844,7 @@ func (x *PlannedEffect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedEffect.ProtoReflect.Descriptor instead.
 func (*PlannedEffect) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{5}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *PlannedEffect) GetId() string {
@@ -775,7 +901,7 @@ type RecordedEffect struct {
 
 func (x *RecordedEffect) Reset() {
 	*x = RecordedEffect{}
-	mi := &file_action_v1_result_proto_msgTypes[6]
+	mi := &file_action_v1_result_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +913,7 @@ func (x *RecordedEffect) String() string {
 func (*RecordedEffect) ProtoMessage() {}
 
 func (x *RecordedEffect) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[6]
+	mi := &file_action_v1_result_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +926,7 @@ func (x *RecordedEffect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordedEffect.ProtoReflect.Descriptor instead.
 func (*RecordedEffect) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{6}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RecordedEffect) GetPlanId() string {
@@ -872,6 +998,7 @@ type State struct {
 	// Types that are valid to be assigned to State:
 	//
 	//	*State_Service
+	//	*State_Confirmation
 	State         isState_State `protobuf_oneof:"state"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -879,7 +1006,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_action_v1_result_proto_msgTypes[7]
+	mi := &file_action_v1_result_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1018,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[7]
+	mi := &file_action_v1_result_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1031,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{7}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *State) GetState() isState_State {
@@ -923,6 +1050,15 @@ func (x *State) GetService() *ServiceState {
 	return nil
 }
 
+func (x *State) GetConfirmation() *Confirmation {
+	if x != nil {
+		if x, ok := x.State.(*State_Confirmation); ok {
+			return x.Confirmation
+		}
+	}
+	return nil
+}
+
 type isState_State interface {
 	isState_State()
 }
@@ -931,7 +1067,146 @@ type State_Service struct {
 	Service *ServiceState `protobuf:"bytes,1,opt,name=service,proto3,oneof"`
 }
 
+type State_Confirmation struct {
+	Confirmation *Confirmation `protobuf:"bytes,2,opt,name=confirmation,proto3,oneof"`
+}
+
 func (*State_Service) isState_State() {}
+
+func (*State_Confirmation) isState_State() {}
+
+// Confirmation is a person's answer.
+type Confirmation struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Confirmed bool                   `protobuf:"varint,1,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	// Empty when nobody answered in time.
+	By            string                 `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Note          string                 `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Confirmation) Reset() {
+	*x = Confirmation{}
+	mi := &file_action_v1_result_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Confirmation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Confirmation) ProtoMessage() {}
+
+func (x *Confirmation) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Confirmation.ProtoReflect.Descriptor instead.
+func (*Confirmation) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Confirmation) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
+func (x *Confirmation) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Confirmation) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *Confirmation) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+// UserSession is a person's session on a machine.
+type UserSession struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Account name, as the operating system shows it.
+	User     string       `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	Activity UserActivity `protobuf:"varint,2,opt,name=activity,proto3,enum=action.v1.UserActivity" json:"activity,omitempty"`
+	// Since when there has been no input; unset when unknown or active.
+	IdleSince     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=idle_since,json=idleSince,proto3" json:"idle_since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserSession) Reset() {
+	*x = UserSession{}
+	mi := &file_action_v1_result_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserSession) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserSession) ProtoMessage() {}
+
+func (x *UserSession) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserSession.ProtoReflect.Descriptor instead.
+func (*UserSession) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *UserSession) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *UserSession) GetActivity() UserActivity {
+	if x != nil {
+		return x.Activity
+	}
+	return UserActivity_USER_ACTIVITY_UNSPECIFIED
+}
+
+func (x *UserSession) GetIdleSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.IdleSince
+	}
+	return nil
+}
 
 type ServiceState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -953,7 +1228,7 @@ type ServiceState struct {
 
 func (x *ServiceState) Reset() {
 	*x = ServiceState{}
-	mi := &file_action_v1_result_proto_msgTypes[8]
+	mi := &file_action_v1_result_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -965,7 +1240,7 @@ func (x *ServiceState) String() string {
 func (*ServiceState) ProtoMessage() {}
 
 func (x *ServiceState) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[8]
+	mi := &file_action_v1_result_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -978,7 +1253,7 @@ func (x *ServiceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceState.ProtoReflect.Descriptor instead.
 func (*ServiceState) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{8}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ServiceState) GetService() string {
@@ -1040,7 +1315,7 @@ type DeviceState struct {
 
 func (x *DeviceState) Reset() {
 	*x = DeviceState{}
-	mi := &file_action_v1_result_proto_msgTypes[9]
+	mi := &file_action_v1_result_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1052,7 +1327,7 @@ func (x *DeviceState) String() string {
 func (*DeviceState) ProtoMessage() {}
 
 func (x *DeviceState) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[9]
+	mi := &file_action_v1_result_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1065,7 +1340,7 @@ func (x *DeviceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceState.ProtoReflect.Descriptor instead.
 func (*DeviceState) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{9}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *DeviceState) GetDevices() []*Device {
@@ -1091,7 +1366,7 @@ type Device struct {
 
 func (x *Device) Reset() {
 	*x = Device{}
-	mi := &file_action_v1_result_proto_msgTypes[10]
+	mi := &file_action_v1_result_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1103,7 +1378,7 @@ func (x *Device) String() string {
 func (*Device) ProtoMessage() {}
 
 func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[10]
+	mi := &file_action_v1_result_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1116,7 +1391,7 @@ func (x *Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Device.ProtoReflect.Descriptor instead.
 func (*Device) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{10}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Device) GetInstance() string {
@@ -1163,7 +1438,7 @@ type HostState struct {
 
 func (x *HostState) Reset() {
 	*x = HostState{}
-	mi := &file_action_v1_result_proto_msgTypes[11]
+	mi := &file_action_v1_result_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1175,7 +1450,7 @@ func (x *HostState) String() string {
 func (*HostState) ProtoMessage() {}
 
 func (x *HostState) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[11]
+	mi := &file_action_v1_result_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1188,7 +1463,7 @@ func (x *HostState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostState.ProtoReflect.Descriptor instead.
 func (*HostState) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{11}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *HostState) GetHostname() string {
@@ -1237,7 +1512,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_action_v1_result_proto_msgTypes[12]
+	mi := &file_action_v1_result_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1524,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[12]
+	mi := &file_action_v1_result_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1537,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{12}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Evidence) GetName() string {
@@ -1293,7 +1568,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_action_v1_result_proto_msgTypes[13]
+	mi := &file_action_v1_result_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1580,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[13]
+	mi := &file_action_v1_result_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1593,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{13}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Check) GetName() string {
@@ -1378,13 +1653,17 @@ type TaskResult struct {
 	Plugin        string `protobuf:"bytes,16,opt,name=plugin,proto3" json:"plugin,omitempty"`
 	PluginVersion string `protobuf:"bytes,17,opt,name=plugin_version,json=pluginVersion,proto3" json:"plugin_version,omitempty"`
 	PluginSha256  string `protobuf:"bytes,18,opt,name=plugin_sha256,json=pluginSha256,proto3" json:"plugin_sha256,omitempty"`
+	// Who was signed in when it was planned.
+	UserSessions []*UserSession `protobuf:"bytes,19,rep,name=user_sessions,json=userSessions,proto3" json:"user_sessions,omitempty"`
+	// What was kept whole, and is uploaded on its own.
+	Artifacts     []*ArtifactReference `protobuf:"bytes,20,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskResult) Reset() {
 	*x = TaskResult{}
-	mi := &file_action_v1_result_proto_msgTypes[14]
+	mi := &file_action_v1_result_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1396,7 +1675,7 @@ func (x *TaskResult) String() string {
 func (*TaskResult) ProtoMessage() {}
 
 func (x *TaskResult) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[14]
+	mi := &file_action_v1_result_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1409,7 +1688,7 @@ func (x *TaskResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskResult.ProtoReflect.Descriptor instead.
 func (*TaskResult) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{14}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *TaskResult) GetStatus() TaskStatus {
@@ -1538,6 +1817,93 @@ func (x *TaskResult) GetPluginSha256() string {
 	return ""
 }
 
+func (x *TaskResult) GetUserSessions() []*UserSession {
+	if x != nil {
+		return x.UserSessions
+	}
+	return nil
+}
+
+func (x *TaskResult) GetArtifacts() []*ArtifactReference {
+	if x != nil {
+		return x.Artifacts
+	}
+	return nil
+}
+
+// ArtifactReference names a file by its content.
+type ArtifactReference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is: "output".
+	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// In bytes.
+	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	// Lower case hexadecimal.
+	Sha256 string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// True when even this was cut at the size that its kind may have.
+	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactReference) Reset() {
+	*x = ArtifactReference{}
+	mi := &file_action_v1_result_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactReference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactReference) ProtoMessage() {}
+
+func (x *ArtifactReference) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactReference.ProtoReflect.Descriptor instead.
+func (*ArtifactReference) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ArtifactReference) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ArtifactReference) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ArtifactReference) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *ArtifactReference) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
 // Undo is what was done to put one resource back.
 type Undo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1553,7 +1919,7 @@ type Undo struct {
 
 func (x *Undo) Reset() {
 	*x = Undo{}
-	mi := &file_action_v1_result_proto_msgTypes[15]
+	mi := &file_action_v1_result_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1565,7 +1931,7 @@ func (x *Undo) String() string {
 func (*Undo) ProtoMessage() {}
 
 func (x *Undo) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[15]
+	mi := &file_action_v1_result_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1578,7 +1944,7 @@ func (x *Undo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Undo.ProtoReflect.Descriptor instead.
 func (*Undo) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{15}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Undo) GetResource() string {
@@ -1629,7 +1995,7 @@ type Interruption struct {
 
 func (x *Interruption) Reset() {
 	*x = Interruption{}
-	mi := &file_action_v1_result_proto_msgTypes[16]
+	mi := &file_action_v1_result_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1641,7 +2007,7 @@ func (x *Interruption) String() string {
 func (*Interruption) ProtoMessage() {}
 
 func (x *Interruption) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[16]
+	mi := &file_action_v1_result_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1654,7 +2020,7 @@ func (x *Interruption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interruption.ProtoReflect.Descriptor instead.
 func (*Interruption) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{16}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Interruption) GetService() string {
@@ -1682,12 +2048,16 @@ var File_action_v1_result_proto protoreflect.FileDescriptor
 
 const file_action_v1_result_proto_rawDesc = "" +
 	"\n" +
-	"\x16action/v1/result.proto\x12\taction.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x01\n" +
+	"\x16action/v1/result.proto\x12\taction.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x01\n" +
 	"\x06Effect\x12;\n" +
 	"\fservice_stop\x18\x01 \x01(\v2\x16.action.v1.ServiceStopH\x00R\vserviceStop\x12>\n" +
 	"\rservice_start\x18\x02 \x01(\v2\x17.action.v1.ServiceStartH\x00R\fserviceStart\x12;\n" +
-	"\fservice_kill\x18\x03 \x01(\v2\x16.action.v1.ServiceKillH\x00R\vserviceKillB\b\n" +
-	"\x06effect\"\\\n" +
+	"\fservice_kill\x18\x03 \x01(\v2\x16.action.v1.ServiceKillH\x00R\vserviceKill\x12.\n" +
+	"\aconfirm\x18\x04 \x01(\v2\x12.action.v1.ConfirmH\x00R\aconfirmB\b\n" +
+	"\x06effect\"V\n" +
+	"\aConfirm\x12\x16\n" +
+	"\x06prompt\x18\x01 \x01(\tR\x06prompt\x123\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\\\n" +
 	"\vServiceStop\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"]\n" +
@@ -1718,10 +2088,21 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\ainverse\x18\x06 \x01(\x0e2\x12.action.v1.InverseR\ainverse\x124\n" +
 	"\astarted\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x14\n" +
-	"\x05error\x18\t \x01(\tR\x05error\"E\n" +
+	"\x05error\x18\t \x01(\tR\x05error\"\x84\x01\n" +
 	"\x05State\x123\n" +
-	"\aservice\x18\x01 \x01(\v2\x17.action.v1.ServiceStateH\x00R\aserviceB\a\n" +
-	"\x05state\"\xd5\x01\n" +
+	"\aservice\x18\x01 \x01(\v2\x17.action.v1.ServiceStateH\x00R\aservice\x12=\n" +
+	"\fconfirmation\x18\x02 \x01(\v2\x17.action.v1.ConfirmationH\x00R\fconfirmationB\a\n" +
+	"\x05state\"\x80\x01\n" +
+	"\fConfirmation\x12\x1c\n" +
+	"\tconfirmed\x18\x01 \x01(\bR\tconfirmed\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x12\n" +
+	"\x04note\x18\x03 \x01(\tR\x04note\x12.\n" +
+	"\x04time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\x91\x01\n" +
+	"\vUserSession\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x123\n" +
+	"\bactivity\x18\x02 \x01(\x0e2\x17.action.v1.UserActivityR\bactivity\x129\n" +
+	"\n" +
+	"idle_since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tidleSince\"\xd5\x01\n" +
 	"\fServiceState\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x1c\n" +
 	"\tinstalled\x18\x02 \x01(\bR\tinstalled\x12\x10\n" +
@@ -1751,7 +2132,7 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bexpected\x18\x02 \x01(\tR\bexpected\x12\x1a\n" +
 	"\bobserved\x18\x03 \x01(\tR\bobserved\x12\x0e\n" +
-	"\x02ok\x18\x04 \x01(\bR\x02ok\"\xd4\x05\n" +
+	"\x02ok\x18\x04 \x01(\bR\x02ok\"\xcd\x06\n" +
 	"\n" +
 	"TaskResult\x12-\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x15.action.v1.TaskStatusR\x06status\x12\x16\n" +
@@ -1772,7 +2153,14 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\trecovered\x18\x0f \x01(\bR\trecovered\x12\x16\n" +
 	"\x06plugin\x18\x10 \x01(\tR\x06plugin\x12%\n" +
 	"\x0eplugin_version\x18\x11 \x01(\tR\rpluginVersion\x12#\n" +
-	"\rplugin_sha256\x18\x12 \x01(\tR\fpluginSha256\"\xcc\x01\n" +
+	"\rplugin_sha256\x18\x12 \x01(\tR\fpluginSha256\x12;\n" +
+	"\ruser_sessions\x18\x13 \x03(\v2\x16.action.v1.UserSessionR\fuserSessions\x12:\n" +
+	"\tartifacts\x18\x14 \x03(\v2\x1c.action.v1.ArtifactReferenceR\tartifacts\"q\n" +
+	"\x11ArtifactReference\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x1c\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"\xcc\x01\n" +
 	"\x04Undo\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x120\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x16.action.v1.UndoOutcomeR\aoutcome\x12&\n" +
@@ -1792,7 +2180,12 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\x18PLAN_VERDICT_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12PLAN_VERDICT_READY\x10\x01\x12\x1a\n" +
 	"\x16PLAN_VERDICT_NO_CHANGE\x10\x02\x12\x18\n" +
-	"\x14PLAN_VERDICT_REFUSED\x10\x03*\xbc\x01\n" +
+	"\x14PLAN_VERDICT_REFUSED\x10\x03*w\n" +
+	"\fUserActivity\x12\x1d\n" +
+	"\x19USER_ACTIVITY_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14USER_ACTIVITY_ACTIVE\x10\x01\x12\x16\n" +
+	"\x12USER_ACTIVITY_IDLE\x10\x02\x12\x16\n" +
+	"\x12USER_ACTIVITY_AWAY\x10\x03*\xbc\x01\n" +
 	"\rServiceStatus\x12\x1e\n" +
 	"\x1aSERVICE_STATUS_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SERVICE_STATUS_STOPPED\x10\x01\x12\x1b\n" +
@@ -1834,71 +2227,84 @@ func file_action_v1_result_proto_rawDescGZIP() []byte {
 	return file_action_v1_result_proto_rawDescData
 }
 
-var file_action_v1_result_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_action_v1_result_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_action_v1_result_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_action_v1_result_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_action_v1_result_proto_goTypes = []any{
 	(Inverse)(0),                  // 0: action.v1.Inverse
 	(PlanVerdict)(0),              // 1: action.v1.PlanVerdict
-	(ServiceStatus)(0),            // 2: action.v1.ServiceStatus
-	(TaskStatus)(0),               // 3: action.v1.TaskStatus
-	(UndoOutcome)(0),              // 4: action.v1.UndoOutcome
-	(*Effect)(nil),                // 5: action.v1.Effect
-	(*ServiceStop)(nil),           // 6: action.v1.ServiceStop
-	(*ServiceStart)(nil),          // 7: action.v1.ServiceStart
-	(*ServiceKill)(nil),           // 8: action.v1.ServiceKill
-	(*Plan)(nil),                  // 9: action.v1.Plan
-	(*PlannedEffect)(nil),         // 10: action.v1.PlannedEffect
-	(*RecordedEffect)(nil),        // 11: action.v1.RecordedEffect
-	(*State)(nil),                 // 12: action.v1.State
-	(*ServiceState)(nil),          // 13: action.v1.ServiceState
-	(*DeviceState)(nil),           // 14: action.v1.DeviceState
-	(*Device)(nil),                // 15: action.v1.Device
-	(*HostState)(nil),             // 16: action.v1.HostState
-	(*Evidence)(nil),              // 17: action.v1.Evidence
-	(*Check)(nil),                 // 18: action.v1.Check
-	(*TaskResult)(nil),            // 19: action.v1.TaskResult
-	(*Undo)(nil),                  // 20: action.v1.Undo
-	(*Interruption)(nil),          // 21: action.v1.Interruption
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 23: google.protobuf.Timestamp
+	(UserActivity)(0),             // 2: action.v1.UserActivity
+	(ServiceStatus)(0),            // 3: action.v1.ServiceStatus
+	(TaskStatus)(0),               // 4: action.v1.TaskStatus
+	(UndoOutcome)(0),              // 5: action.v1.UndoOutcome
+	(*Effect)(nil),                // 6: action.v1.Effect
+	(*Confirm)(nil),               // 7: action.v1.Confirm
+	(*ServiceStop)(nil),           // 8: action.v1.ServiceStop
+	(*ServiceStart)(nil),          // 9: action.v1.ServiceStart
+	(*ServiceKill)(nil),           // 10: action.v1.ServiceKill
+	(*Plan)(nil),                  // 11: action.v1.Plan
+	(*PlannedEffect)(nil),         // 12: action.v1.PlannedEffect
+	(*RecordedEffect)(nil),        // 13: action.v1.RecordedEffect
+	(*State)(nil),                 // 14: action.v1.State
+	(*Confirmation)(nil),          // 15: action.v1.Confirmation
+	(*UserSession)(nil),           // 16: action.v1.UserSession
+	(*ServiceState)(nil),          // 17: action.v1.ServiceState
+	(*DeviceState)(nil),           // 18: action.v1.DeviceState
+	(*Device)(nil),                // 19: action.v1.Device
+	(*HostState)(nil),             // 20: action.v1.HostState
+	(*Evidence)(nil),              // 21: action.v1.Evidence
+	(*Check)(nil),                 // 22: action.v1.Check
+	(*TaskResult)(nil),            // 23: action.v1.TaskResult
+	(*ArtifactReference)(nil),     // 24: action.v1.ArtifactReference
+	(*Undo)(nil),                  // 25: action.v1.Undo
+	(*Interruption)(nil),          // 26: action.v1.Interruption
+	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
 }
 var file_action_v1_result_proto_depIdxs = []int32{
-	6,  // 0: action.v1.Effect.service_stop:type_name -> action.v1.ServiceStop
-	7,  // 1: action.v1.Effect.service_start:type_name -> action.v1.ServiceStart
-	8,  // 2: action.v1.Effect.service_kill:type_name -> action.v1.ServiceKill
-	22, // 3: action.v1.ServiceStop.timeout:type_name -> google.protobuf.Duration
-	22, // 4: action.v1.ServiceStart.timeout:type_name -> google.protobuf.Duration
-	22, // 5: action.v1.ServiceKill.timeout:type_name -> google.protobuf.Duration
-	1,  // 6: action.v1.Plan.verdict:type_name -> action.v1.PlanVerdict
-	10, // 7: action.v1.Plan.effects:type_name -> action.v1.PlannedEffect
-	5,  // 8: action.v1.PlannedEffect.effect:type_name -> action.v1.Effect
-	5,  // 9: action.v1.RecordedEffect.effect:type_name -> action.v1.Effect
-	12, // 10: action.v1.RecordedEffect.before:type_name -> action.v1.State
-	12, // 11: action.v1.RecordedEffect.after:type_name -> action.v1.State
-	0,  // 12: action.v1.RecordedEffect.inverse:type_name -> action.v1.Inverse
-	23, // 13: action.v1.RecordedEffect.started:type_name -> google.protobuf.Timestamp
-	23, // 14: action.v1.RecordedEffect.finished:type_name -> google.protobuf.Timestamp
-	13, // 15: action.v1.State.service:type_name -> action.v1.ServiceState
-	2,  // 16: action.v1.ServiceState.status:type_name -> action.v1.ServiceStatus
-	15, // 17: action.v1.DeviceState.devices:type_name -> action.v1.Device
-	3,  // 18: action.v1.TaskResult.status:type_name -> action.v1.TaskStatus
-	9,  // 19: action.v1.TaskResult.plan:type_name -> action.v1.Plan
-	11, // 20: action.v1.TaskResult.effects:type_name -> action.v1.RecordedEffect
-	20, // 21: action.v1.TaskResult.undone:type_name -> action.v1.Undo
-	18, // 22: action.v1.TaskResult.checks:type_name -> action.v1.Check
-	17, // 23: action.v1.TaskResult.evidence:type_name -> action.v1.Evidence
-	21, // 24: action.v1.TaskResult.interruptions:type_name -> action.v1.Interruption
-	23, // 25: action.v1.TaskResult.started:type_name -> google.protobuf.Timestamp
-	23, // 26: action.v1.TaskResult.finished:type_name -> google.protobuf.Timestamp
-	4,  // 27: action.v1.Undo.outcome:type_name -> action.v1.UndoOutcome
-	12, // 28: action.v1.Undo.state:type_name -> action.v1.State
-	23, // 29: action.v1.Undo.finished:type_name -> google.protobuf.Timestamp
-	22, // 30: action.v1.Interruption.duration:type_name -> google.protobuf.Duration
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	8,  // 0: action.v1.Effect.service_stop:type_name -> action.v1.ServiceStop
+	9,  // 1: action.v1.Effect.service_start:type_name -> action.v1.ServiceStart
+	10, // 2: action.v1.Effect.service_kill:type_name -> action.v1.ServiceKill
+	7,  // 3: action.v1.Effect.confirm:type_name -> action.v1.Confirm
+	27, // 4: action.v1.Confirm.timeout:type_name -> google.protobuf.Duration
+	27, // 5: action.v1.ServiceStop.timeout:type_name -> google.protobuf.Duration
+	27, // 6: action.v1.ServiceStart.timeout:type_name -> google.protobuf.Duration
+	27, // 7: action.v1.ServiceKill.timeout:type_name -> google.protobuf.Duration
+	1,  // 8: action.v1.Plan.verdict:type_name -> action.v1.PlanVerdict
+	12, // 9: action.v1.Plan.effects:type_name -> action.v1.PlannedEffect
+	6,  // 10: action.v1.PlannedEffect.effect:type_name -> action.v1.Effect
+	6,  // 11: action.v1.RecordedEffect.effect:type_name -> action.v1.Effect
+	14, // 12: action.v1.RecordedEffect.before:type_name -> action.v1.State
+	14, // 13: action.v1.RecordedEffect.after:type_name -> action.v1.State
+	0,  // 14: action.v1.RecordedEffect.inverse:type_name -> action.v1.Inverse
+	28, // 15: action.v1.RecordedEffect.started:type_name -> google.protobuf.Timestamp
+	28, // 16: action.v1.RecordedEffect.finished:type_name -> google.protobuf.Timestamp
+	17, // 17: action.v1.State.service:type_name -> action.v1.ServiceState
+	15, // 18: action.v1.State.confirmation:type_name -> action.v1.Confirmation
+	28, // 19: action.v1.Confirmation.time:type_name -> google.protobuf.Timestamp
+	2,  // 20: action.v1.UserSession.activity:type_name -> action.v1.UserActivity
+	28, // 21: action.v1.UserSession.idle_since:type_name -> google.protobuf.Timestamp
+	3,  // 22: action.v1.ServiceState.status:type_name -> action.v1.ServiceStatus
+	19, // 23: action.v1.DeviceState.devices:type_name -> action.v1.Device
+	4,  // 24: action.v1.TaskResult.status:type_name -> action.v1.TaskStatus
+	11, // 25: action.v1.TaskResult.plan:type_name -> action.v1.Plan
+	13, // 26: action.v1.TaskResult.effects:type_name -> action.v1.RecordedEffect
+	25, // 27: action.v1.TaskResult.undone:type_name -> action.v1.Undo
+	22, // 28: action.v1.TaskResult.checks:type_name -> action.v1.Check
+	21, // 29: action.v1.TaskResult.evidence:type_name -> action.v1.Evidence
+	26, // 30: action.v1.TaskResult.interruptions:type_name -> action.v1.Interruption
+	28, // 31: action.v1.TaskResult.started:type_name -> google.protobuf.Timestamp
+	28, // 32: action.v1.TaskResult.finished:type_name -> google.protobuf.Timestamp
+	16, // 33: action.v1.TaskResult.user_sessions:type_name -> action.v1.UserSession
+	24, // 34: action.v1.TaskResult.artifacts:type_name -> action.v1.ArtifactReference
+	5,  // 35: action.v1.Undo.outcome:type_name -> action.v1.UndoOutcome
+	14, // 36: action.v1.Undo.state:type_name -> action.v1.State
+	28, // 37: action.v1.Undo.finished:type_name -> google.protobuf.Timestamp
+	27, // 38: action.v1.Interruption.duration:type_name -> google.protobuf.Duration
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_action_v1_result_proto_init() }
@@ -1910,17 +2316,19 @@ func file_action_v1_result_proto_init() {
 		(*Effect_ServiceStop)(nil),
 		(*Effect_ServiceStart)(nil),
 		(*Effect_ServiceKill)(nil),
+		(*Effect_Confirm)(nil),
 	}
-	file_action_v1_result_proto_msgTypes[7].OneofWrappers = []any{
+	file_action_v1_result_proto_msgTypes[8].OneofWrappers = []any{
 		(*State_Service)(nil),
+		(*State_Confirmation)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_action_v1_result_proto_rawDesc), len(file_action_v1_result_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   17,
+			NumEnums:      6,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

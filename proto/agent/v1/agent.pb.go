@@ -80,6 +80,329 @@ func (TaskState) EnumDescriptor() ([]byte, []int) {
 	return file_agent_v1_agent_proto_rawDescGZIP(), []int{0}
 }
 
+// HoldReason is why an agent did not use a permit.
+type HoldReason int32
+
+const (
+	HoldReason_HOLD_REASON_UNSPECIFIED HoldReason = 0
+	// A lock, or other tasks that run.
+	HoldReason_HOLD_REASON_LOCK HoldReason = 1
+	// A person is signed in and active.
+	HoldReason_HOLD_REASON_IN_USE HoldReason = 2
+	// The server took the permit back.
+	HoldReason_HOLD_REASON_HELD HoldReason = 3
+)
+
+// Enum value maps for HoldReason.
+var (
+	HoldReason_name = map[int32]string{
+		0: "HOLD_REASON_UNSPECIFIED",
+		1: "HOLD_REASON_LOCK",
+		2: "HOLD_REASON_IN_USE",
+		3: "HOLD_REASON_HELD",
+	}
+	HoldReason_value = map[string]int32{
+		"HOLD_REASON_UNSPECIFIED": 0,
+		"HOLD_REASON_LOCK":        1,
+		"HOLD_REASON_IN_USE":      2,
+		"HOLD_REASON_HELD":        3,
+	}
+)
+
+func (x HoldReason) Enum() *HoldReason {
+	p := new(HoldReason)
+	*p = x
+	return p
+}
+
+func (x HoldReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HoldReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_agent_v1_agent_proto_enumTypes[1].Descriptor()
+}
+
+func (HoldReason) Type() protoreflect.EnumType {
+	return &file_agent_v1_agent_proto_enumTypes[1]
+}
+
+func (x HoldReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HoldReason.Descriptor instead.
+func (HoldReason) EnumDescriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{1}
+}
+
+type UploadArtifactRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Message:
+	//
+	//	*UploadArtifactRequest_Header
+	//	*UploadArtifactRequest_Chunk
+	Message       isUploadArtifactRequest_Message `protobuf_oneof:"message"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadArtifactRequest) Reset() {
+	*x = UploadArtifactRequest{}
+	mi := &file_agent_v1_agent_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadArtifactRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadArtifactRequest) ProtoMessage() {}
+
+func (x *UploadArtifactRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadArtifactRequest.ProtoReflect.Descriptor instead.
+func (*UploadArtifactRequest) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *UploadArtifactRequest) GetMessage() isUploadArtifactRequest_Message {
+	if x != nil {
+		return x.Message
+	}
+	return nil
+}
+
+func (x *UploadArtifactRequest) GetHeader() *ArtifactHeader {
+	if x != nil {
+		if x, ok := x.Message.(*UploadArtifactRequest_Header); ok {
+			return x.Header
+		}
+	}
+	return nil
+}
+
+func (x *UploadArtifactRequest) GetChunk() *ArtifactChunk {
+	if x != nil {
+		if x, ok := x.Message.(*UploadArtifactRequest_Chunk); ok {
+			return x.Chunk
+		}
+	}
+	return nil
+}
+
+type isUploadArtifactRequest_Message interface {
+	isUploadArtifactRequest_Message()
+}
+
+type UploadArtifactRequest_Header struct {
+	Header *ArtifactHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
+}
+
+type UploadArtifactRequest_Chunk struct {
+	Chunk *ArtifactChunk `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
+}
+
+func (*UploadArtifactRequest_Header) isUploadArtifactRequest_Message() {}
+
+func (*UploadArtifactRequest_Chunk) isUploadArtifactRequest_Message() {}
+
+type ArtifactHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// What it is: "output".
+	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// In bytes.
+	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// Lower case hexadecimal.
+	Sha256        string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactHeader) Reset() {
+	*x = ArtifactHeader{}
+	mi := &file_agent_v1_agent_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactHeader) ProtoMessage() {}
+
+func (x *ArtifactHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactHeader.ProtoReflect.Descriptor instead.
+func (*ArtifactHeader) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ArtifactHeader) GetKey() *TaskKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *ArtifactHeader) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ArtifactHeader) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ArtifactHeader) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+type ArtifactChunk struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Offset uint64                 `protobuf:"varint,1,opt,name=offset,proto3" json:"offset,omitempty"`
+	// At most 64 KiB.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArtifactChunk) Reset() {
+	*x = ArtifactChunk{}
+	mi := &file_agent_v1_agent_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArtifactChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArtifactChunk) ProtoMessage() {}
+
+func (x *ArtifactChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArtifactChunk.ProtoReflect.Descriptor instead.
+func (*ArtifactChunk) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ArtifactChunk) GetOffset() uint64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *ArtifactChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type UploadArtifactResponse struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ArtifactId string                 `protobuf:"bytes,1,opt,name=artifact_id,json=artifactId,proto3" json:"artifact_id,omitempty"`
+	// How much is on the server's disk, in bytes.
+	Received      uint64 `protobuf:"varint,2,opt,name=received,proto3" json:"received,omitempty"`
+	Complete      bool   `protobuf:"varint,3,opt,name=complete,proto3" json:"complete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UploadArtifactResponse) Reset() {
+	*x = UploadArtifactResponse{}
+	mi := &file_agent_v1_agent_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UploadArtifactResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UploadArtifactResponse) ProtoMessage() {}
+
+func (x *UploadArtifactResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UploadArtifactResponse.ProtoReflect.Descriptor instead.
+func (*UploadArtifactResponse) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *UploadArtifactResponse) GetArtifactId() string {
+	if x != nil {
+		return x.ArtifactId
+	}
+	return ""
+}
+
+func (x *UploadArtifactResponse) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *UploadArtifactResponse) GetComplete() bool {
+	if x != nil {
+		return x.Complete
+	}
+	return false
+}
+
 type EnrollRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id and the secret of the token (the token's text also pins the server's CA).
@@ -101,7 +424,7 @@ type EnrollRequest struct {
 
 func (x *EnrollRequest) Reset() {
 	*x = EnrollRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[0]
+	mi := &file_agent_v1_agent_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -113,7 +436,7 @@ func (x *EnrollRequest) String() string {
 func (*EnrollRequest) ProtoMessage() {}
 
 func (x *EnrollRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[0]
+	mi := &file_agent_v1_agent_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -126,7 +449,7 @@ func (x *EnrollRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrollRequest.ProtoReflect.Descriptor instead.
 func (*EnrollRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{0}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *EnrollRequest) GetTokenId() string {
@@ -201,7 +524,7 @@ type EnrollResponse struct {
 
 func (x *EnrollResponse) Reset() {
 	*x = EnrollResponse{}
-	mi := &file_agent_v1_agent_proto_msgTypes[1]
+	mi := &file_agent_v1_agent_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -213,7 +536,7 @@ func (x *EnrollResponse) String() string {
 func (*EnrollResponse) ProtoMessage() {}
 
 func (x *EnrollResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[1]
+	mi := &file_agent_v1_agent_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -226,7 +549,7 @@ func (x *EnrollResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrollResponse.ProtoReflect.Descriptor instead.
 func (*EnrollResponse) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{1}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *EnrollResponse) GetTerminalId() string {
@@ -280,7 +603,7 @@ type RenewRequest struct {
 
 func (x *RenewRequest) Reset() {
 	*x = RenewRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[2]
+	mi := &file_agent_v1_agent_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -292,7 +615,7 @@ func (x *RenewRequest) String() string {
 func (*RenewRequest) ProtoMessage() {}
 
 func (x *RenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[2]
+	mi := &file_agent_v1_agent_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -305,7 +628,7 @@ func (x *RenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
 func (*RenewRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{2}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RenewRequest) GetCsr() []byte {
@@ -325,7 +648,7 @@ type RenewResponse struct {
 
 func (x *RenewResponse) Reset() {
 	*x = RenewResponse{}
-	mi := &file_agent_v1_agent_proto_msgTypes[3]
+	mi := &file_agent_v1_agent_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -337,7 +660,7 @@ func (x *RenewResponse) String() string {
 func (*RenewResponse) ProtoMessage() {}
 
 func (x *RenewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[3]
+	mi := &file_agent_v1_agent_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -350,7 +673,7 @@ func (x *RenewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
 func (*RenewResponse) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{3}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RenewResponse) GetCertificateChain() [][]byte {
@@ -379,7 +702,7 @@ type Plugin struct {
 
 func (x *Plugin) Reset() {
 	*x = Plugin{}
-	mi := &file_agent_v1_agent_proto_msgTypes[4]
+	mi := &file_agent_v1_agent_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -391,7 +714,7 @@ func (x *Plugin) String() string {
 func (*Plugin) ProtoMessage() {}
 
 func (x *Plugin) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[4]
+	mi := &file_agent_v1_agent_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -404,7 +727,7 @@ func (x *Plugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plugin.ProtoReflect.Descriptor instead.
 func (*Plugin) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{4}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Plugin) GetSha256() string {
@@ -435,14 +758,16 @@ type Facts struct {
 	// The Nymi services, installed or not.
 	Services []*v1.ServiceState `protobuf:"bytes,8,rep,name=services,proto3" json:"services,omitempty"`
 	// The Bluetooth adapter.
-	Adapter       *v1.DeviceState `protobuf:"bytes,9,opt,name=adapter,proto3" json:"adapter,omitempty"`
+	Adapter *v1.DeviceState `protobuf:"bytes,9,opt,name=adapter,proto3" json:"adapter,omitempty"`
+	// Who is signed in; changes of activity alone are not reported.
+	UserSessions  []*v1.UserSession `protobuf:"bytes,10,rep,name=user_sessions,json=userSessions,proto3" json:"user_sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Facts) Reset() {
 	*x = Facts{}
-	mi := &file_agent_v1_agent_proto_msgTypes[5]
+	mi := &file_agent_v1_agent_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +779,7 @@ func (x *Facts) String() string {
 func (*Facts) ProtoMessage() {}
 
 func (x *Facts) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[5]
+	mi := &file_agent_v1_agent_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +792,7 @@ func (x *Facts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Facts.ProtoReflect.Descriptor instead.
 func (*Facts) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{5}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Facts) GetHostname() string {
@@ -533,6 +858,13 @@ func (x *Facts) GetAdapter() *v1.DeviceState {
 	return nil
 }
 
+func (x *Facts) GetUserSessions() []*v1.UserSession {
+	if x != nil {
+		return x.UserSessions
+	}
+	return nil
+}
+
 // TaskKey identifies one attempt of one job on one terminal. The terminal is the session's.
 type TaskKey struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -544,7 +876,7 @@ type TaskKey struct {
 
 func (x *TaskKey) Reset() {
 	*x = TaskKey{}
-	mi := &file_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_agent_v1_agent_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +888,7 @@ func (x *TaskKey) String() string {
 func (*TaskKey) ProtoMessage() {}
 
 func (x *TaskKey) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[6]
+	mi := &file_agent_v1_agent_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +901,7 @@ func (x *TaskKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskKey.ProtoReflect.Descriptor instead.
 func (*TaskKey) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{6}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TaskKey) GetJobId() string {
@@ -600,14 +932,18 @@ type Task struct {
 	Requester string `protobuf:"bytes,6,opt,name=requester,proto3" json:"requester,omitempty"`
 	Reason    string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Epoch of the server's store when the task was made.
-	Epoch         uint64 `protobuf:"varint,8,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Epoch uint64 `protobuf:"varint,8,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// True: it waits while a person is signed in and active.
+	WaitWhileInUse bool `protobuf:"varint,9,opt,name=wait_while_in_use,json=waitWhileInUse,proto3" json:"wait_while_in_use,omitempty"`
+	// What was approved: when set, a plugin with another hash must not run it. Lower case hexadecimal SHA-256.
+	PluginSha256  string `protobuf:"bytes,10,opt,name=plugin_sha256,json=pluginSha256,proto3" json:"plugin_sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_agent_v1_agent_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +955,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[7]
+	mi := &file_agent_v1_agent_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +968,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{7}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Task) GetKey() *TaskKey {
@@ -691,6 +1027,20 @@ func (x *Task) GetEpoch() uint64 {
 	return 0
 }
 
+func (x *Task) GetWaitWhileInUse() bool {
+	if x != nil {
+		return x.WaitWhileInUse
+	}
+	return false
+}
+
+func (x *Task) GetPluginSha256() string {
+	if x != nil {
+		return x.PluginSha256
+	}
+	return ""
+}
+
 // ConnectRequest goes from the agent to the server.
 type ConnectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -704,6 +1054,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Result
 	//	*ConnectRequest_Facts
 	//	*ConnectRequest_Plugins
+	//	*ConnectRequest_Question
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -711,7 +1062,7 @@ type ConnectRequest struct {
 
 func (x *ConnectRequest) Reset() {
 	*x = ConnectRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_agent_v1_agent_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -723,7 +1074,7 @@ func (x *ConnectRequest) String() string {
 func (*ConnectRequest) ProtoMessage() {}
 
 func (x *ConnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[8]
+	mi := &file_agent_v1_agent_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -736,7 +1087,7 @@ func (x *ConnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectRequest.ProtoReflect.Descriptor instead.
 func (*ConnectRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{8}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ConnectRequest) GetMessage() isConnectRequest_Message {
@@ -818,6 +1169,15 @@ func (x *ConnectRequest) GetPlugins() *PluginsReport {
 	return nil
 }
 
+func (x *ConnectRequest) GetQuestion() *Question {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Question); ok {
+			return x.Question
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -854,6 +1214,10 @@ type ConnectRequest_Plugins struct {
 	Plugins *PluginsReport `protobuf:"bytes,8,opt,name=plugins,proto3,oneof"`
 }
 
+type ConnectRequest_Question struct {
+	Question *Question `protobuf:"bytes,9,opt,name=question,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Accepted) isConnectRequest_Message() {}
@@ -870,6 +1234,8 @@ func (*ConnectRequest_Facts) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Plugins) isConnectRequest_Message() {}
 
+func (*ConnectRequest_Question) isConnectRequest_Message() {}
+
 // ConnectResponse goes from the server to the agent.
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -882,6 +1248,8 @@ type ConnectResponse struct {
 	//	*ConnectResponse_ResultAck
 	//	*ConnectResponse_PluginsRequest
 	//	*ConnectResponse_Goodbye
+	//	*ConnectResponse_Hold
+	//	*ConnectResponse_Answer
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -889,7 +1257,7 @@ type ConnectResponse struct {
 
 func (x *ConnectResponse) Reset() {
 	*x = ConnectResponse{}
-	mi := &file_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_agent_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +1269,7 @@ func (x *ConnectResponse) String() string {
 func (*ConnectResponse) ProtoMessage() {}
 
 func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[9]
+	mi := &file_agent_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1282,7 @@ func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectResponse.ProtoReflect.Descriptor instead.
 func (*ConnectResponse) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{9}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ConnectResponse) GetMessage() isConnectResponse_Message {
@@ -987,6 +1355,24 @@ func (x *ConnectResponse) GetGoodbye() *Goodbye {
 	return nil
 }
 
+func (x *ConnectResponse) GetHold() *Hold {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Hold); ok {
+			return x.Hold
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetAnswer() *Answer {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Answer); ok {
+			return x.Answer
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -1019,6 +1405,14 @@ type ConnectResponse_Goodbye struct {
 	Goodbye *Goodbye `protobuf:"bytes,7,opt,name=goodbye,proto3,oneof"`
 }
 
+type ConnectResponse_Hold struct {
+	Hold *Hold `protobuf:"bytes,8,opt,name=hold,proto3,oneof"`
+}
+
+type ConnectResponse_Answer struct {
+	Answer *Answer `protobuf:"bytes,9,opt,name=answer,proto3,oneof"`
+}
+
 func (*ConnectResponse_Welcome) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Dispatch) isConnectResponse_Message() {}
@@ -1032,6 +1426,10 @@ func (*ConnectResponse_ResultAck) isConnectResponse_Message() {}
 func (*ConnectResponse_PluginsRequest) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Goodbye) isConnectResponse_Message() {}
+
+func (*ConnectResponse_Hold) isConnectResponse_Message() {}
+
+func (*ConnectResponse_Answer) isConnectResponse_Message() {}
 
 type Hello struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -1050,7 +1448,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_agent_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1460,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[10]
+	mi := &file_agent_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1473,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{10}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Hello) GetProtocolVersion() uint32 {
@@ -1130,7 +1528,7 @@ type OpenTask struct {
 
 func (x *OpenTask) Reset() {
 	*x = OpenTask{}
-	mi := &file_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_agent_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1540,7 @@ func (x *OpenTask) String() string {
 func (*OpenTask) ProtoMessage() {}
 
 func (x *OpenTask) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[11]
+	mi := &file_agent_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1553,7 @@ func (x *OpenTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenTask.ProtoReflect.Descriptor instead.
 func (*OpenTask) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{11}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *OpenTask) GetKey() *TaskKey {
@@ -1173,21 +1571,23 @@ func (x *OpenTask) GetState() TaskState {
 }
 
 type Welcome struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	SessionId     string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	Epoch         uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	ServerTime    *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
-	TerminalId    string                 `protobuf:"bytes,4,opt,name=terminal_id,json=terminalId,proto3" json:"terminal_id,omitempty"`
-	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
-	Site          string                 `protobuf:"bytes,6,opt,name=site,proto3" json:"site,omitempty"`
-	Role          string                 `protobuf:"bytes,7,opt,name=role,proto3" json:"role,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	SessionId  string                 `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	Epoch      uint64                 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	ServerTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
+	TerminalId string                 `protobuf:"bytes,4,opt,name=terminal_id,json=terminalId,proto3" json:"terminal_id,omitempty"`
+	Name       string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Site       string                 `protobuf:"bytes,6,opt,name=site,proto3" json:"site,omitempty"`
+	Role       string                 `protobuf:"bytes,7,opt,name=role,proto3" json:"role,omitempty"`
+	// When this session is lost without a goodbye, the agent comes back after a time chosen evenly up to this.
+	ReturnWithin  *durationpb.Duration `protobuf:"bytes,8,opt,name=return_within,json=returnWithin,proto3" json:"return_within,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_agent_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1599,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_agent_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1612,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Welcome) GetSessionId() string {
@@ -1264,6 +1664,13 @@ func (x *Welcome) GetRole() string {
 	return ""
 }
 
+func (x *Welcome) GetReturnWithin() *durationpb.Duration {
+	if x != nil {
+		return x.ReturnWithin
+	}
+	return nil
+}
+
 // Dispatch hands a task over. The agent journals it, and starts it only when it is permitted.
 type Dispatch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1276,7 +1683,7 @@ type Dispatch struct {
 
 func (x *Dispatch) Reset() {
 	*x = Dispatch{}
-	mi := &file_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_agent_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1695,7 @@ func (x *Dispatch) String() string {
 func (*Dispatch) ProtoMessage() {}
 
 func (x *Dispatch) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_agent_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1301,7 +1708,7 @@ func (x *Dispatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dispatch.ProtoReflect.Descriptor instead.
 func (*Dispatch) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Dispatch) GetTask() *Task {
@@ -1329,7 +1736,7 @@ type Accepted struct {
 
 func (x *Accepted) Reset() {
 	*x = Accepted{}
-	mi := &file_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_agent_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1748,7 @@ func (x *Accepted) String() string {
 func (*Accepted) ProtoMessage() {}
 
 func (x *Accepted) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_agent_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1761,7 @@ func (x *Accepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accepted.ProtoReflect.Descriptor instead.
 func (*Accepted) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Accepted) GetKey() *TaskKey {
@@ -1369,14 +1776,15 @@ type PermitRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// The lock that was waited for, empty if none ("ble, held by job ...").
-	WaitedFor     string `protobuf:"bytes,2,opt,name=waited_for,json=waitedFor,proto3" json:"waited_for,omitempty"`
+	WaitedFor     string     `protobuf:"bytes,2,opt,name=waited_for,json=waitedFor,proto3" json:"waited_for,omitempty"`
+	Reason        HoldReason `protobuf:"varint,3,opt,name=reason,proto3,enum=agent.v1.HoldReason" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PermitRequest) Reset() {
 	*x = PermitRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_agent_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1796,7 @@ func (x *PermitRequest) String() string {
 func (*PermitRequest) ProtoMessage() {}
 
 func (x *PermitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_agent_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1809,7 @@ func (x *PermitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PermitRequest.ProtoReflect.Descriptor instead.
 func (*PermitRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PermitRequest) GetKey() *TaskKey {
@@ -1418,6 +1826,223 @@ func (x *PermitRequest) GetWaitedFor() string {
 	return ""
 }
 
+func (x *PermitRequest) GetReason() HoldReason {
+	if x != nil {
+		return x.Reason
+	}
+	return HoldReason_HOLD_REASON_UNSPECIFIED
+}
+
+// Hold takes a permit back. A task that has not started stays accepted, and the agent answers with a PermitRequest; one that
+// has goes on.
+type Hold struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Hold) Reset() {
+	*x = Hold{}
+	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Hold) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Hold) ProtoMessage() {}
+
+func (x *Hold) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Hold.ProtoReflect.Descriptor instead.
+func (*Hold) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Hold) GetKey() *TaskKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Hold) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Question says that a running task waits for a person. It is sent again with each new session until it is answered or its time
+// is over.
+type Question struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Key    *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	PlanId string                 `protobuf:"bytes,2,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	Prompt string                 `protobuf:"bytes,3,opt,name=prompt,proto3" json:"prompt,omitempty"`
+	// By the server's clock.
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Question) Reset() {
+	*x = Question{}
+	mi := &file_agent_v1_agent_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Question) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Question) ProtoMessage() {}
+
+func (x *Question) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Question.ProtoReflect.Descriptor instead.
+func (*Question) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Question) GetKey() *TaskKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Question) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *Question) GetPrompt() string {
+	if x != nil {
+		return x.Prompt
+	}
+	return ""
+}
+
+func (x *Question) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+// Answer is what a person has said. It may come more than once.
+type Answer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	PlanId        string                 `protobuf:"bytes,2,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	Confirmed     bool                   `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	By            string                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	Note          string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_agent_v1_agent_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Answer) GetKey() *TaskKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Answer) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *Answer) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
+func (x *Answer) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Answer) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *Answer) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 // Permit allows a task to be started on this session within valid_for of its arrival, by the agent's monotonic clock.
 type Permit struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1429,7 +2054,7 @@ type Permit struct {
 
 func (x *Permit) Reset() {
 	*x = Permit{}
-	mi := &file_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_agent_v1_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1441,7 +2066,7 @@ func (x *Permit) String() string {
 func (*Permit) ProtoMessage() {}
 
 func (x *Permit) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_agent_v1_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1454,7 +2079,7 @@ func (x *Permit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permit.ProtoReflect.Descriptor instead.
 func (*Permit) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Permit) GetKey() *TaskKey {
@@ -1481,7 +2106,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_agent_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +2118,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_agent_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +2131,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Started) GetKey() *TaskKey {
@@ -1535,7 +2160,7 @@ type TaskProgress struct {
 
 func (x *TaskProgress) Reset() {
 	*x = TaskProgress{}
-	mi := &file_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_agent_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1547,7 +2172,7 @@ func (x *TaskProgress) String() string {
 func (*TaskProgress) ProtoMessage() {}
 
 func (x *TaskProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_agent_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1560,7 +2185,7 @@ func (x *TaskProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskProgress.ProtoReflect.Descriptor instead.
 func (*TaskProgress) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *TaskProgress) GetKey() *TaskKey {
@@ -1595,7 +2220,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_agent_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1607,7 +2232,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_agent_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1620,7 +2245,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Result) GetKey() *TaskKey {
@@ -1647,7 +2272,7 @@ type ResultAck struct {
 
 func (x *ResultAck) Reset() {
 	*x = ResultAck{}
-	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_agent_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1659,7 +2284,7 @@ func (x *ResultAck) String() string {
 func (*ResultAck) ProtoMessage() {}
 
 func (x *ResultAck) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_agent_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1672,7 +2297,7 @@ func (x *ResultAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultAck.ProtoReflect.Descriptor instead.
 func (*ResultAck) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ResultAck) GetKey() *TaskKey {
@@ -1693,7 +2318,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_agent_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1705,7 +2330,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_agent_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1718,7 +2343,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Cancel) GetKey() *TaskKey {
@@ -1744,7 +2369,7 @@ type PluginsRequest struct {
 
 func (x *PluginsRequest) Reset() {
 	*x = PluginsRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +2381,7 @@ func (x *PluginsRequest) String() string {
 func (*PluginsRequest) ProtoMessage() {}
 
 func (x *PluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +2394,7 @@ func (x *PluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginsRequest.ProtoReflect.Descriptor instead.
 func (*PluginsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *PluginsRequest) GetSha256() []string {
@@ -1788,7 +2413,7 @@ type PluginsReport struct {
 
 func (x *PluginsReport) Reset() {
 	*x = PluginsReport{}
-	mi := &file_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1800,7 +2425,7 @@ func (x *PluginsReport) String() string {
 func (*PluginsReport) ProtoMessage() {}
 
 func (x *PluginsReport) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1813,7 +2438,7 @@ func (x *PluginsReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginsReport.ProtoReflect.Descriptor instead.
 func (*PluginsReport) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PluginsReport) GetPlugins() []*Plugin {
@@ -1837,7 +2462,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1849,7 +2474,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1862,7 +2487,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Goodbye) GetReason() string {
@@ -1890,7 +2515,24 @@ var File_agent_v1_agent_proto protoreflect.FileDescriptor
 
 const file_agent_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x14agent/v1/agent.proto\x12\bagent.v1\x1a\x18action/v1/manifest.proto\x1a\x16action/v1/result.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x02\n" +
+	"\x14agent/v1/agent.proto\x12\bagent.v1\x1a\x18action/v1/manifest.proto\x1a\x16action/v1/result.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x01\n" +
+	"\x15UploadArtifactRequest\x122\n" +
+	"\x06header\x18\x01 \x01(\v2\x18.agent.v1.ArtifactHeaderH\x00R\x06header\x12/\n" +
+	"\x05chunk\x18\x02 \x01(\v2\x17.agent.v1.ArtifactChunkH\x00R\x05chunkB\t\n" +
+	"\amessage\"u\n" +
+	"\x0eArtifactHeader\x12#\n" +
+	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\";\n" +
+	"\rArtifactChunk\x12\x16\n" +
+	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"q\n" +
+	"\x16UploadArtifactResponse\x12\x1f\n" +
+	"\vartifact_id\x18\x01 \x01(\tR\n" +
+	"artifactId\x12\x1a\n" +
+	"\breceived\x18\x02 \x01(\x04R\breceived\x12\x1a\n" +
+	"\bcomplete\x18\x03 \x01(\bR\bcomplete\"\x86\x02\n" +
 	"\rEnrollRequest\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12!\n" +
 	"\ftoken_secret\x18\x02 \x01(\fR\vtokenSecret\x12\x10\n" +
@@ -1917,7 +2559,7 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\ftrust_bundle\x18\x02 \x03(\fR\vtrustBundle\"Q\n" +
 	"\x06Plugin\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12/\n" +
-	"\bmanifest\x18\x02 \x01(\v2\x13.action.v1.ManifestR\bmanifest\"\xb9\x02\n" +
+	"\bmanifest\x18\x02 \x01(\v2\x13.action.v1.ManifestR\bmanifest\"\xf6\x02\n" +
 	"\x05Facts\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x0e\n" +
 	"\x02os\x18\x02 \x01(\tR\x02os\x12\x1d\n" +
@@ -1928,10 +2570,12 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\aboot_id\x18\x06 \x01(\tR\x06bootId\x12\x1c\n" +
 	"\taddresses\x18\a \x03(\tR\taddresses\x123\n" +
 	"\bservices\x18\b \x03(\v2\x17.action.v1.ServiceStateR\bservices\x120\n" +
-	"\aadapter\x18\t \x01(\v2\x16.action.v1.DeviceStateR\aadapter\":\n" +
+	"\aadapter\x18\t \x01(\v2\x16.action.v1.DeviceStateR\aadapter\x12;\n" +
+	"\ruser_sessions\x18\n" +
+	" \x03(\v2\x16.action.v1.UserSessionR\fuserSessions\":\n" +
 	"\aTaskKey\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\rR\aattempt\"\xcd\x02\n" +
+	"\aattempt\x18\x02 \x01(\rR\aattempt\"\x9d\x03\n" +
 	"\x04Task\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x122\n" +
@@ -1940,10 +2584,13 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\aexpires\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x1c\n" +
 	"\trequester\x18\x06 \x01(\tR\trequester\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\x14\n" +
-	"\x05epoch\x18\b \x01(\x04R\x05epoch\x1a9\n" +
+	"\x05epoch\x18\b \x01(\x04R\x05epoch\x12)\n" +
+	"\x11wait_while_in_use\x18\t \x01(\bR\x0ewaitWhileInUse\x12#\n" +
+	"\rplugin_sha256\x18\n" +
+	" \x01(\tR\fpluginSha256\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa7\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd9\x03\n" +
 	"\x0eConnectRequest\x12'\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.agent.v1.HelloH\x00R\x05hello\x120\n" +
 	"\baccepted\x18\x02 \x01(\v2\x12.agent.v1.AcceptedH\x00R\baccepted\x12@\n" +
@@ -1952,8 +2599,9 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\bprogress\x18\x05 \x01(\v2\x16.agent.v1.TaskProgressH\x00R\bprogress\x12*\n" +
 	"\x06result\x18\x06 \x01(\v2\x10.agent.v1.ResultH\x00R\x06result\x12'\n" +
 	"\x05facts\x18\a \x01(\v2\x0f.agent.v1.FactsH\x00R\x05facts\x123\n" +
-	"\aplugins\x18\b \x01(\v2\x17.agent.v1.PluginsReportH\x00R\apluginsB\t\n" +
-	"\amessage\"\xff\x02\n" +
+	"\aplugins\x18\b \x01(\v2\x17.agent.v1.PluginsReportH\x00R\aplugins\x120\n" +
+	"\bquestion\x18\t \x01(\v2\x12.agent.v1.QuestionH\x00R\bquestionB\t\n" +
+	"\amessage\"\xd1\x03\n" +
 	"\x0fConnectResponse\x12-\n" +
 	"\awelcome\x18\x01 \x01(\v2\x11.agent.v1.WelcomeH\x00R\awelcome\x120\n" +
 	"\bdispatch\x18\x02 \x01(\v2\x12.agent.v1.DispatchH\x00R\bdispatch\x12*\n" +
@@ -1962,7 +2610,9 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"result_ack\x18\x05 \x01(\v2\x13.agent.v1.ResultAckH\x00R\tresultAck\x12C\n" +
 	"\x0fplugins_request\x18\x06 \x01(\v2\x18.agent.v1.PluginsRequestH\x00R\x0epluginsRequest\x12-\n" +
-	"\agoodbye\x18\a \x01(\v2\x11.agent.v1.GoodbyeH\x00R\agoodbyeB\t\n" +
+	"\agoodbye\x18\a \x01(\v2\x11.agent.v1.GoodbyeH\x00R\agoodbye\x12$\n" +
+	"\x04hold\x18\b \x01(\v2\x0e.agent.v1.HoldH\x00R\x04hold\x12*\n" +
+	"\x06answer\x18\t \x01(\v2\x10.agent.v1.AnswerH\x00R\x06answerB\t\n" +
 	"\amessage\"\xe6\x01\n" +
 	"\x05Hello\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1d\n" +
@@ -1975,7 +2625,7 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\"Z\n" +
 	"\bOpenTask\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12)\n" +
-	"\x05state\x18\x02 \x01(\x0e2\x13.agent.v1.TaskStateR\x05state\"\xd8\x01\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x13.agent.v1.TaskStateR\x05state\"\x98\x02\n" +
 	"\aWelcome\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x14\n" +
@@ -1986,16 +2636,33 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"terminalId\x12\x12\n" +
 	"\x04name\x18\x05 \x01(\tR\x04name\x12\x12\n" +
 	"\x04site\x18\x06 \x01(\tR\x04site\x12\x12\n" +
-	"\x04role\x18\a \x01(\tR\x04role\"s\n" +
+	"\x04role\x18\a \x01(\tR\x04role\x12>\n" +
+	"\rreturn_within\x18\b \x01(\v2\x19.google.protobuf.DurationR\freturnWithin\"s\n" +
 	"\bDispatch\x12\"\n" +
 	"\x04task\x18\x01 \x01(\v2\x0e.agent.v1.TaskR\x04task\x12C\n" +
 	"\x10permit_valid_for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x0epermitValidFor\"/\n" +
 	"\bAccepted\x12#\n" +
-	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\"S\n" +
+	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\"\x81\x01\n" +
 	"\rPermitRequest\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x1d\n" +
 	"\n" +
-	"waited_for\x18\x02 \x01(\tR\twaitedFor\"e\n" +
+	"waited_for\x18\x02 \x01(\tR\twaitedFor\x12,\n" +
+	"\x06reason\x18\x03 \x01(\x0e2\x14.agent.v1.HoldReasonR\x06reason\"C\n" +
+	"\x04Hold\x12#\n" +
+	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x98\x01\n" +
+	"\bQuestion\x12#\n" +
+	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x17\n" +
+	"\aplan_id\x18\x02 \x01(\tR\x06planId\x12\x16\n" +
+	"\x06prompt\x18\x03 \x01(\tR\x06prompt\x126\n" +
+	"\bdeadline\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\xb8\x01\n" +
+	"\x06Answer\x12#\n" +
+	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x17\n" +
+	"\aplan_id\x18\x02 \x01(\tR\x06planId\x12\x1c\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\x12\x12\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\x12.\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"e\n" +
 	"\x06Permit\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x126\n" +
 	"\tvalid_for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\"d\n" +
@@ -2027,12 +2694,19 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13TASK_STATE_ACCEPTED\x10\x01\x12\x16\n" +
 	"\x12TASK_STATE_STARTED\x10\x02\x12\x17\n" +
-	"\x13TASK_STATE_FINISHED\x10\x032P\n" +
+	"\x13TASK_STATE_FINISHED\x10\x03*m\n" +
+	"\n" +
+	"HoldReason\x12\x1b\n" +
+	"\x17HOLD_REASON_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10HOLD_REASON_LOCK\x10\x01\x12\x16\n" +
+	"\x12HOLD_REASON_IN_USE\x10\x02\x12\x14\n" +
+	"\x10HOLD_REASON_HELD\x10\x032P\n" +
 	"\x11EnrollmentService\x12;\n" +
-	"\x06Enroll\x12\x17.agent.v1.EnrollRequest\x1a\x18.agent.v1.EnrollResponse2\x8c\x01\n" +
+	"\x06Enroll\x12\x17.agent.v1.EnrollRequest\x1a\x18.agent.v1.EnrollResponse2\xe5\x01\n" +
 	"\fAgentService\x128\n" +
 	"\x05Renew\x12\x16.agent.v1.RenewRequest\x1a\x17.agent.v1.RenewResponse\x12B\n" +
-	"\aConnect\x12\x18.agent.v1.ConnectRequest\x1a\x19.agent.v1.ConnectResponse(\x010\x01B7Z5github.com/bandfleet/bandfleet/proto/agent/v1;agentv1b\x06proto3"
+	"\aConnect\x12\x18.agent.v1.ConnectRequest\x1a\x19.agent.v1.ConnectResponse(\x010\x01\x12W\n" +
+	"\x0eUploadArtifact\x12\x1f.agent.v1.UploadArtifactRequest\x1a .agent.v1.UploadArtifactResponse(\x010\x01B7Z5github.com/bandfleet/bandfleet/proto/agent/v1;agentv1b\x06proto3"
 
 var (
 	file_agent_v1_agent_proto_rawDescOnce sync.Once
@@ -2046,98 +2720,123 @@ func file_agent_v1_agent_proto_rawDescGZIP() []byte {
 	return file_agent_v1_agent_proto_rawDescData
 }
 
-var file_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_agent_v1_agent_proto_goTypes = []any{
-	(TaskState)(0),                // 0: agent.v1.TaskState
-	(*EnrollRequest)(nil),         // 1: agent.v1.EnrollRequest
-	(*EnrollResponse)(nil),        // 2: agent.v1.EnrollResponse
-	(*RenewRequest)(nil),          // 3: agent.v1.RenewRequest
-	(*RenewResponse)(nil),         // 4: agent.v1.RenewResponse
-	(*Plugin)(nil),                // 5: agent.v1.Plugin
-	(*Facts)(nil),                 // 6: agent.v1.Facts
-	(*TaskKey)(nil),               // 7: agent.v1.TaskKey
-	(*Task)(nil),                  // 8: agent.v1.Task
-	(*ConnectRequest)(nil),        // 9: agent.v1.ConnectRequest
-	(*ConnectResponse)(nil),       // 10: agent.v1.ConnectResponse
-	(*Hello)(nil),                 // 11: agent.v1.Hello
-	(*OpenTask)(nil),              // 12: agent.v1.OpenTask
-	(*Welcome)(nil),               // 13: agent.v1.Welcome
-	(*Dispatch)(nil),              // 14: agent.v1.Dispatch
-	(*Accepted)(nil),              // 15: agent.v1.Accepted
-	(*PermitRequest)(nil),         // 16: agent.v1.PermitRequest
-	(*Permit)(nil),                // 17: agent.v1.Permit
-	(*Started)(nil),               // 18: agent.v1.Started
-	(*TaskProgress)(nil),          // 19: agent.v1.TaskProgress
-	(*Result)(nil),                // 20: agent.v1.Result
-	(*ResultAck)(nil),             // 21: agent.v1.ResultAck
-	(*Cancel)(nil),                // 22: agent.v1.Cancel
-	(*PluginsRequest)(nil),        // 23: agent.v1.PluginsRequest
-	(*PluginsReport)(nil),         // 24: agent.v1.PluginsReport
-	(*Goodbye)(nil),               // 25: agent.v1.Goodbye
-	nil,                           // 26: agent.v1.Task.ParamsEntry
-	(*v1.Manifest)(nil),           // 27: action.v1.Manifest
-	(*v1.ServiceState)(nil),       // 28: action.v1.ServiceState
-	(*v1.DeviceState)(nil),        // 29: action.v1.DeviceState
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
-	(*v1.TaskResult)(nil),         // 32: action.v1.TaskResult
+	(TaskState)(0),                 // 0: agent.v1.TaskState
+	(HoldReason)(0),                // 1: agent.v1.HoldReason
+	(*UploadArtifactRequest)(nil),  // 2: agent.v1.UploadArtifactRequest
+	(*ArtifactHeader)(nil),         // 3: agent.v1.ArtifactHeader
+	(*ArtifactChunk)(nil),          // 4: agent.v1.ArtifactChunk
+	(*UploadArtifactResponse)(nil), // 5: agent.v1.UploadArtifactResponse
+	(*EnrollRequest)(nil),          // 6: agent.v1.EnrollRequest
+	(*EnrollResponse)(nil),         // 7: agent.v1.EnrollResponse
+	(*RenewRequest)(nil),           // 8: agent.v1.RenewRequest
+	(*RenewResponse)(nil),          // 9: agent.v1.RenewResponse
+	(*Plugin)(nil),                 // 10: agent.v1.Plugin
+	(*Facts)(nil),                  // 11: agent.v1.Facts
+	(*TaskKey)(nil),                // 12: agent.v1.TaskKey
+	(*Task)(nil),                   // 13: agent.v1.Task
+	(*ConnectRequest)(nil),         // 14: agent.v1.ConnectRequest
+	(*ConnectResponse)(nil),        // 15: agent.v1.ConnectResponse
+	(*Hello)(nil),                  // 16: agent.v1.Hello
+	(*OpenTask)(nil),               // 17: agent.v1.OpenTask
+	(*Welcome)(nil),                // 18: agent.v1.Welcome
+	(*Dispatch)(nil),               // 19: agent.v1.Dispatch
+	(*Accepted)(nil),               // 20: agent.v1.Accepted
+	(*PermitRequest)(nil),          // 21: agent.v1.PermitRequest
+	(*Hold)(nil),                   // 22: agent.v1.Hold
+	(*Question)(nil),               // 23: agent.v1.Question
+	(*Answer)(nil),                 // 24: agent.v1.Answer
+	(*Permit)(nil),                 // 25: agent.v1.Permit
+	(*Started)(nil),                // 26: agent.v1.Started
+	(*TaskProgress)(nil),           // 27: agent.v1.TaskProgress
+	(*Result)(nil),                 // 28: agent.v1.Result
+	(*ResultAck)(nil),              // 29: agent.v1.ResultAck
+	(*Cancel)(nil),                 // 30: agent.v1.Cancel
+	(*PluginsRequest)(nil),         // 31: agent.v1.PluginsRequest
+	(*PluginsReport)(nil),          // 32: agent.v1.PluginsReport
+	(*Goodbye)(nil),                // 33: agent.v1.Goodbye
+	nil,                            // 34: agent.v1.Task.ParamsEntry
+	(*v1.Manifest)(nil),            // 35: action.v1.Manifest
+	(*v1.ServiceState)(nil),        // 36: action.v1.ServiceState
+	(*v1.DeviceState)(nil),         // 37: action.v1.DeviceState
+	(*v1.UserSession)(nil),         // 38: action.v1.UserSession
+	(*timestamppb.Timestamp)(nil),  // 39: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 40: google.protobuf.Duration
+	(*v1.TaskResult)(nil),          // 41: action.v1.TaskResult
 }
 var file_agent_v1_agent_proto_depIdxs = []int32{
-	6,  // 0: agent.v1.EnrollRequest.facts:type_name -> agent.v1.Facts
-	5,  // 1: agent.v1.EnrollRequest.plugins:type_name -> agent.v1.Plugin
-	27, // 2: agent.v1.Plugin.manifest:type_name -> action.v1.Manifest
-	28, // 3: agent.v1.Facts.services:type_name -> action.v1.ServiceState
-	29, // 4: agent.v1.Facts.adapter:type_name -> action.v1.DeviceState
-	7,  // 5: agent.v1.Task.key:type_name -> agent.v1.TaskKey
-	26, // 6: agent.v1.Task.params:type_name -> agent.v1.Task.ParamsEntry
-	30, // 7: agent.v1.Task.expires:type_name -> google.protobuf.Timestamp
-	11, // 8: agent.v1.ConnectRequest.hello:type_name -> agent.v1.Hello
-	15, // 9: agent.v1.ConnectRequest.accepted:type_name -> agent.v1.Accepted
-	16, // 10: agent.v1.ConnectRequest.permit_request:type_name -> agent.v1.PermitRequest
-	18, // 11: agent.v1.ConnectRequest.started:type_name -> agent.v1.Started
-	19, // 12: agent.v1.ConnectRequest.progress:type_name -> agent.v1.TaskProgress
-	20, // 13: agent.v1.ConnectRequest.result:type_name -> agent.v1.Result
-	6,  // 14: agent.v1.ConnectRequest.facts:type_name -> agent.v1.Facts
-	24, // 15: agent.v1.ConnectRequest.plugins:type_name -> agent.v1.PluginsReport
-	13, // 16: agent.v1.ConnectResponse.welcome:type_name -> agent.v1.Welcome
-	14, // 17: agent.v1.ConnectResponse.dispatch:type_name -> agent.v1.Dispatch
-	17, // 18: agent.v1.ConnectResponse.permit:type_name -> agent.v1.Permit
-	22, // 19: agent.v1.ConnectResponse.cancel:type_name -> agent.v1.Cancel
-	21, // 20: agent.v1.ConnectResponse.result_ack:type_name -> agent.v1.ResultAck
-	23, // 21: agent.v1.ConnectResponse.plugins_request:type_name -> agent.v1.PluginsRequest
-	25, // 22: agent.v1.ConnectResponse.goodbye:type_name -> agent.v1.Goodbye
-	6,  // 23: agent.v1.Hello.facts:type_name -> agent.v1.Facts
-	12, // 24: agent.v1.Hello.open_tasks:type_name -> agent.v1.OpenTask
-	7,  // 25: agent.v1.OpenTask.key:type_name -> agent.v1.TaskKey
-	0,  // 26: agent.v1.OpenTask.state:type_name -> agent.v1.TaskState
-	30, // 27: agent.v1.Welcome.server_time:type_name -> google.protobuf.Timestamp
-	8,  // 28: agent.v1.Dispatch.task:type_name -> agent.v1.Task
-	31, // 29: agent.v1.Dispatch.permit_valid_for:type_name -> google.protobuf.Duration
-	7,  // 30: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
-	7,  // 31: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
-	7,  // 32: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
-	31, // 33: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
-	7,  // 34: agent.v1.Started.key:type_name -> agent.v1.TaskKey
-	30, // 35: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
-	7,  // 36: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
-	7,  // 37: agent.v1.Result.key:type_name -> agent.v1.TaskKey
-	32, // 38: agent.v1.Result.result:type_name -> action.v1.TaskResult
-	7,  // 39: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
-	7,  // 40: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
-	5,  // 41: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
-	31, // 42: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
-	1,  // 43: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
-	3,  // 44: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
-	9,  // 45: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
-	2,  // 46: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
-	4,  // 47: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
-	10, // 48: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
-	46, // [46:49] is the sub-list for method output_type
-	43, // [43:46] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	3,  // 0: agent.v1.UploadArtifactRequest.header:type_name -> agent.v1.ArtifactHeader
+	4,  // 1: agent.v1.UploadArtifactRequest.chunk:type_name -> agent.v1.ArtifactChunk
+	12, // 2: agent.v1.ArtifactHeader.key:type_name -> agent.v1.TaskKey
+	11, // 3: agent.v1.EnrollRequest.facts:type_name -> agent.v1.Facts
+	10, // 4: agent.v1.EnrollRequest.plugins:type_name -> agent.v1.Plugin
+	35, // 5: agent.v1.Plugin.manifest:type_name -> action.v1.Manifest
+	36, // 6: agent.v1.Facts.services:type_name -> action.v1.ServiceState
+	37, // 7: agent.v1.Facts.adapter:type_name -> action.v1.DeviceState
+	38, // 8: agent.v1.Facts.user_sessions:type_name -> action.v1.UserSession
+	12, // 9: agent.v1.Task.key:type_name -> agent.v1.TaskKey
+	34, // 10: agent.v1.Task.params:type_name -> agent.v1.Task.ParamsEntry
+	39, // 11: agent.v1.Task.expires:type_name -> google.protobuf.Timestamp
+	16, // 12: agent.v1.ConnectRequest.hello:type_name -> agent.v1.Hello
+	20, // 13: agent.v1.ConnectRequest.accepted:type_name -> agent.v1.Accepted
+	21, // 14: agent.v1.ConnectRequest.permit_request:type_name -> agent.v1.PermitRequest
+	26, // 15: agent.v1.ConnectRequest.started:type_name -> agent.v1.Started
+	27, // 16: agent.v1.ConnectRequest.progress:type_name -> agent.v1.TaskProgress
+	28, // 17: agent.v1.ConnectRequest.result:type_name -> agent.v1.Result
+	11, // 18: agent.v1.ConnectRequest.facts:type_name -> agent.v1.Facts
+	32, // 19: agent.v1.ConnectRequest.plugins:type_name -> agent.v1.PluginsReport
+	23, // 20: agent.v1.ConnectRequest.question:type_name -> agent.v1.Question
+	18, // 21: agent.v1.ConnectResponse.welcome:type_name -> agent.v1.Welcome
+	19, // 22: agent.v1.ConnectResponse.dispatch:type_name -> agent.v1.Dispatch
+	25, // 23: agent.v1.ConnectResponse.permit:type_name -> agent.v1.Permit
+	30, // 24: agent.v1.ConnectResponse.cancel:type_name -> agent.v1.Cancel
+	29, // 25: agent.v1.ConnectResponse.result_ack:type_name -> agent.v1.ResultAck
+	31, // 26: agent.v1.ConnectResponse.plugins_request:type_name -> agent.v1.PluginsRequest
+	33, // 27: agent.v1.ConnectResponse.goodbye:type_name -> agent.v1.Goodbye
+	22, // 28: agent.v1.ConnectResponse.hold:type_name -> agent.v1.Hold
+	24, // 29: agent.v1.ConnectResponse.answer:type_name -> agent.v1.Answer
+	11, // 30: agent.v1.Hello.facts:type_name -> agent.v1.Facts
+	17, // 31: agent.v1.Hello.open_tasks:type_name -> agent.v1.OpenTask
+	12, // 32: agent.v1.OpenTask.key:type_name -> agent.v1.TaskKey
+	0,  // 33: agent.v1.OpenTask.state:type_name -> agent.v1.TaskState
+	39, // 34: agent.v1.Welcome.server_time:type_name -> google.protobuf.Timestamp
+	40, // 35: agent.v1.Welcome.return_within:type_name -> google.protobuf.Duration
+	13, // 36: agent.v1.Dispatch.task:type_name -> agent.v1.Task
+	40, // 37: agent.v1.Dispatch.permit_valid_for:type_name -> google.protobuf.Duration
+	12, // 38: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
+	12, // 39: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
+	1,  // 40: agent.v1.PermitRequest.reason:type_name -> agent.v1.HoldReason
+	12, // 41: agent.v1.Hold.key:type_name -> agent.v1.TaskKey
+	12, // 42: agent.v1.Question.key:type_name -> agent.v1.TaskKey
+	39, // 43: agent.v1.Question.deadline:type_name -> google.protobuf.Timestamp
+	12, // 44: agent.v1.Answer.key:type_name -> agent.v1.TaskKey
+	39, // 45: agent.v1.Answer.time:type_name -> google.protobuf.Timestamp
+	12, // 46: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
+	40, // 47: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
+	12, // 48: agent.v1.Started.key:type_name -> agent.v1.TaskKey
+	39, // 49: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
+	12, // 50: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
+	12, // 51: agent.v1.Result.key:type_name -> agent.v1.TaskKey
+	41, // 52: agent.v1.Result.result:type_name -> action.v1.TaskResult
+	12, // 53: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
+	12, // 54: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
+	10, // 55: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
+	40, // 56: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
+	6,  // 57: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
+	8,  // 58: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
+	14, // 59: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
+	2,  // 60: agent.v1.AgentService.UploadArtifact:input_type -> agent.v1.UploadArtifactRequest
+	7,  // 61: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
+	9,  // 62: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
+	15, // 63: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
+	5,  // 64: agent.v1.AgentService.UploadArtifact:output_type -> agent.v1.UploadArtifactResponse
+	61, // [61:65] is the sub-list for method output_type
+	57, // [57:61] is the sub-list for method input_type
+	57, // [57:57] is the sub-list for extension type_name
+	57, // [57:57] is the sub-list for extension extendee
+	0,  // [0:57] is the sub-list for field type_name
 }
 
 func init() { file_agent_v1_agent_proto_init() }
@@ -2145,7 +2844,11 @@ func file_agent_v1_agent_proto_init() {
 	if File_agent_v1_agent_proto != nil {
 		return
 	}
-	file_agent_v1_agent_proto_msgTypes[8].OneofWrappers = []any{
+	file_agent_v1_agent_proto_msgTypes[0].OneofWrappers = []any{
+		(*UploadArtifactRequest_Header)(nil),
+		(*UploadArtifactRequest_Chunk)(nil),
+	}
+	file_agent_v1_agent_proto_msgTypes[12].OneofWrappers = []any{
 		(*ConnectRequest_Hello)(nil),
 		(*ConnectRequest_Accepted)(nil),
 		(*ConnectRequest_PermitRequest)(nil),
@@ -2154,8 +2857,9 @@ func file_agent_v1_agent_proto_init() {
 		(*ConnectRequest_Result)(nil),
 		(*ConnectRequest_Facts)(nil),
 		(*ConnectRequest_Plugins)(nil),
+		(*ConnectRequest_Question)(nil),
 	}
-	file_agent_v1_agent_proto_msgTypes[9].OneofWrappers = []any{
+	file_agent_v1_agent_proto_msgTypes[13].OneofWrappers = []any{
 		(*ConnectResponse_Welcome)(nil),
 		(*ConnectResponse_Dispatch)(nil),
 		(*ConnectResponse_Permit)(nil),
@@ -2163,14 +2867,16 @@ func file_agent_v1_agent_proto_init() {
 		(*ConnectResponse_ResultAck)(nil),
 		(*ConnectResponse_PluginsRequest)(nil),
 		(*ConnectResponse_Goodbye)(nil),
+		(*ConnectResponse_Hold)(nil),
+		(*ConnectResponse_Answer)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_v1_agent_proto_rawDesc), len(file_agent_v1_agent_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   26,
+			NumEnums:      2,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -141,8 +141,9 @@ var EnrollmentService_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	AgentService_Renew_FullMethodName   = "/agent.v1.AgentService/Renew"
-	AgentService_Connect_FullMethodName = "/agent.v1.AgentService/Connect"
+	AgentService_Renew_FullMethodName          = "/agent.v1.AgentService/Renew"
+	AgentService_Connect_FullMethodName        = "/agent.v1.AgentService/Connect"
+	AgentService_UploadArtifact_FullMethodName = "/agent.v1.AgentService/UploadArtifact"
 )
 
 // AgentServiceClient is the client API for AgentService service.
@@ -162,6 +163,12 @@ type AgentServiceClient interface {
 	// INVALID_ARGUMENT for a message that makes no sense here; RESOURCE_EXHAUSTED when the agent does not read what it is sent;
 	// UNAVAILABLE when the server is stopping.
 	Connect(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ConnectRequest, ConnectResponse], error)
+	// UploadArtifact hands over a file of one of the caller's tasks. Caller: an agent. The first request is a header; the server
+	// answers how much of that file it has, and chunks follow from there. When all has come and has the announced hash, the server answers
+	// complete. May be repeated: a file that is there already is complete at once. Errors: PERMISSION_DENIED for a task that
+	// is not the caller's; INVALID_ARGUMENT for an unknown kind, more bytes than announced or another hash; RESOURCE_EXHAUSTED
+	// for a file that is larger than its kind may be, or when the store of artefacts is full.
+	UploadArtifact(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[UploadArtifactRequest, UploadArtifactResponse], error)
 }
 
 type agentServiceClient struct {
@@ -195,6 +202,19 @@ func (c *agentServiceClient) Connect(ctx context.Context, opts ...grpc.CallOptio
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ConnectClient = grpc.BidiStreamingClient[ConnectRequest, ConnectResponse]
 
+func (c *agentServiceClient) UploadArtifact(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[UploadArtifactRequest, UploadArtifactResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AgentService_ServiceDesc.Streams[1], AgentService_UploadArtifact_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[UploadArtifactRequest, UploadArtifactResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_UploadArtifactClient = grpc.BidiStreamingClient[UploadArtifactRequest, UploadArtifactResponse]
+
 // AgentServiceServer is the server API for AgentService service.
 // All implementations must embed UnimplementedAgentServiceServer
 // for forward compatibility.
@@ -212,6 +232,12 @@ type AgentServiceServer interface {
 	// INVALID_ARGUMENT for a message that makes no sense here; RESOURCE_EXHAUSTED when the agent does not read what it is sent;
 	// UNAVAILABLE when the server is stopping.
 	Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error
+	// UploadArtifact hands over a file of one of the caller's tasks. Caller: an agent. The first request is a header; the server
+	// answers how much of that file it has, and chunks follow from there. When all has come and has the announced hash, the server answers
+	// complete. May be repeated: a file that is there already is complete at once. Errors: PERMISSION_DENIED for a task that
+	// is not the caller's; INVALID_ARGUMENT for an unknown kind, more bytes than announced or another hash; RESOURCE_EXHAUSTED
+	// for a file that is larger than its kind may be, or when the store of artefacts is full.
+	UploadArtifact(grpc.BidiStreamingServer[UploadArtifactRequest, UploadArtifactResponse]) error
 	mustEmbedUnimplementedAgentServiceServer()
 }
 
@@ -227,6 +253,9 @@ func (UnimplementedAgentServiceServer) Renew(context.Context, *RenewRequest) (*R
 }
 func (UnimplementedAgentServiceServer) Connect(grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]) error {
 	return status.Error(codes.Unimplemented, "method Connect not implemented")
+}
+func (UnimplementedAgentServiceServer) UploadArtifact(grpc.BidiStreamingServer[UploadArtifactRequest, UploadArtifactResponse]) error {
+	return status.Error(codes.Unimplemented, "method UploadArtifact not implemented")
 }
 func (UnimplementedAgentServiceServer) mustEmbedUnimplementedAgentServiceServer() {}
 func (UnimplementedAgentServiceServer) testEmbeddedByValue()                      {}
@@ -274,6 +303,13 @@ func _AgentService_Connect_Handler(srv interface{}, stream grpc.ServerStream) er
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AgentService_ConnectServer = grpc.BidiStreamingServer[ConnectRequest, ConnectResponse]
 
+func _AgentService_UploadArtifact_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(AgentServiceServer).UploadArtifact(&grpc.GenericServerStream[UploadArtifactRequest, UploadArtifactResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AgentService_UploadArtifactServer = grpc.BidiStreamingServer[UploadArtifactRequest, UploadArtifactResponse]
+
 // AgentService_ServiceDesc is the grpc.ServiceDesc for AgentService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -290,6 +326,12 @@ var AgentService_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Connect",
 			Handler:       _AgentService_Connect_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
+		},
+		{
+			StreamName:    "UploadArtifact",
+			Handler:       _AgentService_UploadArtifact_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
 		},

@@ -28,6 +28,112 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type NymiAgentPlacement int32
+
+const (
+	NymiAgentPlacement_NYMI_AGENT_PLACEMENT_UNSPECIFIED NymiAgentPlacement = 0
+	// On each terminal.
+	NymiAgentPlacement_NYMI_AGENT_PLACEMENT_LOCAL NymiAgentPlacement = 1
+	// One for many terminals.
+	NymiAgentPlacement_NYMI_AGENT_PLACEMENT_CENTRAL NymiAgentPlacement = 2
+)
+
+// Enum value maps for NymiAgentPlacement.
+var (
+	NymiAgentPlacement_name = map[int32]string{
+		0: "NYMI_AGENT_PLACEMENT_UNSPECIFIED",
+		1: "NYMI_AGENT_PLACEMENT_LOCAL",
+		2: "NYMI_AGENT_PLACEMENT_CENTRAL",
+	}
+	NymiAgentPlacement_value = map[string]int32{
+		"NYMI_AGENT_PLACEMENT_UNSPECIFIED": 0,
+		"NYMI_AGENT_PLACEMENT_LOCAL":       1,
+		"NYMI_AGENT_PLACEMENT_CENTRAL":     2,
+	}
+)
+
+func (x NymiAgentPlacement) Enum() *NymiAgentPlacement {
+	p := new(NymiAgentPlacement)
+	*p = x
+	return p
+}
+
+func (x NymiAgentPlacement) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NymiAgentPlacement) Descriptor() protoreflect.EnumDescriptor {
+	return file_fleet_v1_inventory_proto_enumTypes[0].Descriptor()
+}
+
+func (NymiAgentPlacement) Type() protoreflect.EnumType {
+	return &file_fleet_v1_inventory_proto_enumTypes[0]
+}
+
+func (x NymiAgentPlacement) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NymiAgentPlacement.Descriptor instead.
+func (NymiAgentPlacement) EnumDescriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{0}
+}
+
+type ImportKind int32
+
+const (
+	ImportKind_IMPORT_KIND_UNSPECIFIED ImportKind = 0
+	// Columns name, description, time_zone.
+	ImportKind_IMPORT_KIND_SITES ImportKind = 1
+	// Column terminal, and one for each label; an empty cell leaves the label, "-" removes it.
+	ImportKind_IMPORT_KIND_LABELS ImportKind = 2
+	// Columns serial, site, status, firmware_version, wearer, note.
+	ImportKind_IMPORT_KIND_BANDS ImportKind = 3
+)
+
+// Enum value maps for ImportKind.
+var (
+	ImportKind_name = map[int32]string{
+		0: "IMPORT_KIND_UNSPECIFIED",
+		1: "IMPORT_KIND_SITES",
+		2: "IMPORT_KIND_LABELS",
+		3: "IMPORT_KIND_BANDS",
+	}
+	ImportKind_value = map[string]int32{
+		"IMPORT_KIND_UNSPECIFIED": 0,
+		"IMPORT_KIND_SITES":       1,
+		"IMPORT_KIND_LABELS":      2,
+		"IMPORT_KIND_BANDS":       3,
+	}
+)
+
+func (x ImportKind) Enum() *ImportKind {
+	p := new(ImportKind)
+	*p = x
+	return p
+}
+
+func (x ImportKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ImportKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_fleet_v1_inventory_proto_enumTypes[1].Descriptor()
+}
+
+func (ImportKind) Type() protoreflect.EnumType {
+	return &file_fleet_v1_inventory_proto_enumTypes[1]
+}
+
+func (x ImportKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ImportKind.Descriptor instead.
+func (ImportKind) EnumDescriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{1}
+}
+
 // TerminalRole says what a machine is for.
 type TerminalRole int32
 
@@ -64,11 +170,11 @@ func (x TerminalRole) String() string {
 }
 
 func (TerminalRole) Descriptor() protoreflect.EnumDescriptor {
-	return file_fleet_v1_inventory_proto_enumTypes[0].Descriptor()
+	return file_fleet_v1_inventory_proto_enumTypes[2].Descriptor()
 }
 
 func (TerminalRole) Type() protoreflect.EnumType {
-	return &file_fleet_v1_inventory_proto_enumTypes[0]
+	return &file_fleet_v1_inventory_proto_enumTypes[2]
 }
 
 func (x TerminalRole) Number() protoreflect.EnumNumber {
@@ -77,7 +183,7 @@ func (x TerminalRole) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TerminalRole.Descriptor instead.
 func (TerminalRole) EnumDescriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{0}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{2}
 }
 
 type TerminalState int32
@@ -117,11 +223,11 @@ func (x TerminalState) String() string {
 }
 
 func (TerminalState) Descriptor() protoreflect.EnumDescriptor {
-	return file_fleet_v1_inventory_proto_enumTypes[1].Descriptor()
+	return file_fleet_v1_inventory_proto_enumTypes[3].Descriptor()
 }
 
 func (TerminalState) Type() protoreflect.EnumType {
-	return &file_fleet_v1_inventory_proto_enumTypes[1]
+	return &file_fleet_v1_inventory_proto_enumTypes[3]
 }
 
 func (x TerminalState) Number() protoreflect.EnumNumber {
@@ -130,7 +236,7 @@ func (x TerminalState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TerminalState.Descriptor instead.
 func (TerminalState) EnumDescriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{1}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{3}
 }
 
 // BandStatus is a band's status in this inventory. It says nothing of NES.
@@ -188,11 +294,11 @@ func (x BandStatus) String() string {
 }
 
 func (BandStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_fleet_v1_inventory_proto_enumTypes[2].Descriptor()
+	return file_fleet_v1_inventory_proto_enumTypes[4].Descriptor()
 }
 
 func (BandStatus) Type() protoreflect.EnumType {
-	return &file_fleet_v1_inventory_proto_enumTypes[2]
+	return &file_fleet_v1_inventory_proto_enumTypes[4]
 }
 
 func (x BandStatus) Number() protoreflect.EnumNumber {
@@ -201,7 +307,7 @@ func (x BandStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use BandStatus.Descriptor instead.
 func (BandStatus) EnumDescriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{2}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{4}
 }
 
 type Site struct {
@@ -209,10 +315,13 @@ type Site struct {
 	// Lower case letters, digits and dashes; 1 to 63 characters; matched in any case.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// For people.
-	Description   string                 `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
-	Created       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created,proto3" json:"created,omitempty"`
-	Terminals     uint32                 `protobuf:"varint,4,opt,name=terminals,proto3" json:"terminals,omitempty"`
-	Online        uint32                 `protobuf:"varint,5,opt,name=online,proto3" json:"online,omitempty"`
+	Description string                 `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
+	Created     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created,proto3" json:"created,omitempty"`
+	Terminals   uint32                 `protobuf:"varint,4,opt,name=terminals,proto3" json:"terminals,omitempty"`
+	Online      uint32                 `protobuf:"varint,5,opt,name=online,proto3" json:"online,omitempty"`
+	Settings    *SiteSettings          `protobuf:"bytes,6,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Changes with each write; for conditional updates.
+	Etag          string `protobuf:"bytes,7,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -282,6 +391,711 @@ func (x *Site) GetOnline() uint32 {
 	return 0
 }
 
+func (x *Site) GetSettings() *SiteSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *Site) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// SiteSettings is what the jobs and checks at a site go by.
+type SiteSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// IANA name ("Europe/Paris"); empty means UTC.
+	TimeZone string `protobuf:"bytes,1,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
+	// When jobs that change something may start tasks there. None means always.
+	Windows []*Window `protobuf:"bytes,2,rep,name=windows,proto3" json:"windows,omitempty"`
+	// When they may not, whatever the windows say.
+	Blackouts []*Blackout `protobuf:"bytes,3,rep,name=blackouts,proto3" json:"blackouts,omitempty"`
+	// The NES hosts of the site and who uses them.
+	NesHosts      []*NESHost      `protobuf:"bytes,4,rep,name=nes_hosts,json=nesHosts,proto3" json:"nes_hosts,omitempty"`
+	ApprovedRoots []*ApprovedRoot `protobuf:"bytes,5,rep,name=approved_roots,json=approvedRoots,proto3" json:"approved_roots,omitempty"`
+	// Wanted keys of nbe.toml and their values in TOML ("rssi_tap_threshold": "-42").
+	NbeProfile map[string]string  `protobuf:"bytes,6,rep,name=nbe_profile,json=nbeProfile,proto3" json:"nbe_profile,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	NymiAgent  NymiAgentPlacement `protobuf:"varint,7,opt,name=nymi_agent,json=nymiAgent,proto3,enum=fleet.v1.NymiAgentPlacement" json:"nymi_agent,omitempty"`
+	// Address of the central Nymi Agent ("wss://agent.lyon.example:9120/socket/websocket"); empty when it is local.
+	NymiAgentUrl string `protobuf:"bytes,8,opt,name=nymi_agent_url,json=nymiAgentUrl,proto3" json:"nymi_agent_url,omitempty"`
+	// How many others must approve a job there that changes something: 0 to 2. An action may ask for more.
+	Approvals     uint32 `protobuf:"varint,9,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SiteSettings) Reset() {
+	*x = SiteSettings{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SiteSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SiteSettings) ProtoMessage() {}
+
+func (x *SiteSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SiteSettings.ProtoReflect.Descriptor instead.
+func (*SiteSettings) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *SiteSettings) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *SiteSettings) GetWindows() []*Window {
+	if x != nil {
+		return x.Windows
+	}
+	return nil
+}
+
+func (x *SiteSettings) GetBlackouts() []*Blackout {
+	if x != nil {
+		return x.Blackouts
+	}
+	return nil
+}
+
+func (x *SiteSettings) GetNesHosts() []*NESHost {
+	if x != nil {
+		return x.NesHosts
+	}
+	return nil
+}
+
+func (x *SiteSettings) GetApprovedRoots() []*ApprovedRoot {
+	if x != nil {
+		return x.ApprovedRoots
+	}
+	return nil
+}
+
+func (x *SiteSettings) GetNbeProfile() map[string]string {
+	if x != nil {
+		return x.NbeProfile
+	}
+	return nil
+}
+
+func (x *SiteSettings) GetNymiAgent() NymiAgentPlacement {
+	if x != nil {
+		return x.NymiAgent
+	}
+	return NymiAgentPlacement_NYMI_AGENT_PLACEMENT_UNSPECIFIED
+}
+
+func (x *SiteSettings) GetNymiAgentUrl() string {
+	if x != nil {
+		return x.NymiAgentUrl
+	}
+	return ""
+}
+
+func (x *SiteSettings) GetApprovals() uint32 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
+}
+
+// Window is a span of time that comes back each week, by the site's clock. One that the clock jumps over in spring opens at the
+// first moment after the jump; an hour that comes twice in autumn belongs to it both times.
+type Window struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 1 is Monday, 7 is Sunday: the days on which it opens. None means every day.
+	Days []uint32 `protobuf:"varint,1,rep,packed,name=days,proto3" json:"days,omitempty"`
+	// "22:00".
+	Start string `protobuf:"bytes,2,opt,name=start,proto3" json:"start,omitempty"`
+	// "04:00"; not later than start means on the next day.
+	End           string `protobuf:"bytes,3,opt,name=end,proto3" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Window) Reset() {
+	*x = Window{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Window) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Window) ProtoMessage() {}
+
+func (x *Window) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Window.ProtoReflect.Descriptor instead.
+func (*Window) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Window) GetDays() []uint32 {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+func (x *Window) GetStart() string {
+	if x != nil {
+		return x.Start
+	}
+	return ""
+}
+
+func (x *Window) GetEnd() string {
+	if x != nil {
+		return x.End
+	}
+	return ""
+}
+
+// Blackout is a span of time by the site's clock.
+type Blackout struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "2026-12-24T00:00".
+	Start         string `protobuf:"bytes,1,opt,name=start,proto3" json:"start,omitempty"`
+	End           string `protobuf:"bytes,2,opt,name=end,proto3" json:"end,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blackout) Reset() {
+	*x = Blackout{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blackout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blackout) ProtoMessage() {}
+
+func (x *Blackout) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blackout.ProtoReflect.Descriptor instead.
+func (*Blackout) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Blackout) GetStart() string {
+	if x != nil {
+		return x.Start
+	}
+	return ""
+}
+
+func (x *Blackout) GetEnd() string {
+	if x != nil {
+		return x.End
+	}
+	return ""
+}
+
+func (x *Blackout) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// NESHost is a host of the Nymi Enterprise Server and the terminals that use it.
+type NESHost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id or name of a terminal with the role nes-host, or, when it has no agent, its host name.
+	Host string `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	// "https://nes-lyon-1.example/nes".
+	Url string `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// Which user terminals of the site use it, as an expression; empty means all.
+	UsedBy        string `protobuf:"bytes,3,opt,name=used_by,json=usedBy,proto3" json:"used_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NESHost) Reset() {
+	*x = NESHost{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NESHost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NESHost) ProtoMessage() {}
+
+func (x *NESHost) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NESHost.ProtoReflect.Descriptor instead.
+func (*NESHost) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *NESHost) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *NESHost) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *NESHost) GetUsedBy() string {
+	if x != nil {
+		return x.UsedBy
+	}
+	return ""
+}
+
+type ApprovedRoot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Lower case hexadecimal SHA-256 of the certificate in DER.
+	Sha256        string `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovedRoot) Reset() {
+	*x = ApprovedRoot{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovedRoot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovedRoot) ProtoMessage() {}
+
+func (x *ApprovedRoot) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovedRoot.ProtoReflect.Descriptor instead.
+func (*ApprovedRoot) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ApprovedRoot) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ApprovedRoot) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+type SetSiteRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Settings *SiteSettings          `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Which fields of settings are meant ("time_zone", "windows"), or "description". At least one.
+	Fields      []string `protobuf:"bytes,3,rep,name=fields,proto3" json:"fields,omitempty"`
+	Description string   `protobuf:"bytes,4,opt,name=description,proto3" json:"description,omitempty"`
+	// When given, the write is refused if the site has changed since.
+	Etag          string `protobuf:"bytes,5,opt,name=etag,proto3" json:"etag,omitempty"`
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSiteRequest) Reset() {
+	*x = SetSiteRequest{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSiteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSiteRequest) ProtoMessage() {}
+
+func (x *SetSiteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSiteRequest.ProtoReflect.Descriptor instead.
+func (*SetSiteRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SetSiteRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SetSiteRequest) GetSettings() *SiteSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *SetSiteRequest) GetFields() []string {
+	if x != nil {
+		return x.Fields
+	}
+	return nil
+}
+
+func (x *SetSiteRequest) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *SetSiteRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *SetSiteRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type SetSiteResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Site          *Site                  `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSiteResponse) Reset() {
+	*x = SetSiteResponse{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSiteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSiteResponse) ProtoMessage() {}
+
+func (x *SetSiteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSiteResponse.ProtoReflect.Descriptor instead.
+func (*SetSiteResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *SetSiteResponse) GetSite() *Site {
+	if x != nil {
+		return x.Site
+	}
+	return nil
+}
+
+type ImportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  ImportKind             `protobuf:"varint,1,opt,name=kind,proto3,enum=fleet.v1.ImportKind" json:"kind,omitempty"`
+	// Names of the columns; unknown ones are an error.
+	Columns []string `protobuf:"bytes,2,rep,name=columns,proto3" json:"columns,omitempty"`
+	// At most 100,000 in at most 3 MiB.
+	Rows []*ImportRow `protobuf:"bytes,3,rep,name=rows,proto3" json:"rows,omitempty"`
+	// True to check only.
+	DryRun        bool   `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportRequest) Reset() {
+	*x = ImportRequest{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportRequest) ProtoMessage() {}
+
+func (x *ImportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
+func (*ImportRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ImportRequest) GetKind() ImportKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ImportKind_IMPORT_KIND_UNSPECIFIED
+}
+
+func (x *ImportRequest) GetColumns() []string {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetRows() []*ImportRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ImportRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
+}
+
+func (x *ImportRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ImportRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type ImportRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Line in the file, for messages.
+	Line uint32 `protobuf:"varint,1,opt,name=line,proto3" json:"line,omitempty"`
+	// In the order of the columns.
+	Cells         []string `protobuf:"bytes,2,rep,name=cells,proto3" json:"cells,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportRow) Reset() {
+	*x = ImportRow{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportRow) ProtoMessage() {}
+
+func (x *ImportRow) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportRow.ProtoReflect.Descriptor instead.
+func (*ImportRow) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ImportRow) GetLine() uint32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *ImportRow) GetCells() []string {
+	if x != nil {
+		return x.Cells
+	}
+	return nil
+}
+
+type ImportResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Created       uint32                 `protobuf:"varint,1,opt,name=created,proto3" json:"created,omitempty"`
+	Changed       uint32                 `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	Unchanged     uint32                 `protobuf:"varint,3,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportResponse) Reset() {
+	*x = ImportResponse{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportResponse) ProtoMessage() {}
+
+func (x *ImportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
+func (*ImportResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ImportResponse) GetCreated() uint32 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *ImportResponse) GetChanged() uint32 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+func (x *ImportResponse) GetUnchanged() uint32 {
+	if x != nil {
+		return x.Unchanged
+	}
+	return 0
+}
+
 type CreateSiteRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -293,7 +1107,7 @@ type CreateSiteRequest struct {
 
 func (x *CreateSiteRequest) Reset() {
 	*x = CreateSiteRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[1]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -305,7 +1119,7 @@ func (x *CreateSiteRequest) String() string {
 func (*CreateSiteRequest) ProtoMessage() {}
 
 func (x *CreateSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[1]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -318,7 +1132,7 @@ func (x *CreateSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSiteRequest.ProtoReflect.Descriptor instead.
 func (*CreateSiteRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{1}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CreateSiteRequest) GetName() string {
@@ -351,7 +1165,7 @@ type CreateSiteResponse struct {
 
 func (x *CreateSiteResponse) Reset() {
 	*x = CreateSiteResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[2]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -363,7 +1177,7 @@ func (x *CreateSiteResponse) String() string {
 func (*CreateSiteResponse) ProtoMessage() {}
 
 func (x *CreateSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[2]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -376,7 +1190,7 @@ func (x *CreateSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSiteResponse.ProtoReflect.Descriptor instead.
 func (*CreateSiteResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{2}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateSiteResponse) GetSite() *Site {
@@ -395,7 +1209,7 @@ type GetSiteRequest struct {
 
 func (x *GetSiteRequest) Reset() {
 	*x = GetSiteRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[3]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -407,7 +1221,7 @@ func (x *GetSiteRequest) String() string {
 func (*GetSiteRequest) ProtoMessage() {}
 
 func (x *GetSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[3]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -420,7 +1234,7 @@ func (x *GetSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSiteRequest.ProtoReflect.Descriptor instead.
 func (*GetSiteRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{3}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetSiteRequest) GetName() string {
@@ -439,7 +1253,7 @@ type GetSiteResponse struct {
 
 func (x *GetSiteResponse) Reset() {
 	*x = GetSiteResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[4]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -451,7 +1265,7 @@ func (x *GetSiteResponse) String() string {
 func (*GetSiteResponse) ProtoMessage() {}
 
 func (x *GetSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[4]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -464,7 +1278,7 @@ func (x *GetSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSiteResponse.ProtoReflect.Descriptor instead.
 func (*GetSiteResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{4}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetSiteResponse) GetSite() *Site {
@@ -485,7 +1299,7 @@ type ListSitesRequest struct {
 
 func (x *ListSitesRequest) Reset() {
 	*x = ListSitesRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[5]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -497,7 +1311,7 @@ func (x *ListSitesRequest) String() string {
 func (*ListSitesRequest) ProtoMessage() {}
 
 func (x *ListSitesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[5]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -510,7 +1324,7 @@ func (x *ListSitesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSitesRequest.ProtoReflect.Descriptor instead.
 func (*ListSitesRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{5}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListSitesRequest) GetPageSize() int32 {
@@ -537,7 +1351,7 @@ type ListSitesResponse struct {
 
 func (x *ListSitesResponse) Reset() {
 	*x = ListSitesResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[6]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -549,7 +1363,7 @@ func (x *ListSitesResponse) String() string {
 func (*ListSitesResponse) ProtoMessage() {}
 
 func (x *ListSitesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[6]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -562,7 +1376,7 @@ func (x *ListSitesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSitesResponse.ProtoReflect.Descriptor instead.
 func (*ListSitesResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{6}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListSitesResponse) GetSites() []*Site {
@@ -605,7 +1419,7 @@ type Terminal struct {
 
 func (x *Terminal) Reset() {
 	*x = Terminal{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[7]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -617,7 +1431,7 @@ func (x *Terminal) String() string {
 func (*Terminal) ProtoMessage() {}
 
 func (x *Terminal) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[7]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -630,7 +1444,7 @@ func (x *Terminal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Terminal.ProtoReflect.Descriptor instead.
 func (*Terminal) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{7}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Terminal) GetId() string {
@@ -736,7 +1550,7 @@ type InstalledPlugin struct {
 
 func (x *InstalledPlugin) Reset() {
 	*x = InstalledPlugin{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[8]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +1562,7 @@ func (x *InstalledPlugin) String() string {
 func (*InstalledPlugin) ProtoMessage() {}
 
 func (x *InstalledPlugin) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[8]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +1575,7 @@ func (x *InstalledPlugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstalledPlugin.ProtoReflect.Descriptor instead.
 func (*InstalledPlugin) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{8}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *InstalledPlugin) GetName() string {
@@ -802,7 +1616,7 @@ type GetTerminalRequest struct {
 
 func (x *GetTerminalRequest) Reset() {
 	*x = GetTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[9]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -814,7 +1628,7 @@ func (x *GetTerminalRequest) String() string {
 func (*GetTerminalRequest) ProtoMessage() {}
 
 func (x *GetTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[9]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -827,7 +1641,7 @@ func (x *GetTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTerminalRequest.ProtoReflect.Descriptor instead.
 func (*GetTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{9}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetTerminalRequest) GetTerminal() string {
@@ -846,7 +1660,7 @@ type GetTerminalResponse struct {
 
 func (x *GetTerminalResponse) Reset() {
 	*x = GetTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[10]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +1672,7 @@ func (x *GetTerminalResponse) String() string {
 func (*GetTerminalResponse) ProtoMessage() {}
 
 func (x *GetTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[10]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +1685,7 @@ func (x *GetTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTerminalResponse.ProtoReflect.Descriptor instead.
 func (*GetTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{10}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetTerminalResponse) GetTerminal() *Terminal {
@@ -893,14 +1707,18 @@ type Selection struct {
 	Role   TerminalRole      `protobuf:"varint,4,opt,name=role,proto3,enum=fleet.v1.TerminalRole" json:"role,omitempty"`
 	Labels map[string]string `protobuf:"bytes,5,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// Expression in the language of proto/selector ("online and endpoint!=running"), at most 4096 bytes; empty means none.
-	Expression    string `protobuf:"bytes,6,opt,name=expression,proto3" json:"expression,omitempty"`
+	Expression string `protobuf:"bytes,6,opt,name=expression,proto3" json:"expression,omitempty"`
+	// Only terminals of an earlier job.
+	FromJob *FromJob `protobuf:"bytes,7,opt,name=from_job,json=fromJob,proto3" json:"from_job,omitempty"`
+	// Only so many of those that all else leaves, spread evenly over their order by site and id.
+	Limit         *Amount `protobuf:"bytes,8,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Selection) Reset() {
 	*x = Selection{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[11]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -912,7 +1730,7 @@ func (x *Selection) String() string {
 func (*Selection) ProtoMessage() {}
 
 func (x *Selection) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[11]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -925,7 +1743,7 @@ func (x *Selection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selection.ProtoReflect.Descriptor instead.
 func (*Selection) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{11}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Selection) GetSites() []string {
@@ -970,6 +1788,159 @@ func (x *Selection) GetExpression() string {
 	return ""
 }
 
+func (x *Selection) GetFromJob() *FromJob {
+	if x != nil {
+		return x.FromJob
+	}
+	return nil
+}
+
+func (x *Selection) GetLimit() *Amount {
+	if x != nil {
+		return x.Limit
+	}
+	return nil
+}
+
+// FromJob means the terminals of an earlier job, by what became of them there.
+type FromJob struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	JobId string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// True: only those on which it neither succeeded nor was needless. Otherwise all.
+	Failed        bool `protobuf:"varint,2,opt,name=failed,proto3" json:"failed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FromJob) Reset() {
+	*x = FromJob{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FromJob) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FromJob) ProtoMessage() {}
+
+func (x *FromJob) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FromJob.ProtoReflect.Descriptor instead.
+func (*FromJob) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *FromJob) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *FromJob) GetFailed() bool {
+	if x != nil {
+		return x.Failed
+	}
+	return false
+}
+
+// Amount is a number, or a share of those that are meant, rounded up.
+type Amount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Amount:
+	//
+	//	*Amount_Count
+	//	*Amount_Percent
+	Amount        isAmount_Amount `protobuf_oneof:"amount"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Amount) Reset() {
+	*x = Amount{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Amount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Amount) ProtoMessage() {}
+
+func (x *Amount) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Amount.ProtoReflect.Descriptor instead.
+func (*Amount) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Amount) GetAmount() isAmount_Amount {
+	if x != nil {
+		return x.Amount
+	}
+	return nil
+}
+
+func (x *Amount) GetCount() uint32 {
+	if x != nil {
+		if x, ok := x.Amount.(*Amount_Count); ok {
+			return x.Count
+		}
+	}
+	return 0
+}
+
+func (x *Amount) GetPercent() uint32 {
+	if x != nil {
+		if x, ok := x.Amount.(*Amount_Percent); ok {
+			return x.Percent
+		}
+	}
+	return 0
+}
+
+type isAmount_Amount interface {
+	isAmount_Amount()
+}
+
+type Amount_Count struct {
+	// At least 1.
+	Count uint32 `protobuf:"varint,1,opt,name=count,proto3,oneof"`
+}
+
+type Amount_Percent struct {
+	// 1 to 100.
+	Percent uint32 `protobuf:"varint,2,opt,name=percent,proto3,oneof"`
+}
+
+func (*Amount_Count) isAmount_Amount() {}
+
+func (*Amount_Percent) isAmount_Amount() {}
+
 type ListTerminalsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Here an empty selection means all of the caller's sites.
@@ -983,7 +1954,7 @@ type ListTerminalsRequest struct {
 
 func (x *ListTerminalsRequest) Reset() {
 	*x = ListTerminalsRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[12]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1966,7 @@ func (x *ListTerminalsRequest) String() string {
 func (*ListTerminalsRequest) ProtoMessage() {}
 
 func (x *ListTerminalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[12]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1979,7 @@ func (x *ListTerminalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTerminalsRequest.ProtoReflect.Descriptor instead.
 func (*ListTerminalsRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{12}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListTerminalsRequest) GetSelection() *Selection {
@@ -1049,7 +2020,7 @@ type ListTerminalsResponse struct {
 
 func (x *ListTerminalsResponse) Reset() {
 	*x = ListTerminalsResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[13]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +2032,7 @@ func (x *ListTerminalsResponse) String() string {
 func (*ListTerminalsResponse) ProtoMessage() {}
 
 func (x *ListTerminalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[13]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +2045,7 @@ func (x *ListTerminalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTerminalsResponse.ProtoReflect.Descriptor instead.
 func (*ListTerminalsResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{13}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListTerminalsResponse) GetTerminals() []*Terminal {
@@ -1105,7 +2076,7 @@ type LabelTerminalRequest struct {
 
 func (x *LabelTerminalRequest) Reset() {
 	*x = LabelTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[14]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1117,7 +2088,7 @@ func (x *LabelTerminalRequest) String() string {
 func (*LabelTerminalRequest) ProtoMessage() {}
 
 func (x *LabelTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[14]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1130,7 +2101,7 @@ func (x *LabelTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelTerminalRequest.ProtoReflect.Descriptor instead.
 func (*LabelTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{14}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LabelTerminalRequest) GetTerminal() string {
@@ -1177,7 +2148,7 @@ type LabelTerminalResponse struct {
 
 func (x *LabelTerminalResponse) Reset() {
 	*x = LabelTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[15]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1189,7 +2160,7 @@ func (x *LabelTerminalResponse) String() string {
 func (*LabelTerminalResponse) ProtoMessage() {}
 
 func (x *LabelTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[15]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1202,7 +2173,7 @@ func (x *LabelTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelTerminalResponse.ProtoReflect.Descriptor instead.
 func (*LabelTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{15}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LabelTerminalResponse) GetTerminal() *Terminal {
@@ -1223,7 +2194,7 @@ type MoveTerminalRequest struct {
 
 func (x *MoveTerminalRequest) Reset() {
 	*x = MoveTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[16]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1235,7 +2206,7 @@ func (x *MoveTerminalRequest) String() string {
 func (*MoveTerminalRequest) ProtoMessage() {}
 
 func (x *MoveTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[16]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1248,7 +2219,7 @@ func (x *MoveTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveTerminalRequest.ProtoReflect.Descriptor instead.
 func (*MoveTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{16}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MoveTerminalRequest) GetTerminal() string {
@@ -1281,7 +2252,7 @@ type MoveTerminalResponse struct {
 
 func (x *MoveTerminalResponse) Reset() {
 	*x = MoveTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[17]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +2264,7 @@ func (x *MoveTerminalResponse) String() string {
 func (*MoveTerminalResponse) ProtoMessage() {}
 
 func (x *MoveTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[17]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +2277,7 @@ func (x *MoveTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveTerminalResponse.ProtoReflect.Descriptor instead.
 func (*MoveTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{17}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MoveTerminalResponse) GetTerminal() *Terminal {
@@ -1326,7 +2297,7 @@ type DecommissionTerminalRequest struct {
 
 func (x *DecommissionTerminalRequest) Reset() {
 	*x = DecommissionTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +2309,7 @@ func (x *DecommissionTerminalRequest) String() string {
 func (*DecommissionTerminalRequest) ProtoMessage() {}
 
 func (x *DecommissionTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +2322,7 @@ func (x *DecommissionTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecommissionTerminalRequest.ProtoReflect.Descriptor instead.
 func (*DecommissionTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{18}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DecommissionTerminalRequest) GetTerminal() string {
@@ -1377,7 +2348,7 @@ type DecommissionTerminalResponse struct {
 
 func (x *DecommissionTerminalResponse) Reset() {
 	*x = DecommissionTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +2360,7 @@ func (x *DecommissionTerminalResponse) String() string {
 func (*DecommissionTerminalResponse) ProtoMessage() {}
 
 func (x *DecommissionTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +2373,7 @@ func (x *DecommissionTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecommissionTerminalResponse.ProtoReflect.Descriptor instead.
 func (*DecommissionTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{19}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DecommissionTerminalResponse) GetTerminal() *Terminal {
@@ -1422,7 +2393,7 @@ type ReEnrolTerminalRequest struct {
 
 func (x *ReEnrolTerminalRequest) Reset() {
 	*x = ReEnrolTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +2405,7 @@ func (x *ReEnrolTerminalRequest) String() string {
 func (*ReEnrolTerminalRequest) ProtoMessage() {}
 
 func (x *ReEnrolTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +2418,7 @@ func (x *ReEnrolTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReEnrolTerminalRequest.ProtoReflect.Descriptor instead.
 func (*ReEnrolTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{20}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ReEnrolTerminalRequest) GetTerminal() string {
@@ -1475,7 +2446,7 @@ type ReEnrolTerminalResponse struct {
 
 func (x *ReEnrolTerminalResponse) Reset() {
 	*x = ReEnrolTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1487,7 +2458,7 @@ func (x *ReEnrolTerminalResponse) String() string {
 func (*ReEnrolTerminalResponse) ProtoMessage() {}
 
 func (x *ReEnrolTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1500,7 +2471,7 @@ func (x *ReEnrolTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReEnrolTerminalResponse.ProtoReflect.Descriptor instead.
 func (*ReEnrolTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{21}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ReEnrolTerminalResponse) GetToken() string {
@@ -1533,7 +2504,7 @@ type Band struct {
 
 func (x *Band) Reset() {
 	*x = Band{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1545,7 +2516,7 @@ func (x *Band) String() string {
 func (*Band) ProtoMessage() {}
 
 func (x *Band) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1558,7 +2529,7 @@ func (x *Band) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Band.ProtoReflect.Descriptor instead.
 func (*Band) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{22}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Band) GetSerial() string {
@@ -1616,7 +2587,7 @@ type BandEvent struct {
 
 func (x *BandEvent) Reset() {
 	*x = BandEvent{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1628,7 +2599,7 @@ func (x *BandEvent) String() string {
 func (*BandEvent) ProtoMessage() {}
 
 func (x *BandEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1641,7 +2612,7 @@ func (x *BandEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BandEvent.ProtoReflect.Descriptor instead.
 func (*BandEvent) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{23}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *BandEvent) GetTime() *timestamppb.Timestamp {
@@ -1695,7 +2666,7 @@ type CreateBandRequest struct {
 
 func (x *CreateBandRequest) Reset() {
 	*x = CreateBandRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +2678,7 @@ func (x *CreateBandRequest) String() string {
 func (*CreateBandRequest) ProtoMessage() {}
 
 func (x *CreateBandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +2691,7 @@ func (x *CreateBandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBandRequest.ProtoReflect.Descriptor instead.
 func (*CreateBandRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{24}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CreateBandRequest) GetSerial() string {
@@ -1781,7 +2752,7 @@ type CreateBandResponse struct {
 
 func (x *CreateBandResponse) Reset() {
 	*x = CreateBandResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1793,7 +2764,7 @@ func (x *CreateBandResponse) String() string {
 func (*CreateBandResponse) ProtoMessage() {}
 
 func (x *CreateBandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1806,7 +2777,7 @@ func (x *CreateBandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBandResponse.ProtoReflect.Descriptor instead.
 func (*CreateBandResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{25}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CreateBandResponse) GetBand() *Band {
@@ -1825,7 +2796,7 @@ type GetBandRequest struct {
 
 func (x *GetBandRequest) Reset() {
 	*x = GetBandRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1837,7 +2808,7 @@ func (x *GetBandRequest) String() string {
 func (*GetBandRequest) ProtoMessage() {}
 
 func (x *GetBandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1850,7 +2821,7 @@ func (x *GetBandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBandRequest.ProtoReflect.Descriptor instead.
 func (*GetBandRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{26}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetBandRequest) GetSerial() string {
@@ -1869,7 +2840,7 @@ type GetBandResponse struct {
 
 func (x *GetBandResponse) Reset() {
 	*x = GetBandResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1881,7 +2852,7 @@ func (x *GetBandResponse) String() string {
 func (*GetBandResponse) ProtoMessage() {}
 
 func (x *GetBandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1894,7 +2865,7 @@ func (x *GetBandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBandResponse.ProtoReflect.Descriptor instead.
 func (*GetBandResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{27}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetBandResponse) GetBand() *Band {
@@ -1917,7 +2888,7 @@ type ListBandsRequest struct {
 
 func (x *ListBandsRequest) Reset() {
 	*x = ListBandsRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1929,7 +2900,7 @@ func (x *ListBandsRequest) String() string {
 func (*ListBandsRequest) ProtoMessage() {}
 
 func (x *ListBandsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1942,7 +2913,7 @@ func (x *ListBandsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBandsRequest.ProtoReflect.Descriptor instead.
 func (*ListBandsRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{28}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListBandsRequest) GetSite() string {
@@ -1983,7 +2954,7 @@ type ListBandsResponse struct {
 
 func (x *ListBandsResponse) Reset() {
 	*x = ListBandsResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1995,7 +2966,7 @@ func (x *ListBandsResponse) String() string {
 func (*ListBandsResponse) ProtoMessage() {}
 
 func (x *ListBandsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2008,7 +2979,7 @@ func (x *ListBandsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBandsResponse.ProtoReflect.Descriptor instead.
 func (*ListBandsResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{29}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListBandsResponse) GetBands() []*Band {
@@ -2040,7 +3011,7 @@ type SetBandStatusRequest struct {
 
 func (x *SetBandStatusRequest) Reset() {
 	*x = SetBandStatusRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2052,7 +3023,7 @@ func (x *SetBandStatusRequest) String() string {
 func (*SetBandStatusRequest) ProtoMessage() {}
 
 func (x *SetBandStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2065,7 +3036,7 @@ func (x *SetBandStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBandStatusRequest.ProtoReflect.Descriptor instead.
 func (*SetBandStatusRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{30}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SetBandStatusRequest) GetSerial() string {
@@ -2112,7 +3083,7 @@ type SetBandStatusResponse struct {
 
 func (x *SetBandStatusResponse) Reset() {
 	*x = SetBandStatusResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2124,7 +3095,7 @@ func (x *SetBandStatusResponse) String() string {
 func (*SetBandStatusResponse) ProtoMessage() {}
 
 func (x *SetBandStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2137,7 +3108,7 @@ func (x *SetBandStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBandStatusResponse.ProtoReflect.Descriptor instead.
 func (*SetBandStatusResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{31}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *SetBandStatusResponse) GetBand() *Band {
@@ -2161,7 +3132,7 @@ type OfferedAction struct {
 
 func (x *OfferedAction) Reset() {
 	*x = OfferedAction{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +3144,7 @@ func (x *OfferedAction) String() string {
 func (*OfferedAction) ProtoMessage() {}
 
 func (x *OfferedAction) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +3157,7 @@ func (x *OfferedAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferedAction.ProtoReflect.Descriptor instead.
 func (*OfferedAction) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{32}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *OfferedAction) GetAction() *v11.Action {
@@ -2225,7 +3196,7 @@ type ListActionsRequest struct {
 
 func (x *ListActionsRequest) Reset() {
 	*x = ListActionsRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2237,7 +3208,7 @@ func (x *ListActionsRequest) String() string {
 func (*ListActionsRequest) ProtoMessage() {}
 
 func (x *ListActionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2250,7 +3221,7 @@ func (x *ListActionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActionsRequest.ProtoReflect.Descriptor instead.
 func (*ListActionsRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{33}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{45}
 }
 
 type ListActionsResponse struct {
@@ -2263,7 +3234,7 @@ type ListActionsResponse struct {
 
 func (x *ListActionsResponse) Reset() {
 	*x = ListActionsResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2275,7 +3246,7 @@ func (x *ListActionsResponse) String() string {
 func (*ListActionsResponse) ProtoMessage() {}
 
 func (x *ListActionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2288,7 +3259,7 @@ func (x *ListActionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActionsResponse.ProtoReflect.Descriptor instead.
 func (*ListActionsResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{34}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListActionsResponse) GetActions() []*OfferedAction {
@@ -2307,7 +3278,7 @@ type GetActionRequest struct {
 
 func (x *GetActionRequest) Reset() {
 	*x = GetActionRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +3290,7 @@ func (x *GetActionRequest) String() string {
 func (*GetActionRequest) ProtoMessage() {}
 
 func (x *GetActionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +3303,7 @@ func (x *GetActionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActionRequest.ProtoReflect.Descriptor instead.
 func (*GetActionRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{35}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GetActionRequest) GetName() string {
@@ -2352,7 +3323,7 @@ type GetActionResponse struct {
 
 func (x *GetActionResponse) Reset() {
 	*x = GetActionResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +3335,7 @@ func (x *GetActionResponse) String() string {
 func (*GetActionResponse) ProtoMessage() {}
 
 func (x *GetActionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +3348,7 @@ func (x *GetActionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActionResponse.ProtoReflect.Descriptor instead.
 func (*GetActionResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{36}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetActionResponse) GetActions() []*OfferedAction {
@@ -2391,13 +3362,69 @@ var File_fleet_v1_inventory_proto protoreflect.FileDescriptor
 
 const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\n" +
-	"\x18fleet/v1/inventory.proto\x12\bfleet.v1\x1a\x18action/v1/manifest.proto\x1a\x14agent/v1/agent.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x01\n" +
+	"\x18fleet/v1/inventory.proto\x12\bfleet.v1\x1a\x18action/v1/manifest.proto\x1a\x14agent/v1/agent.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x01\n" +
 	"\x04Site\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x124\n" +
 	"\acreated\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12\x1c\n" +
 	"\tterminals\x18\x04 \x01(\rR\tterminals\x12\x16\n" +
-	"\x06online\x18\x05 \x01(\rR\x06online\"h\n" +
+	"\x06online\x18\x05 \x01(\rR\x06online\x122\n" +
+	"\bsettings\x18\x06 \x01(\v2\x16.fleet.v1.SiteSettingsR\bsettings\x12\x12\n" +
+	"\x04etag\x18\a \x01(\tR\x04etag\"\x81\x04\n" +
+	"\fSiteSettings\x12\x1b\n" +
+	"\ttime_zone\x18\x01 \x01(\tR\btimeZone\x12*\n" +
+	"\awindows\x18\x02 \x03(\v2\x10.fleet.v1.WindowR\awindows\x120\n" +
+	"\tblackouts\x18\x03 \x03(\v2\x12.fleet.v1.BlackoutR\tblackouts\x12.\n" +
+	"\tnes_hosts\x18\x04 \x03(\v2\x11.fleet.v1.NESHostR\bnesHosts\x12=\n" +
+	"\x0eapproved_roots\x18\x05 \x03(\v2\x16.fleet.v1.ApprovedRootR\rapprovedRoots\x12G\n" +
+	"\vnbe_profile\x18\x06 \x03(\v2&.fleet.v1.SiteSettings.NbeProfileEntryR\n" +
+	"nbeProfile\x12;\n" +
+	"\n" +
+	"nymi_agent\x18\a \x01(\x0e2\x1c.fleet.v1.NymiAgentPlacementR\tnymiAgent\x12$\n" +
+	"\x0enymi_agent_url\x18\b \x01(\tR\fnymiAgentUrl\x12\x1c\n" +
+	"\tapprovals\x18\t \x01(\rR\tapprovals\x1a=\n" +
+	"\x0fNbeProfileEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"D\n" +
+	"\x06Window\x12\x12\n" +
+	"\x04days\x18\x01 \x03(\rR\x04days\x12\x14\n" +
+	"\x05start\x18\x02 \x01(\tR\x05start\x12\x10\n" +
+	"\x03end\x18\x03 \x01(\tR\x03end\"J\n" +
+	"\bBlackout\x12\x14\n" +
+	"\x05start\x18\x01 \x01(\tR\x05start\x12\x10\n" +
+	"\x03end\x18\x02 \x01(\tR\x03end\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"H\n" +
+	"\aNESHost\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12\x17\n" +
+	"\aused_by\x18\x03 \x01(\tR\x06usedBy\":\n" +
+	"\fApprovedRoot\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\"\xbe\x01\n" +
+	"\x0eSetSiteRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
+	"\bsettings\x18\x02 \x01(\v2\x16.fleet.v1.SiteSettingsR\bsettings\x12\x16\n" +
+	"\x06fields\x18\x03 \x03(\tR\x06fields\x12 \n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\x12\x12\n" +
+	"\x04etag\x18\x05 \x01(\tR\x04etag\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"5\n" +
+	"\x0fSetSiteResponse\x12\"\n" +
+	"\x04site\x18\x01 \x01(\v2\x0e.fleet.v1.SiteR\x04site\"\xcc\x01\n" +
+	"\rImportRequest\x12(\n" +
+	"\x04kind\x18\x01 \x01(\x0e2\x14.fleet.v1.ImportKindR\x04kind\x12\x18\n" +
+	"\acolumns\x18\x02 \x03(\tR\acolumns\x12'\n" +
+	"\x04rows\x18\x03 \x03(\v2\x13.fleet.v1.ImportRowR\x04rows\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestId\"5\n" +
+	"\tImportRow\x12\x12\n" +
+	"\x04line\x18\x01 \x01(\rR\x04line\x12\x14\n" +
+	"\x05cells\x18\x02 \x03(\tR\x05cells\"b\n" +
+	"\x0eImportResponse\x12\x18\n" +
+	"\acreated\x18\x01 \x01(\rR\acreated\x12\x18\n" +
+	"\achanged\x18\x02 \x01(\rR\achanged\x12\x1c\n" +
+	"\tunchanged\x18\x03 \x01(\rR\tunchanged\"h\n" +
 	"\x11CreateSiteRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x1d\n" +
@@ -2442,7 +3469,7 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\x12GetTerminalRequest\x12\x1a\n" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\"E\n" +
 	"\x13GetTerminalResponse\x12.\n" +
-	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\"\x95\x02\n" +
+	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\"\xeb\x02\n" +
 	"\tSelection\x12\x14\n" +
 	"\x05sites\x18\x01 \x03(\tR\x05sites\x12\x1c\n" +
 	"\tterminals\x18\x02 \x03(\tR\tterminals\x12\x14\n" +
@@ -2451,10 +3478,19 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\x06labels\x18\x05 \x03(\v2\x1f.fleet.v1.Selection.LabelsEntryR\x06labels\x12\x1e\n" +
 	"\n" +
 	"expression\x18\x06 \x01(\tR\n" +
-	"expression\x1a9\n" +
+	"expression\x12,\n" +
+	"\bfrom_job\x18\a \x01(\v2\x11.fleet.v1.FromJobR\afromJob\x12&\n" +
+	"\x05limit\x18\b \x01(\v2\x10.fleet.v1.AmountR\x05limit\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xbc\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"8\n" +
+	"\aFromJob\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x16\n" +
+	"\x06failed\x18\x02 \x01(\bR\x06failed\"F\n" +
+	"\x06Amount\x12\x16\n" +
+	"\x05count\x18\x01 \x01(\rH\x00R\x05count\x12\x1a\n" +
+	"\apercent\x18\x02 \x01(\rH\x00R\apercentB\b\n" +
+	"\x06amount\"\xbc\x01\n" +
 	"\x14ListTerminalsRequest\x121\n" +
 	"\tselection\x18\x01 \x01(\v2\x13.fleet.v1.SelectionR\tselection\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
@@ -2548,7 +3584,17 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\x10GetActionRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"F\n" +
 	"\x11GetActionResponse\x121\n" +
-	"\aactions\x18\x01 \x03(\v2\x17.fleet.v1.OfferedActionR\aactions*j\n" +
+	"\aactions\x18\x01 \x03(\v2\x17.fleet.v1.OfferedActionR\aactions*|\n" +
+	"\x12NymiAgentPlacement\x12$\n" +
+	" NYMI_AGENT_PLACEMENT_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aNYMI_AGENT_PLACEMENT_LOCAL\x10\x01\x12 \n" +
+	"\x1cNYMI_AGENT_PLACEMENT_CENTRAL\x10\x02*o\n" +
+	"\n" +
+	"ImportKind\x12\x1b\n" +
+	"\x17IMPORT_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11IMPORT_KIND_SITES\x10\x01\x12\x16\n" +
+	"\x12IMPORT_KIND_LABELS\x10\x02\x12\x15\n" +
+	"\x11IMPORT_KIND_BANDS\x10\x03*j\n" +
 	"\fTerminalRole\x12\x1d\n" +
 	"\x19TERMINAL_ROLE_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bTERMINAL_ROLE_USER_TERMINAL\x10\x01\x12\x1a\n" +
@@ -2569,12 +3615,15 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\x12BAND_STATUS_BROKEN\x10\x06\x12\x14\n" +
 	"\x10BAND_STATUS_LOST\x10\a\x12\x19\n" +
 	"\x15BAND_STATUS_SUSPENDED\x10\b\x12\x17\n" +
-	"\x13BAND_STATUS_RETIRED\x10\t2\x92\t\n" +
+	"\x13BAND_STATUS_RETIRED\x10\t2\x8f\n" +
+	"\n" +
 	"\x10InventoryService\x12G\n" +
 	"\n" +
 	"CreateSite\x12\x1b.fleet.v1.CreateSiteRequest\x1a\x1c.fleet.v1.CreateSiteResponse\x12>\n" +
 	"\aGetSite\x12\x18.fleet.v1.GetSiteRequest\x1a\x19.fleet.v1.GetSiteResponse\x12D\n" +
-	"\tListSites\x12\x1a.fleet.v1.ListSitesRequest\x1a\x1b.fleet.v1.ListSitesResponse\x12J\n" +
+	"\tListSites\x12\x1a.fleet.v1.ListSitesRequest\x1a\x1b.fleet.v1.ListSitesResponse\x12>\n" +
+	"\aSetSite\x12\x18.fleet.v1.SetSiteRequest\x1a\x19.fleet.v1.SetSiteResponse\x12;\n" +
+	"\x06Import\x12\x17.fleet.v1.ImportRequest\x1a\x18.fleet.v1.ImportResponse\x12J\n" +
 	"\vGetTerminal\x12\x1c.fleet.v1.GetTerminalRequest\x1a\x1d.fleet.v1.GetTerminalResponse\x12P\n" +
 	"\rListTerminals\x12\x1e.fleet.v1.ListTerminalsRequest\x1a\x1f.fleet.v1.ListTerminalsResponse\x12P\n" +
 	"\rLabelTerminal\x12\x1e.fleet.v1.LabelTerminalRequest\x1a\x1f.fleet.v1.LabelTerminalResponse\x12M\n" +
@@ -2601,128 +3650,160 @@ func file_fleet_v1_inventory_proto_rawDescGZIP() []byte {
 	return file_fleet_v1_inventory_proto_rawDescData
 }
 
-var file_fleet_v1_inventory_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_fleet_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_fleet_v1_inventory_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_fleet_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
 var file_fleet_v1_inventory_proto_goTypes = []any{
-	(TerminalRole)(0),                    // 0: fleet.v1.TerminalRole
-	(TerminalState)(0),                   // 1: fleet.v1.TerminalState
-	(BandStatus)(0),                      // 2: fleet.v1.BandStatus
-	(*Site)(nil),                         // 3: fleet.v1.Site
-	(*CreateSiteRequest)(nil),            // 4: fleet.v1.CreateSiteRequest
-	(*CreateSiteResponse)(nil),           // 5: fleet.v1.CreateSiteResponse
-	(*GetSiteRequest)(nil),               // 6: fleet.v1.GetSiteRequest
-	(*GetSiteResponse)(nil),              // 7: fleet.v1.GetSiteResponse
-	(*ListSitesRequest)(nil),             // 8: fleet.v1.ListSitesRequest
-	(*ListSitesResponse)(nil),            // 9: fleet.v1.ListSitesResponse
-	(*Terminal)(nil),                     // 10: fleet.v1.Terminal
-	(*InstalledPlugin)(nil),              // 11: fleet.v1.InstalledPlugin
-	(*GetTerminalRequest)(nil),           // 12: fleet.v1.GetTerminalRequest
-	(*GetTerminalResponse)(nil),          // 13: fleet.v1.GetTerminalResponse
-	(*Selection)(nil),                    // 14: fleet.v1.Selection
-	(*ListTerminalsRequest)(nil),         // 15: fleet.v1.ListTerminalsRequest
-	(*ListTerminalsResponse)(nil),        // 16: fleet.v1.ListTerminalsResponse
-	(*LabelTerminalRequest)(nil),         // 17: fleet.v1.LabelTerminalRequest
-	(*LabelTerminalResponse)(nil),        // 18: fleet.v1.LabelTerminalResponse
-	(*MoveTerminalRequest)(nil),          // 19: fleet.v1.MoveTerminalRequest
-	(*MoveTerminalResponse)(nil),         // 20: fleet.v1.MoveTerminalResponse
-	(*DecommissionTerminalRequest)(nil),  // 21: fleet.v1.DecommissionTerminalRequest
-	(*DecommissionTerminalResponse)(nil), // 22: fleet.v1.DecommissionTerminalResponse
-	(*ReEnrolTerminalRequest)(nil),       // 23: fleet.v1.ReEnrolTerminalRequest
-	(*ReEnrolTerminalResponse)(nil),      // 24: fleet.v1.ReEnrolTerminalResponse
-	(*Band)(nil),                         // 25: fleet.v1.Band
-	(*BandEvent)(nil),                    // 26: fleet.v1.BandEvent
-	(*CreateBandRequest)(nil),            // 27: fleet.v1.CreateBandRequest
-	(*CreateBandResponse)(nil),           // 28: fleet.v1.CreateBandResponse
-	(*GetBandRequest)(nil),               // 29: fleet.v1.GetBandRequest
-	(*GetBandResponse)(nil),              // 30: fleet.v1.GetBandResponse
-	(*ListBandsRequest)(nil),             // 31: fleet.v1.ListBandsRequest
-	(*ListBandsResponse)(nil),            // 32: fleet.v1.ListBandsResponse
-	(*SetBandStatusRequest)(nil),         // 33: fleet.v1.SetBandStatusRequest
-	(*SetBandStatusResponse)(nil),        // 34: fleet.v1.SetBandStatusResponse
-	(*OfferedAction)(nil),                // 35: fleet.v1.OfferedAction
-	(*ListActionsRequest)(nil),           // 36: fleet.v1.ListActionsRequest
-	(*ListActionsResponse)(nil),          // 37: fleet.v1.ListActionsResponse
-	(*GetActionRequest)(nil),             // 38: fleet.v1.GetActionRequest
-	(*GetActionResponse)(nil),            // 39: fleet.v1.GetActionResponse
-	nil,                                  // 40: fleet.v1.Terminal.LabelsEntry
-	nil,                                  // 41: fleet.v1.Selection.LabelsEntry
-	nil,                                  // 42: fleet.v1.LabelTerminalRequest.SetEntry
-	(*timestamppb.Timestamp)(nil),        // 43: google.protobuf.Timestamp
-	(*v1.Facts)(nil),                     // 44: agent.v1.Facts
-	(*v11.Action)(nil),                   // 45: action.v1.Action
+	(NymiAgentPlacement)(0),              // 0: fleet.v1.NymiAgentPlacement
+	(ImportKind)(0),                      // 1: fleet.v1.ImportKind
+	(TerminalRole)(0),                    // 2: fleet.v1.TerminalRole
+	(TerminalState)(0),                   // 3: fleet.v1.TerminalState
+	(BandStatus)(0),                      // 4: fleet.v1.BandStatus
+	(*Site)(nil),                         // 5: fleet.v1.Site
+	(*SiteSettings)(nil),                 // 6: fleet.v1.SiteSettings
+	(*Window)(nil),                       // 7: fleet.v1.Window
+	(*Blackout)(nil),                     // 8: fleet.v1.Blackout
+	(*NESHost)(nil),                      // 9: fleet.v1.NESHost
+	(*ApprovedRoot)(nil),                 // 10: fleet.v1.ApprovedRoot
+	(*SetSiteRequest)(nil),               // 11: fleet.v1.SetSiteRequest
+	(*SetSiteResponse)(nil),              // 12: fleet.v1.SetSiteResponse
+	(*ImportRequest)(nil),                // 13: fleet.v1.ImportRequest
+	(*ImportRow)(nil),                    // 14: fleet.v1.ImportRow
+	(*ImportResponse)(nil),               // 15: fleet.v1.ImportResponse
+	(*CreateSiteRequest)(nil),            // 16: fleet.v1.CreateSiteRequest
+	(*CreateSiteResponse)(nil),           // 17: fleet.v1.CreateSiteResponse
+	(*GetSiteRequest)(nil),               // 18: fleet.v1.GetSiteRequest
+	(*GetSiteResponse)(nil),              // 19: fleet.v1.GetSiteResponse
+	(*ListSitesRequest)(nil),             // 20: fleet.v1.ListSitesRequest
+	(*ListSitesResponse)(nil),            // 21: fleet.v1.ListSitesResponse
+	(*Terminal)(nil),                     // 22: fleet.v1.Terminal
+	(*InstalledPlugin)(nil),              // 23: fleet.v1.InstalledPlugin
+	(*GetTerminalRequest)(nil),           // 24: fleet.v1.GetTerminalRequest
+	(*GetTerminalResponse)(nil),          // 25: fleet.v1.GetTerminalResponse
+	(*Selection)(nil),                    // 26: fleet.v1.Selection
+	(*FromJob)(nil),                      // 27: fleet.v1.FromJob
+	(*Amount)(nil),                       // 28: fleet.v1.Amount
+	(*ListTerminalsRequest)(nil),         // 29: fleet.v1.ListTerminalsRequest
+	(*ListTerminalsResponse)(nil),        // 30: fleet.v1.ListTerminalsResponse
+	(*LabelTerminalRequest)(nil),         // 31: fleet.v1.LabelTerminalRequest
+	(*LabelTerminalResponse)(nil),        // 32: fleet.v1.LabelTerminalResponse
+	(*MoveTerminalRequest)(nil),          // 33: fleet.v1.MoveTerminalRequest
+	(*MoveTerminalResponse)(nil),         // 34: fleet.v1.MoveTerminalResponse
+	(*DecommissionTerminalRequest)(nil),  // 35: fleet.v1.DecommissionTerminalRequest
+	(*DecommissionTerminalResponse)(nil), // 36: fleet.v1.DecommissionTerminalResponse
+	(*ReEnrolTerminalRequest)(nil),       // 37: fleet.v1.ReEnrolTerminalRequest
+	(*ReEnrolTerminalResponse)(nil),      // 38: fleet.v1.ReEnrolTerminalResponse
+	(*Band)(nil),                         // 39: fleet.v1.Band
+	(*BandEvent)(nil),                    // 40: fleet.v1.BandEvent
+	(*CreateBandRequest)(nil),            // 41: fleet.v1.CreateBandRequest
+	(*CreateBandResponse)(nil),           // 42: fleet.v1.CreateBandResponse
+	(*GetBandRequest)(nil),               // 43: fleet.v1.GetBandRequest
+	(*GetBandResponse)(nil),              // 44: fleet.v1.GetBandResponse
+	(*ListBandsRequest)(nil),             // 45: fleet.v1.ListBandsRequest
+	(*ListBandsResponse)(nil),            // 46: fleet.v1.ListBandsResponse
+	(*SetBandStatusRequest)(nil),         // 47: fleet.v1.SetBandStatusRequest
+	(*SetBandStatusResponse)(nil),        // 48: fleet.v1.SetBandStatusResponse
+	(*OfferedAction)(nil),                // 49: fleet.v1.OfferedAction
+	(*ListActionsRequest)(nil),           // 50: fleet.v1.ListActionsRequest
+	(*ListActionsResponse)(nil),          // 51: fleet.v1.ListActionsResponse
+	(*GetActionRequest)(nil),             // 52: fleet.v1.GetActionRequest
+	(*GetActionResponse)(nil),            // 53: fleet.v1.GetActionResponse
+	nil,                                  // 54: fleet.v1.SiteSettings.NbeProfileEntry
+	nil,                                  // 55: fleet.v1.Terminal.LabelsEntry
+	nil,                                  // 56: fleet.v1.Selection.LabelsEntry
+	nil,                                  // 57: fleet.v1.LabelTerminalRequest.SetEntry
+	(*timestamppb.Timestamp)(nil),        // 58: google.protobuf.Timestamp
+	(*v1.Facts)(nil),                     // 59: agent.v1.Facts
+	(*v11.Action)(nil),                   // 60: action.v1.Action
 }
 var file_fleet_v1_inventory_proto_depIdxs = []int32{
-	43, // 0: fleet.v1.Site.created:type_name -> google.protobuf.Timestamp
-	3,  // 1: fleet.v1.CreateSiteResponse.site:type_name -> fleet.v1.Site
-	3,  // 2: fleet.v1.GetSiteResponse.site:type_name -> fleet.v1.Site
-	3,  // 3: fleet.v1.ListSitesResponse.sites:type_name -> fleet.v1.Site
-	0,  // 4: fleet.v1.Terminal.role:type_name -> fleet.v1.TerminalRole
-	40, // 5: fleet.v1.Terminal.labels:type_name -> fleet.v1.Terminal.LabelsEntry
-	1,  // 6: fleet.v1.Terminal.state:type_name -> fleet.v1.TerminalState
-	43, // 7: fleet.v1.Terminal.last_seen:type_name -> google.protobuf.Timestamp
-	43, // 8: fleet.v1.Terminal.enrolled:type_name -> google.protobuf.Timestamp
-	44, // 9: fleet.v1.Terminal.facts:type_name -> agent.v1.Facts
-	11, // 10: fleet.v1.Terminal.plugins:type_name -> fleet.v1.InstalledPlugin
-	43, // 11: fleet.v1.Terminal.certificate_expires:type_name -> google.protobuf.Timestamp
-	10, // 12: fleet.v1.GetTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	0,  // 13: fleet.v1.Selection.role:type_name -> fleet.v1.TerminalRole
-	41, // 14: fleet.v1.Selection.labels:type_name -> fleet.v1.Selection.LabelsEntry
-	14, // 15: fleet.v1.ListTerminalsRequest.selection:type_name -> fleet.v1.Selection
-	10, // 16: fleet.v1.ListTerminalsResponse.terminals:type_name -> fleet.v1.Terminal
-	42, // 17: fleet.v1.LabelTerminalRequest.set:type_name -> fleet.v1.LabelTerminalRequest.SetEntry
-	10, // 18: fleet.v1.LabelTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	10, // 19: fleet.v1.MoveTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	10, // 20: fleet.v1.DecommissionTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	43, // 21: fleet.v1.ReEnrolTerminalResponse.expires:type_name -> google.protobuf.Timestamp
-	2,  // 22: fleet.v1.Band.status:type_name -> fleet.v1.BandStatus
-	26, // 23: fleet.v1.Band.history:type_name -> fleet.v1.BandEvent
-	43, // 24: fleet.v1.BandEvent.time:type_name -> google.protobuf.Timestamp
-	2,  // 25: fleet.v1.BandEvent.status:type_name -> fleet.v1.BandStatus
-	2,  // 26: fleet.v1.CreateBandRequest.status:type_name -> fleet.v1.BandStatus
-	25, // 27: fleet.v1.CreateBandResponse.band:type_name -> fleet.v1.Band
-	25, // 28: fleet.v1.GetBandResponse.band:type_name -> fleet.v1.Band
-	2,  // 29: fleet.v1.ListBandsRequest.status:type_name -> fleet.v1.BandStatus
-	25, // 30: fleet.v1.ListBandsResponse.bands:type_name -> fleet.v1.Band
-	2,  // 31: fleet.v1.SetBandStatusRequest.status:type_name -> fleet.v1.BandStatus
-	25, // 32: fleet.v1.SetBandStatusResponse.band:type_name -> fleet.v1.Band
-	45, // 33: fleet.v1.OfferedAction.action:type_name -> action.v1.Action
-	35, // 34: fleet.v1.ListActionsResponse.actions:type_name -> fleet.v1.OfferedAction
-	35, // 35: fleet.v1.GetActionResponse.actions:type_name -> fleet.v1.OfferedAction
-	4,  // 36: fleet.v1.InventoryService.CreateSite:input_type -> fleet.v1.CreateSiteRequest
-	6,  // 37: fleet.v1.InventoryService.GetSite:input_type -> fleet.v1.GetSiteRequest
-	8,  // 38: fleet.v1.InventoryService.ListSites:input_type -> fleet.v1.ListSitesRequest
-	12, // 39: fleet.v1.InventoryService.GetTerminal:input_type -> fleet.v1.GetTerminalRequest
-	15, // 40: fleet.v1.InventoryService.ListTerminals:input_type -> fleet.v1.ListTerminalsRequest
-	17, // 41: fleet.v1.InventoryService.LabelTerminal:input_type -> fleet.v1.LabelTerminalRequest
-	19, // 42: fleet.v1.InventoryService.MoveTerminal:input_type -> fleet.v1.MoveTerminalRequest
-	21, // 43: fleet.v1.InventoryService.DecommissionTerminal:input_type -> fleet.v1.DecommissionTerminalRequest
-	23, // 44: fleet.v1.InventoryService.ReEnrolTerminal:input_type -> fleet.v1.ReEnrolTerminalRequest
-	27, // 45: fleet.v1.InventoryService.CreateBand:input_type -> fleet.v1.CreateBandRequest
-	29, // 46: fleet.v1.InventoryService.GetBand:input_type -> fleet.v1.GetBandRequest
-	31, // 47: fleet.v1.InventoryService.ListBands:input_type -> fleet.v1.ListBandsRequest
-	33, // 48: fleet.v1.InventoryService.SetBandStatus:input_type -> fleet.v1.SetBandStatusRequest
-	36, // 49: fleet.v1.InventoryService.ListActions:input_type -> fleet.v1.ListActionsRequest
-	38, // 50: fleet.v1.InventoryService.GetAction:input_type -> fleet.v1.GetActionRequest
-	5,  // 51: fleet.v1.InventoryService.CreateSite:output_type -> fleet.v1.CreateSiteResponse
-	7,  // 52: fleet.v1.InventoryService.GetSite:output_type -> fleet.v1.GetSiteResponse
-	9,  // 53: fleet.v1.InventoryService.ListSites:output_type -> fleet.v1.ListSitesResponse
-	13, // 54: fleet.v1.InventoryService.GetTerminal:output_type -> fleet.v1.GetTerminalResponse
-	16, // 55: fleet.v1.InventoryService.ListTerminals:output_type -> fleet.v1.ListTerminalsResponse
-	18, // 56: fleet.v1.InventoryService.LabelTerminal:output_type -> fleet.v1.LabelTerminalResponse
-	20, // 57: fleet.v1.InventoryService.MoveTerminal:output_type -> fleet.v1.MoveTerminalResponse
-	22, // 58: fleet.v1.InventoryService.DecommissionTerminal:output_type -> fleet.v1.DecommissionTerminalResponse
-	24, // 59: fleet.v1.InventoryService.ReEnrolTerminal:output_type -> fleet.v1.ReEnrolTerminalResponse
-	28, // 60: fleet.v1.InventoryService.CreateBand:output_type -> fleet.v1.CreateBandResponse
-	30, // 61: fleet.v1.InventoryService.GetBand:output_type -> fleet.v1.GetBandResponse
-	32, // 62: fleet.v1.InventoryService.ListBands:output_type -> fleet.v1.ListBandsResponse
-	34, // 63: fleet.v1.InventoryService.SetBandStatus:output_type -> fleet.v1.SetBandStatusResponse
-	37, // 64: fleet.v1.InventoryService.ListActions:output_type -> fleet.v1.ListActionsResponse
-	39, // 65: fleet.v1.InventoryService.GetAction:output_type -> fleet.v1.GetActionResponse
-	51, // [51:66] is the sub-list for method output_type
-	36, // [36:51] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	58, // 0: fleet.v1.Site.created:type_name -> google.protobuf.Timestamp
+	6,  // 1: fleet.v1.Site.settings:type_name -> fleet.v1.SiteSettings
+	7,  // 2: fleet.v1.SiteSettings.windows:type_name -> fleet.v1.Window
+	8,  // 3: fleet.v1.SiteSettings.blackouts:type_name -> fleet.v1.Blackout
+	9,  // 4: fleet.v1.SiteSettings.nes_hosts:type_name -> fleet.v1.NESHost
+	10, // 5: fleet.v1.SiteSettings.approved_roots:type_name -> fleet.v1.ApprovedRoot
+	54, // 6: fleet.v1.SiteSettings.nbe_profile:type_name -> fleet.v1.SiteSettings.NbeProfileEntry
+	0,  // 7: fleet.v1.SiteSettings.nymi_agent:type_name -> fleet.v1.NymiAgentPlacement
+	6,  // 8: fleet.v1.SetSiteRequest.settings:type_name -> fleet.v1.SiteSettings
+	5,  // 9: fleet.v1.SetSiteResponse.site:type_name -> fleet.v1.Site
+	1,  // 10: fleet.v1.ImportRequest.kind:type_name -> fleet.v1.ImportKind
+	14, // 11: fleet.v1.ImportRequest.rows:type_name -> fleet.v1.ImportRow
+	5,  // 12: fleet.v1.CreateSiteResponse.site:type_name -> fleet.v1.Site
+	5,  // 13: fleet.v1.GetSiteResponse.site:type_name -> fleet.v1.Site
+	5,  // 14: fleet.v1.ListSitesResponse.sites:type_name -> fleet.v1.Site
+	2,  // 15: fleet.v1.Terminal.role:type_name -> fleet.v1.TerminalRole
+	55, // 16: fleet.v1.Terminal.labels:type_name -> fleet.v1.Terminal.LabelsEntry
+	3,  // 17: fleet.v1.Terminal.state:type_name -> fleet.v1.TerminalState
+	58, // 18: fleet.v1.Terminal.last_seen:type_name -> google.protobuf.Timestamp
+	58, // 19: fleet.v1.Terminal.enrolled:type_name -> google.protobuf.Timestamp
+	59, // 20: fleet.v1.Terminal.facts:type_name -> agent.v1.Facts
+	23, // 21: fleet.v1.Terminal.plugins:type_name -> fleet.v1.InstalledPlugin
+	58, // 22: fleet.v1.Terminal.certificate_expires:type_name -> google.protobuf.Timestamp
+	22, // 23: fleet.v1.GetTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	2,  // 24: fleet.v1.Selection.role:type_name -> fleet.v1.TerminalRole
+	56, // 25: fleet.v1.Selection.labels:type_name -> fleet.v1.Selection.LabelsEntry
+	27, // 26: fleet.v1.Selection.from_job:type_name -> fleet.v1.FromJob
+	28, // 27: fleet.v1.Selection.limit:type_name -> fleet.v1.Amount
+	26, // 28: fleet.v1.ListTerminalsRequest.selection:type_name -> fleet.v1.Selection
+	22, // 29: fleet.v1.ListTerminalsResponse.terminals:type_name -> fleet.v1.Terminal
+	57, // 30: fleet.v1.LabelTerminalRequest.set:type_name -> fleet.v1.LabelTerminalRequest.SetEntry
+	22, // 31: fleet.v1.LabelTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	22, // 32: fleet.v1.MoveTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	22, // 33: fleet.v1.DecommissionTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	58, // 34: fleet.v1.ReEnrolTerminalResponse.expires:type_name -> google.protobuf.Timestamp
+	4,  // 35: fleet.v1.Band.status:type_name -> fleet.v1.BandStatus
+	40, // 36: fleet.v1.Band.history:type_name -> fleet.v1.BandEvent
+	58, // 37: fleet.v1.BandEvent.time:type_name -> google.protobuf.Timestamp
+	4,  // 38: fleet.v1.BandEvent.status:type_name -> fleet.v1.BandStatus
+	4,  // 39: fleet.v1.CreateBandRequest.status:type_name -> fleet.v1.BandStatus
+	39, // 40: fleet.v1.CreateBandResponse.band:type_name -> fleet.v1.Band
+	39, // 41: fleet.v1.GetBandResponse.band:type_name -> fleet.v1.Band
+	4,  // 42: fleet.v1.ListBandsRequest.status:type_name -> fleet.v1.BandStatus
+	39, // 43: fleet.v1.ListBandsResponse.bands:type_name -> fleet.v1.Band
+	4,  // 44: fleet.v1.SetBandStatusRequest.status:type_name -> fleet.v1.BandStatus
+	39, // 45: fleet.v1.SetBandStatusResponse.band:type_name -> fleet.v1.Band
+	60, // 46: fleet.v1.OfferedAction.action:type_name -> action.v1.Action
+	49, // 47: fleet.v1.ListActionsResponse.actions:type_name -> fleet.v1.OfferedAction
+	49, // 48: fleet.v1.GetActionResponse.actions:type_name -> fleet.v1.OfferedAction
+	16, // 49: fleet.v1.InventoryService.CreateSite:input_type -> fleet.v1.CreateSiteRequest
+	18, // 50: fleet.v1.InventoryService.GetSite:input_type -> fleet.v1.GetSiteRequest
+	20, // 51: fleet.v1.InventoryService.ListSites:input_type -> fleet.v1.ListSitesRequest
+	11, // 52: fleet.v1.InventoryService.SetSite:input_type -> fleet.v1.SetSiteRequest
+	13, // 53: fleet.v1.InventoryService.Import:input_type -> fleet.v1.ImportRequest
+	24, // 54: fleet.v1.InventoryService.GetTerminal:input_type -> fleet.v1.GetTerminalRequest
+	29, // 55: fleet.v1.InventoryService.ListTerminals:input_type -> fleet.v1.ListTerminalsRequest
+	31, // 56: fleet.v1.InventoryService.LabelTerminal:input_type -> fleet.v1.LabelTerminalRequest
+	33, // 57: fleet.v1.InventoryService.MoveTerminal:input_type -> fleet.v1.MoveTerminalRequest
+	35, // 58: fleet.v1.InventoryService.DecommissionTerminal:input_type -> fleet.v1.DecommissionTerminalRequest
+	37, // 59: fleet.v1.InventoryService.ReEnrolTerminal:input_type -> fleet.v1.ReEnrolTerminalRequest
+	41, // 60: fleet.v1.InventoryService.CreateBand:input_type -> fleet.v1.CreateBandRequest
+	43, // 61: fleet.v1.InventoryService.GetBand:input_type -> fleet.v1.GetBandRequest
+	45, // 62: fleet.v1.InventoryService.ListBands:input_type -> fleet.v1.ListBandsRequest
+	47, // 63: fleet.v1.InventoryService.SetBandStatus:input_type -> fleet.v1.SetBandStatusRequest
+	50, // 64: fleet.v1.InventoryService.ListActions:input_type -> fleet.v1.ListActionsRequest
+	52, // 65: fleet.v1.InventoryService.GetAction:input_type -> fleet.v1.GetActionRequest
+	17, // 66: fleet.v1.InventoryService.CreateSite:output_type -> fleet.v1.CreateSiteResponse
+	19, // 67: fleet.v1.InventoryService.GetSite:output_type -> fleet.v1.GetSiteResponse
+	21, // 68: fleet.v1.InventoryService.ListSites:output_type -> fleet.v1.ListSitesResponse
+	12, // 69: fleet.v1.InventoryService.SetSite:output_type -> fleet.v1.SetSiteResponse
+	15, // 70: fleet.v1.InventoryService.Import:output_type -> fleet.v1.ImportResponse
+	25, // 71: fleet.v1.InventoryService.GetTerminal:output_type -> fleet.v1.GetTerminalResponse
+	30, // 72: fleet.v1.InventoryService.ListTerminals:output_type -> fleet.v1.ListTerminalsResponse
+	32, // 73: fleet.v1.InventoryService.LabelTerminal:output_type -> fleet.v1.LabelTerminalResponse
+	34, // 74: fleet.v1.InventoryService.MoveTerminal:output_type -> fleet.v1.MoveTerminalResponse
+	36, // 75: fleet.v1.InventoryService.DecommissionTerminal:output_type -> fleet.v1.DecommissionTerminalResponse
+	38, // 76: fleet.v1.InventoryService.ReEnrolTerminal:output_type -> fleet.v1.ReEnrolTerminalResponse
+	42, // 77: fleet.v1.InventoryService.CreateBand:output_type -> fleet.v1.CreateBandResponse
+	44, // 78: fleet.v1.InventoryService.GetBand:output_type -> fleet.v1.GetBandResponse
+	46, // 79: fleet.v1.InventoryService.ListBands:output_type -> fleet.v1.ListBandsResponse
+	48, // 80: fleet.v1.InventoryService.SetBandStatus:output_type -> fleet.v1.SetBandStatusResponse
+	51, // 81: fleet.v1.InventoryService.ListActions:output_type -> fleet.v1.ListActionsResponse
+	53, // 82: fleet.v1.InventoryService.GetAction:output_type -> fleet.v1.GetActionResponse
+	66, // [66:83] is the sub-list for method output_type
+	49, // [49:66] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_fleet_v1_inventory_proto_init() }
@@ -2730,13 +3811,17 @@ func file_fleet_v1_inventory_proto_init() {
 	if File_fleet_v1_inventory_proto != nil {
 		return
 	}
+	file_fleet_v1_inventory_proto_msgTypes[23].OneofWrappers = []any{
+		(*Amount_Count)(nil),
+		(*Amount_Percent)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fleet_v1_inventory_proto_rawDesc), len(file_fleet_v1_inventory_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   40,
+			NumEnums:      5,
+			NumMessages:   53,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

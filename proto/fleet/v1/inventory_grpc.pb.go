@@ -26,6 +26,8 @@ const (
 	InventoryService_CreateSite_FullMethodName           = "/fleet.v1.InventoryService/CreateSite"
 	InventoryService_GetSite_FullMethodName              = "/fleet.v1.InventoryService/GetSite"
 	InventoryService_ListSites_FullMethodName            = "/fleet.v1.InventoryService/ListSites"
+	InventoryService_SetSite_FullMethodName              = "/fleet.v1.InventoryService/SetSite"
+	InventoryService_Import_FullMethodName               = "/fleet.v1.InventoryService/Import"
 	InventoryService_GetTerminal_FullMethodName          = "/fleet.v1.InventoryService/GetTerminal"
 	InventoryService_ListTerminals_FullMethodName        = "/fleet.v1.InventoryService/ListTerminals"
 	InventoryService_LabelTerminal_FullMethodName        = "/fleet.v1.InventoryService/LabelTerminal"
@@ -54,6 +56,13 @@ type InventoryServiceClient interface {
 	// ListSites lists the caller's sites by name. Caller: any operator. May be repeated. Errors: INVALID_ARGUMENT for a bad page
 	// token.
 	ListSites(ctx context.Context, in *ListSitesRequest, opts ...grpc.CallOption) (*ListSitesResponse, error)
+	// SetSite changes settings of a site. Caller: admin on it. May be repeated. Errors: NOT_FOUND; INVALID_ARGUMENT for a bad
+	// setting; ABORTED when etag is given and is not the current one.
+	SetSite(ctx context.Context, in *SetSiteRequest, opts ...grpc.CallOption) (*SetSiteResponse, error)
+	// Import takes rows of a table: sites, terminals' labels, or bands. Either all of them are taken or none. Caller: admin on all sites for
+	// sites, admin on each row's site otherwise. May be repeated with the same request_id. Errors: INVALID_ARGUMENT with one field
+	// violation for each bad row; NOT_FOUND for sites or terminals outside the caller's sites.
+	Import(ctx context.Context, in *ImportRequest, opts ...grpc.CallOption) (*ImportResponse, error)
 	// GetTerminal reads one terminal by id or name. Caller: viewer on its site. May be repeated. Errors: NOT_FOUND.
 	GetTerminal(ctx context.Context, in *GetTerminalRequest, opts ...grpc.CallOption) (*GetTerminalResponse, error)
 	// ListTerminals lists terminals by id. Caller: any operator. May be repeated. Errors: INVALID_ARGUMENT for a bad selection
@@ -123,6 +132,26 @@ func (c *inventoryServiceClient) ListSites(ctx context.Context, in *ListSitesReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListSitesResponse)
 	err := c.cc.Invoke(ctx, InventoryService_ListSites_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *inventoryServiceClient) SetSite(ctx context.Context, in *SetSiteRequest, opts ...grpc.CallOption) (*SetSiteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetSiteResponse)
+	err := c.cc.Invoke(ctx, InventoryService_SetSite_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *inventoryServiceClient) Import(ctx context.Context, in *ImportRequest, opts ...grpc.CallOption) (*ImportResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ImportResponse)
+	err := c.cc.Invoke(ctx, InventoryService_Import_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -263,6 +292,13 @@ type InventoryServiceServer interface {
 	// ListSites lists the caller's sites by name. Caller: any operator. May be repeated. Errors: INVALID_ARGUMENT for a bad page
 	// token.
 	ListSites(context.Context, *ListSitesRequest) (*ListSitesResponse, error)
+	// SetSite changes settings of a site. Caller: admin on it. May be repeated. Errors: NOT_FOUND; INVALID_ARGUMENT for a bad
+	// setting; ABORTED when etag is given and is not the current one.
+	SetSite(context.Context, *SetSiteRequest) (*SetSiteResponse, error)
+	// Import takes rows of a table: sites, terminals' labels, or bands. Either all of them are taken or none. Caller: admin on all sites for
+	// sites, admin on each row's site otherwise. May be repeated with the same request_id. Errors: INVALID_ARGUMENT with one field
+	// violation for each bad row; NOT_FOUND for sites or terminals outside the caller's sites.
+	Import(context.Context, *ImportRequest) (*ImportResponse, error)
 	// GetTerminal reads one terminal by id or name. Caller: viewer on its site. May be repeated. Errors: NOT_FOUND.
 	GetTerminal(context.Context, *GetTerminalRequest) (*GetTerminalResponse, error)
 	// ListTerminals lists terminals by id. Caller: any operator. May be repeated. Errors: INVALID_ARGUMENT for a bad selection
@@ -316,6 +352,12 @@ func (UnimplementedInventoryServiceServer) GetSite(context.Context, *GetSiteRequ
 }
 func (UnimplementedInventoryServiceServer) ListSites(context.Context, *ListSitesRequest) (*ListSitesResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSites not implemented")
+}
+func (UnimplementedInventoryServiceServer) SetSite(context.Context, *SetSiteRequest) (*SetSiteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetSite not implemented")
+}
+func (UnimplementedInventoryServiceServer) Import(context.Context, *ImportRequest) (*ImportResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Import not implemented")
 }
 func (UnimplementedInventoryServiceServer) GetTerminal(context.Context, *GetTerminalRequest) (*GetTerminalResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetTerminal not implemented")
@@ -424,6 +466,42 @@ func _InventoryService_ListSites_Handler(srv interface{}, ctx context.Context, d
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(InventoryServiceServer).ListSites(ctx, req.(*ListSitesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _InventoryService_SetSite_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetSiteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InventoryServiceServer).SetSite(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InventoryService_SetSite_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InventoryServiceServer).SetSite(ctx, req.(*SetSiteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _InventoryService_Import_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ImportRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InventoryServiceServer).Import(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InventoryService_Import_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InventoryServiceServer).Import(ctx, req.(*ImportRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -662,6 +740,14 @@ var InventoryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListSites",
 			Handler:    _InventoryService_ListSites_Handler,
+		},
+		{
+			MethodName: "SetSite",
+			Handler:    _InventoryService_SetSite_Handler,
+		},
+		{
+			MethodName: "Import",
+			Handler:    _InventoryService_Import_Handler,
 		},
 		{
 			MethodName: "GetTerminal",

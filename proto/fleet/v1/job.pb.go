@@ -79,6 +79,114 @@ func (JobState) EnumDescriptor() ([]byte, []int) {
 	return file_fleet_v1_job_proto_rawDescGZIP(), []int{0}
 }
 
+// LimitAction is what happens when failures reach a limit. What runs always goes on to its end.
+type LimitAction int32
+
+const (
+	LimitAction_LIMIT_ACTION_UNSPECIFIED LimitAction = 0
+	// Nothing more starts until somebody resumes or cancels the job.
+	LimitAction_LIMIT_ACTION_PAUSE LimitAction = 1
+	// The rest is cancelled.
+	LimitAction_LIMIT_ACTION_STOP LimitAction = 2
+	// Nothing: the limits only count.
+	LimitAction_LIMIT_ACTION_CONTINUE LimitAction = 3
+)
+
+// Enum value maps for LimitAction.
+var (
+	LimitAction_name = map[int32]string{
+		0: "LIMIT_ACTION_UNSPECIFIED",
+		1: "LIMIT_ACTION_PAUSE",
+		2: "LIMIT_ACTION_STOP",
+		3: "LIMIT_ACTION_CONTINUE",
+	}
+	LimitAction_value = map[string]int32{
+		"LIMIT_ACTION_UNSPECIFIED": 0,
+		"LIMIT_ACTION_PAUSE":       1,
+		"LIMIT_ACTION_STOP":        2,
+		"LIMIT_ACTION_CONTINUE":    3,
+	}
+)
+
+func (x LimitAction) Enum() *LimitAction {
+	p := new(LimitAction)
+	*p = x
+	return p
+}
+
+func (x LimitAction) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LimitAction) Descriptor() protoreflect.EnumDescriptor {
+	return file_fleet_v1_job_proto_enumTypes[1].Descriptor()
+}
+
+func (LimitAction) Type() protoreflect.EnumType {
+	return &file_fleet_v1_job_proto_enumTypes[1]
+}
+
+func (x LimitAction) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LimitAction.Descriptor instead.
+func (LimitAction) EnumDescriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{1}
+}
+
+// InUse says what happens where a person is signed in and active.
+type InUse int32
+
+const (
+	InUse_IN_USE_UNSPECIFIED InUse = 0
+	// A disruptive action waits for a quiet moment, until the job expires.
+	InUse_IN_USE_WAIT InUse = 1
+	// It does not.
+	InUse_IN_USE_PROCEED InUse = 2
+)
+
+// Enum value maps for InUse.
+var (
+	InUse_name = map[int32]string{
+		0: "IN_USE_UNSPECIFIED",
+		1: "IN_USE_WAIT",
+		2: "IN_USE_PROCEED",
+	}
+	InUse_value = map[string]int32{
+		"IN_USE_UNSPECIFIED": 0,
+		"IN_USE_WAIT":        1,
+		"IN_USE_PROCEED":     2,
+	}
+)
+
+func (x InUse) Enum() *InUse {
+	p := new(InUse)
+	*p = x
+	return p
+}
+
+func (x InUse) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (InUse) Descriptor() protoreflect.EnumDescriptor {
+	return file_fleet_v1_job_proto_enumTypes[2].Descriptor()
+}
+
+func (InUse) Type() protoreflect.EnumType {
+	return &file_fleet_v1_job_proto_enumTypes[2]
+}
+
+func (x InUse) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use InUse.Descriptor instead.
+func (InUse) EnumDescriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{2}
+}
+
 type TaskState int32
 
 const (
@@ -118,11 +226,11 @@ func (x TaskState) String() string {
 }
 
 func (TaskState) Descriptor() protoreflect.EnumDescriptor {
-	return file_fleet_v1_job_proto_enumTypes[1].Descriptor()
+	return file_fleet_v1_job_proto_enumTypes[3].Descriptor()
 }
 
 func (TaskState) Type() protoreflect.EnumType {
-	return &file_fleet_v1_job_proto_enumTypes[1]
+	return &file_fleet_v1_job_proto_enumTypes[3]
 }
 
 func (x TaskState) Number() protoreflect.EnumNumber {
@@ -131,7 +239,7 @@ func (x TaskState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskState.Descriptor instead.
 func (TaskState) EnumDescriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{1}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{3}
 }
 
 // WaitReason is why a task has not started.
@@ -204,11 +312,11 @@ func (x WaitReason) String() string {
 }
 
 func (WaitReason) Descriptor() protoreflect.EnumDescriptor {
-	return file_fleet_v1_job_proto_enumTypes[2].Descriptor()
+	return file_fleet_v1_job_proto_enumTypes[4].Descriptor()
 }
 
 func (WaitReason) Type() protoreflect.EnumType {
-	return &file_fleet_v1_job_proto_enumTypes[2]
+	return &file_fleet_v1_job_proto_enumTypes[4]
 }
 
 func (x WaitReason) Number() protoreflect.EnumNumber {
@@ -217,7 +325,7 @@ func (x WaitReason) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use WaitReason.Descriptor instead.
 func (WaitReason) EnumDescriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{2}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{4}
 }
 
 // Job is an action, its parameters and the terminals that were chosen.
@@ -239,13 +347,34 @@ type Job struct {
 	Expires  *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires,proto3" json:"expires,omitempty"`
 	Finished *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=finished,proto3" json:"finished,omitempty"`
 	State    JobState               `protobuf:"varint,12,opt,name=state,proto3,enum=fleet.v1.JobState" json:"state,omitempty"`
-	// Most tasks that run at once; 0 means no limit.
+	// Most tasks that run at once, as schema 1 of the store had it; a migration moves it into rollout.
+	//
+	// Deprecated: Marked as deprecated in fleet/v1/job.proto.
 	MaxConcurrent uint32     `protobuf:"varint,13,opt,name=max_concurrent,json=maxConcurrent,proto3" json:"max_concurrent,omitempty"`
 	Counts        *JobCounts `protobuf:"bytes,14,opt,name=counts,proto3" json:"counts,omitempty"`
 	// True after CancelJob.
-	Cancelled     bool   `protobuf:"varint,15,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
-	CancelledBy   string `protobuf:"bytes,16,opt,name=cancelled_by,json=cancelledBy,proto3" json:"cancelled_by,omitempty"`
-	CancelReason  string `protobuf:"bytes,17,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
+	Cancelled    bool   `protobuf:"varint,15,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
+	CancelledBy  string `protobuf:"bytes,16,opt,name=cancelled_by,json=cancelledBy,proto3" json:"cancelled_by,omitempty"`
+	CancelReason string `protobuf:"bytes,17,opt,name=cancel_reason,json=cancelReason,proto3" json:"cancel_reason,omitempty"`
+	// How it spreads over its targets, defaults filled in.
+	Rollout *Rollout `protobuf:"bytes,18,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// How far that is.
+	Progress *RolloutProgress `protobuf:"bytes,19,opt,name=progress,proto3" json:"progress,omitempty"`
+	// Before this time nothing of it starts.
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// Why maintenance windows and blackouts do not bind it; empty when they do.
+	BreakGlass string `protobuf:"bytes,21,opt,name=break_glass,json=breakGlass,proto3" json:"break_glass,omitempty"`
+	InUse      InUse  `protobuf:"varint,22,opt,name=in_use,json=inUse,proto3,enum=fleet.v1.InUse" json:"in_use,omitempty"`
+	// Set while it is paused.
+	Pause *Pause `protobuf:"bytes,23,opt,name=pause,proto3" json:"pause,omitempty"`
+	// Set when it needs approvals.
+	Approval *ApprovalState `protobuf:"bytes,24,opt,name=approval,proto3" json:"approval,omitempty"`
+	// The job that it tries again.
+	RetryOf string `protobuf:"bytes,25,opt,name=retry_of,json=retryOf,proto3" json:"retry_of,omitempty"`
+	// 1, and one more with each time that it is tried again.
+	Attempt uint32 `protobuf:"varint,26,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Version of the action that the parameters were read by.
+	ActionVersion string `protobuf:"bytes,27,opt,name=action_version,json=actionVersion,proto3" json:"action_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -364,6 +493,7 @@ func (x *Job) GetState() JobState {
 	return JobState_JOB_STATE_UNSPECIFIED
 }
 
+// Deprecated: Marked as deprecated in fleet/v1/job.proto.
 func (x *Job) GetMaxConcurrent() uint32 {
 	if x != nil {
 		return x.MaxConcurrent
@@ -399,6 +529,589 @@ func (x *Job) GetCancelReason() string {
 	return ""
 }
 
+func (x *Job) GetRollout() *Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
+func (x *Job) GetProgress() *RolloutProgress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *Job) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *Job) GetBreakGlass() string {
+	if x != nil {
+		return x.BreakGlass
+	}
+	return ""
+}
+
+func (x *Job) GetInUse() InUse {
+	if x != nil {
+		return x.InUse
+	}
+	return InUse_IN_USE_UNSPECIFIED
+}
+
+func (x *Job) GetPause() *Pause {
+	if x != nil {
+		return x.Pause
+	}
+	return nil
+}
+
+func (x *Job) GetApproval() *ApprovalState {
+	if x != nil {
+		return x.Approval
+	}
+	return nil
+}
+
+func (x *Job) GetRetryOf() string {
+	if x != nil {
+		return x.RetryOf
+	}
+	return ""
+}
+
+func (x *Job) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Job) GetActionVersion() string {
+	if x != nil {
+		return x.ActionVersion
+	}
+	return ""
+}
+
+// Rollout says how a job spreads over its targets. Shares are of the targets that are not refused from the start, rounded up.
+type Rollout struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many terminals each wave reaches together with the waves before it; they grow, and the last one is all. A wave begins
+	// when as many as the one before it reaches have a result, nothing runs and its soak is over. Terminals that are offline do not hold a wave
+	// up: it takes others. Unset: a canary of one, then the rest.
+	Waves []*Amount `protobuf:"bytes,1,rep,name=waves,proto3" json:"waves,omitempty"`
+	// Most that run at once. Unset: a tenth; with five targets or fewer, all.
+	MaxConcurrent *Amount `protobuf:"bytes,2,opt,name=max_concurrent,json=maxConcurrent,proto3" json:"max_concurrent,omitempty"`
+	// Most that run at once on one site, as a share of the job's targets there. Unset: no limit of its own.
+	MaxConcurrentPerSite *Amount `protobuf:"bytes,3,opt,name=max_concurrent_per_site,json=maxConcurrentPerSite,proto3" json:"max_concurrent_per_site,omitempty"`
+	// Unset: none.
+	Floor *Floor `protobuf:"bytes,4,opt,name=floor,proto3" json:"floor,omitempty"`
+	// So many failures are the limit, as a share of what the present wave and those before it reach. Unset: 20 %.
+	MaxErrors *Amount `protobuf:"bytes,5,opt,name=max_errors,json=maxErrors,proto3" json:"max_errors,omitempty"`
+	// So many failures one after the other are the limit. 0: 3.
+	MaxConsecutive uint32 `protobuf:"varint,6,opt,name=max_consecutive,json=maxConsecutive,proto3" json:"max_consecutive,omitempty"`
+	// How long the health of the terminals that were served is watched after each wave but the last. A terminal that is offline
+	// or unhealthy then is a failure. At most 24 h.
+	Soak *durationpb.Duration `protobuf:"bytes,7,opt,name=soak,proto3" json:"soak,omitempty"`
+	// Unspecified: PAUSE.
+	OnLimit       LimitAction `protobuf:"varint,8,opt,name=on_limit,json=onLimit,proto3,enum=fleet.v1.LimitAction" json:"on_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rollout) Reset() {
+	*x = Rollout{}
+	mi := &file_fleet_v1_job_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rollout) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rollout) ProtoMessage() {}
+
+func (x *Rollout) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rollout.ProtoReflect.Descriptor instead.
+func (*Rollout) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Rollout) GetWaves() []*Amount {
+	if x != nil {
+		return x.Waves
+	}
+	return nil
+}
+
+func (x *Rollout) GetMaxConcurrent() *Amount {
+	if x != nil {
+		return x.MaxConcurrent
+	}
+	return nil
+}
+
+func (x *Rollout) GetMaxConcurrentPerSite() *Amount {
+	if x != nil {
+		return x.MaxConcurrentPerSite
+	}
+	return nil
+}
+
+func (x *Rollout) GetFloor() *Floor {
+	if x != nil {
+		return x.Floor
+	}
+	return nil
+}
+
+func (x *Rollout) GetMaxErrors() *Amount {
+	if x != nil {
+		return x.MaxErrors
+	}
+	return nil
+}
+
+func (x *Rollout) GetMaxConsecutive() uint32 {
+	if x != nil {
+		return x.MaxConsecutive
+	}
+	return 0
+}
+
+func (x *Rollout) GetSoak() *durationpb.Duration {
+	if x != nil {
+		return x.Soak
+	}
+	return nil
+}
+
+func (x *Rollout) GetOnLimit() LimitAction {
+	if x != nil {
+		return x.OnLimit
+	}
+	return LimitAction_LIMIT_ACTION_UNSPECIFIED
+}
+
+// Floor keeps terminals working: of those user terminals of one site that have the same value of a label, so many stay online,
+// healthy and out of this job's hands at any time. A task waits where its start would break that.
+type Floor struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Key of the label ("zone"). A user terminal without it is in a group with the others without it.
+	Label         string `protobuf:"bytes,1,opt,name=label,proto3" json:"label,omitempty"`
+	Working       uint32 `protobuf:"varint,2,opt,name=working,proto3" json:"working,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Floor) Reset() {
+	*x = Floor{}
+	mi := &file_fleet_v1_job_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Floor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Floor) ProtoMessage() {}
+
+func (x *Floor) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Floor.ProtoReflect.Descriptor instead.
+func (*Floor) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Floor) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *Floor) GetWorking() uint32 {
+	if x != nil {
+		return x.Working
+	}
+	return 0
+}
+
+// RolloutProgress is how far a rollout is.
+type RolloutProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1.
+	Wave uint32 `protobuf:"varint,1,opt,name=wave,proto3" json:"wave,omitempty"`
+	// How many terminals each wave reaches together with those before it.
+	Reach []uint32 `protobuf:"varint,2,rep,packed,name=reach,proto3" json:"reach,omitempty"`
+	// What counts against the limits: since the job was resumed last.
+	Errors      uint32 `protobuf:"varint,3,opt,name=errors,proto3" json:"errors,omitempty"`
+	Consecutive uint32 `protobuf:"varint,4,opt,name=consecutive,proto3" json:"consecutive,omitempty"`
+	// The numbers that are the limits now.
+	MaxErrors      uint32 `protobuf:"varint,5,opt,name=max_errors,json=maxErrors,proto3" json:"max_errors,omitempty"`
+	MaxConsecutive uint32 `protobuf:"varint,6,opt,name=max_consecutive,json=maxConsecutive,proto3" json:"max_consecutive,omitempty"`
+	// Set while the wave's soak lasts.
+	SoakUntil *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=soak_until,json=soakUntil,proto3" json:"soak_until,omitempty"`
+	// Terminals that were served and are offline or unhealthy in the soak, by name; at most 20.
+	Sick []string `protobuf:"bytes,8,rep,name=sick,proto3" json:"sick,omitempty"`
+	// Most tasks that run at once; 0 means no limit.
+	MaxConcurrent uint32 `protobuf:"varint,9,opt,name=max_concurrent,json=maxConcurrent,proto3" json:"max_concurrent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RolloutProgress) Reset() {
+	*x = RolloutProgress{}
+	mi := &file_fleet_v1_job_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RolloutProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RolloutProgress) ProtoMessage() {}
+
+func (x *RolloutProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RolloutProgress.ProtoReflect.Descriptor instead.
+func (*RolloutProgress) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RolloutProgress) GetWave() uint32 {
+	if x != nil {
+		return x.Wave
+	}
+	return 0
+}
+
+func (x *RolloutProgress) GetReach() []uint32 {
+	if x != nil {
+		return x.Reach
+	}
+	return nil
+}
+
+func (x *RolloutProgress) GetErrors() uint32 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *RolloutProgress) GetConsecutive() uint32 {
+	if x != nil {
+		return x.Consecutive
+	}
+	return 0
+}
+
+func (x *RolloutProgress) GetMaxErrors() uint32 {
+	if x != nil {
+		return x.MaxErrors
+	}
+	return 0
+}
+
+func (x *RolloutProgress) GetMaxConsecutive() uint32 {
+	if x != nil {
+		return x.MaxConsecutive
+	}
+	return 0
+}
+
+func (x *RolloutProgress) GetSoakUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SoakUntil
+	}
+	return nil
+}
+
+func (x *RolloutProgress) GetSick() []string {
+	if x != nil {
+		return x.Sick
+	}
+	return nil
+}
+
+func (x *RolloutProgress) GetMaxConcurrent() uint32 {
+	if x != nil {
+		return x.MaxConcurrent
+	}
+	return 0
+}
+
+// Pause is why nothing more of a job starts.
+type Pause struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// The operator; "rollout" when a limit was reached.
+	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Pause) Reset() {
+	*x = Pause{}
+	mi := &file_fleet_v1_job_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Pause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Pause) ProtoMessage() {}
+
+func (x *Pause) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Pause.ProtoReflect.Descriptor instead.
+func (*Pause) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Pause) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Pause) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Pause) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// ApprovalState is what other people must say to a job, and have said.
+type ApprovalState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many must approve it: 1 or 2.
+	Needed uint32 `protobuf:"varint,1,opt,name=needed,proto3" json:"needed,omitempty"`
+	// Lower case hexadecimal SHA-256 over the action's version, the plugins' hashes, the parameters, the frozen targets, the rollout,
+	// the times and what is lifted. An approval holds for this digest only.
+	Digest    string      `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Approvals []*Approval `protobuf:"bytes,3,rep,name=approvals,proto3" json:"approvals,omitempty"`
+	// Set when it was rejected.
+	Rejection *Approval `protobuf:"bytes,4,opt,name=rejection,proto3" json:"rejection,omitempty"`
+	// Why it needs them ("the action asks for 2", "site lyon asks for 1").
+	Reasons       []string `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovalState) Reset() {
+	*x = ApprovalState{}
+	mi := &file_fleet_v1_job_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovalState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovalState) ProtoMessage() {}
+
+func (x *ApprovalState) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovalState.ProtoReflect.Descriptor instead.
+func (*ApprovalState) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ApprovalState) GetNeeded() uint32 {
+	if x != nil {
+		return x.Needed
+	}
+	return 0
+}
+
+func (x *ApprovalState) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ApprovalState) GetApprovals() []*Approval {
+	if x != nil {
+		return x.Approvals
+	}
+	return nil
+}
+
+func (x *ApprovalState) GetRejection() *Approval {
+	if x != nil {
+		return x.Rejection
+	}
+	return nil
+}
+
+func (x *ApprovalState) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+type Approval struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	By     string                 `protobuf:"bytes,1,opt,name=by,proto3" json:"by,omitempty"`
+	Time   *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	Reason string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Digest string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	// After this time it counts no more for what has not started.
+	Expires *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires,proto3" json:"expires,omitempty"`
+	// Why it counts no more ("it has expired", "plugin endpoint changed on T-0142"); empty while it counts.
+	Lapsed        string `protobuf:"bytes,6,opt,name=lapsed,proto3" json:"lapsed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Approval) Reset() {
+	*x = Approval{}
+	mi := &file_fleet_v1_job_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Approval) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Approval) ProtoMessage() {}
+
+func (x *Approval) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Approval.ProtoReflect.Descriptor instead.
+func (*Approval) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Approval) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Approval) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Approval) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Approval) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Approval) GetExpires() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Expires
+	}
+	return nil
+}
+
+func (x *Approval) GetLapsed() string {
+	if x != nil {
+		return x.Lapsed
+	}
+	return ""
+}
+
 // JobCounts accounts for every target: the sum of waiting, running and the statuses is total.
 type JobCounts struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -421,7 +1134,7 @@ type JobCounts struct {
 
 func (x *JobCounts) Reset() {
 	*x = JobCounts{}
-	mi := &file_fleet_v1_job_proto_msgTypes[1]
+	mi := &file_fleet_v1_job_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -433,7 +1146,7 @@ func (x *JobCounts) String() string {
 func (*JobCounts) ProtoMessage() {}
 
 func (x *JobCounts) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[1]
+	mi := &file_fleet_v1_job_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -446,7 +1159,7 @@ func (x *JobCounts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobCounts.ProtoReflect.Descriptor instead.
 func (*JobCounts) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{1}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *JobCounts) GetTotal() uint32 {
@@ -554,7 +1267,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_fleet_v1_job_proto_msgTypes[2]
+	mi := &file_fleet_v1_job_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -566,7 +1279,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[2]
+	mi := &file_fleet_v1_job_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -579,7 +1292,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{2}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Wait) GetReason() WaitReason {
@@ -624,14 +1337,20 @@ type Task struct {
 	Started   *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=started,proto3" json:"started,omitempty"`
 	Finished  *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=finished,proto3" json:"finished,omitempty"`
 	// False while running when the terminal's connection is lost.
-	Online        bool `protobuf:"varint,15,opt,name=online,proto3" json:"online,omitempty"`
+	Online bool `protobuf:"varint,15,opt,name=online,proto3" json:"online,omitempty"`
+	// The wave in which it was started; 0 when it was not.
+	Wave uint32 `protobuf:"varint,16,opt,name=wave,proto3" json:"wave,omitempty"`
+	// What it asks of a person while it is running; unset when nothing.
+	Question *Question `protobuf:"bytes,17,opt,name=question,proto3" json:"question,omitempty"`
+	// What was asked and answered.
+	Answers       []*Answer `protobuf:"bytes,18,rep,name=answers,proto3" json:"answers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_fleet_v1_job_proto_msgTypes[3]
+	mi := &file_fleet_v1_job_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -643,7 +1362,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[3]
+	mi := &file_fleet_v1_job_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -656,7 +1375,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{3}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Task) GetJobId() string {
@@ -764,6 +1483,174 @@ func (x *Task) GetOnline() bool {
 	return false
 }
 
+func (x *Task) GetWave() uint32 {
+	if x != nil {
+		return x.Wave
+	}
+	return 0
+}
+
+func (x *Task) GetQuestion() *Question {
+	if x != nil {
+		return x.Question
+	}
+	return nil
+}
+
+func (x *Task) GetAnswers() []*Answer {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+// Question is something that only a person can say, asked by a running task.
+type Question struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the planned effect that asks.
+	PlanId string                 `protobuf:"bytes,1,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	Prompt string                 `protobuf:"bytes,2,opt,name=prompt,proto3" json:"prompt,omitempty"`
+	Asked  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=asked,proto3" json:"asked,omitempty"`
+	// After this time the task goes on as if the answer were no.
+	Deadline      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Question) Reset() {
+	*x = Question{}
+	mi := &file_fleet_v1_job_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Question) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Question) ProtoMessage() {}
+
+func (x *Question) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Question.ProtoReflect.Descriptor instead.
+func (*Question) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Question) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *Question) GetPrompt() string {
+	if x != nil {
+		return x.Prompt
+	}
+	return ""
+}
+
+func (x *Question) GetAsked() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Asked
+	}
+	return nil
+}
+
+func (x *Question) GetDeadline() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+type Answer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	PlanId        string                 `protobuf:"bytes,1,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	Confirmed     bool                   `protobuf:"varint,2,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	Note          string                 `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	Time          *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Answer) Reset() {
+	*x = Answer{}
+	mi := &file_fleet_v1_job_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Answer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Answer) ProtoMessage() {}
+
+func (x *Answer) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Answer.ProtoReflect.Descriptor instead.
+func (*Answer) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Answer) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *Answer) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
+func (x *Answer) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Answer) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *Answer) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
 // JobSpec is what is asked for.
 type JobSpec struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -772,17 +1659,26 @@ type JobSpec struct {
 	Selection *Selection             `protobuf:"bytes,3,opt,name=selection,proto3" json:"selection,omitempty"`
 	DryRun    bool                   `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// Why, for the record ("INC-4711").
-	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	MaxConcurrent uint32 `protobuf:"varint,6,opt,name=max_concurrent,json=maxConcurrent,proto3" json:"max_concurrent,omitempty"`
-	// Time until nothing of it starts any more: 1 minute to 30 days; unset means 1 hour.
-	ExpiresIn     *durationpb.Duration `protobuf:"bytes,7,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Time until nothing of it starts any more, from its creation or from not_before: 1 minute to 30 days; unset means 1 hour.
+	ExpiresIn *durationpb.Duration `protobuf:"bytes,7,opt,name=expires_in,json=expiresIn,proto3" json:"expires_in,omitempty"`
+	// What is left unset gets its default; none of it applies to a dry run or to an action that only reads, unless it is given.
+	Rollout *Rollout `protobuf:"bytes,8,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// At most 30 days ahead.
+	NotBefore *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	// A reason here lifts the maintenance windows and blackouts of its sites, and is audited on its own.
+	BreakGlass string `protobuf:"bytes,10,opt,name=break_glass,json=breakGlass,proto3" json:"break_glass,omitempty"`
+	// Unspecified: WAIT.
+	InUse InUse `protobuf:"varint,11,opt,name=in_use,json=inUse,proto3,enum=fleet.v1.InUse" json:"in_use,omitempty"`
+	// Approvals that the requester asks for, 0 to 2; the action or a site may ask for more.
+	Approvals     uint32 `protobuf:"varint,12,opt,name=approvals,proto3" json:"approvals,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *JobSpec) Reset() {
 	*x = JobSpec{}
-	mi := &file_fleet_v1_job_proto_msgTypes[4]
+	mi := &file_fleet_v1_job_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +1690,7 @@ func (x *JobSpec) String() string {
 func (*JobSpec) ProtoMessage() {}
 
 func (x *JobSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[4]
+	mi := &file_fleet_v1_job_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +1703,7 @@ func (x *JobSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobSpec.ProtoReflect.Descriptor instead.
 func (*JobSpec) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{4}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *JobSpec) GetAction() string {
@@ -845,18 +1741,46 @@ func (x *JobSpec) GetReason() string {
 	return ""
 }
 
-func (x *JobSpec) GetMaxConcurrent() uint32 {
-	if x != nil {
-		return x.MaxConcurrent
-	}
-	return 0
-}
-
 func (x *JobSpec) GetExpiresIn() *durationpb.Duration {
 	if x != nil {
 		return x.ExpiresIn
 	}
 	return nil
+}
+
+func (x *JobSpec) GetRollout() *Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
+func (x *JobSpec) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *JobSpec) GetBreakGlass() string {
+	if x != nil {
+		return x.BreakGlass
+	}
+	return ""
+}
+
+func (x *JobSpec) GetInUse() InUse {
+	if x != nil {
+		return x.InUse
+	}
+	return InUse_IN_USE_UNSPECIFIED
+}
+
+func (x *JobSpec) GetApprovals() uint32 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
 }
 
 type PreviewJobRequest struct {
@@ -868,7 +1792,7 @@ type PreviewJobRequest struct {
 
 func (x *PreviewJobRequest) Reset() {
 	*x = PreviewJobRequest{}
-	mi := &file_fleet_v1_job_proto_msgTypes[5]
+	mi := &file_fleet_v1_job_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +1804,7 @@ func (x *PreviewJobRequest) String() string {
 func (*PreviewJobRequest) ProtoMessage() {}
 
 func (x *PreviewJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[5]
+	mi := &file_fleet_v1_job_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +1817,7 @@ func (x *PreviewJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewJobRequest.ProtoReflect.Descriptor instead.
 func (*PreviewJobRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{5}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PreviewJobRequest) GetSpec() *JobSpec {
@@ -910,15 +1834,20 @@ type PreviewJobResponse struct {
 	// Hash of the targets, to be given to CreateJob.
 	TargetsDigest string `protobuf:"bytes,2,opt,name=targets_digest,json=targetsDigest,proto3" json:"targets_digest,omitempty"`
 	// Parameters in canonical text, defaults filled in.
-	Params        map[string]string `protobuf:"bytes,3,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	Warnings      []string          `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Params   map[string]string `protobuf:"bytes,3,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Warnings []string          `protobuf:"bytes,4,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Rollout  *Rollout          `protobuf:"bytes,5,opt,name=rollout,proto3" json:"rollout,omitempty"`
+	// Its reach and limits, as they would be at the start.
+	Progress *RolloutProgress `protobuf:"bytes,6,opt,name=progress,proto3" json:"progress,omitempty"`
+	// Unset when it needs no approval.
+	Approval      *ApprovalState `protobuf:"bytes,7,opt,name=approval,proto3" json:"approval,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PreviewJobResponse) Reset() {
 	*x = PreviewJobResponse{}
-	mi := &file_fleet_v1_job_proto_msgTypes[6]
+	mi := &file_fleet_v1_job_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1859,7 @@ func (x *PreviewJobResponse) String() string {
 func (*PreviewJobResponse) ProtoMessage() {}
 
 func (x *PreviewJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[6]
+	mi := &file_fleet_v1_job_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1872,7 @@ func (x *PreviewJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewJobResponse.ProtoReflect.Descriptor instead.
 func (*PreviewJobResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{6}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PreviewJobResponse) GetTargets() []*Target {
@@ -974,6 +1903,27 @@ func (x *PreviewJobResponse) GetWarnings() []string {
 	return nil
 }
 
+func (x *PreviewJobResponse) GetRollout() *Rollout {
+	if x != nil {
+		return x.Rollout
+	}
+	return nil
+}
+
+func (x *PreviewJobResponse) GetProgress() *RolloutProgress {
+	if x != nil {
+		return x.Progress
+	}
+	return nil
+}
+
+func (x *PreviewJobResponse) GetApproval() *ApprovalState {
+	if x != nil {
+		return x.Approval
+	}
+	return nil
+}
+
 type Target struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	TerminalId string                 `protobuf:"bytes,1,opt,name=terminal_id,json=terminalId,proto3" json:"terminal_id,omitempty"`
@@ -982,14 +1932,16 @@ type Target struct {
 	Role       TerminalRole           `protobuf:"varint,4,opt,name=role,proto3,enum=fleet.v1.TerminalRole" json:"role,omitempty"`
 	Online     bool                   `protobuf:"varint,5,opt,name=online,proto3" json:"online,omitempty"`
 	// Why it will be refused; empty when it offers the action.
-	Problem       string `protobuf:"bytes,6,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem string `protobuf:"bytes,6,opt,name=problem,proto3" json:"problem,omitempty"`
+	// What would keep it from starting now; unset when nothing would.
+	Wait          *Wait `protobuf:"bytes,7,opt,name=wait,proto3" json:"wait,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Target) Reset() {
 	*x = Target{}
-	mi := &file_fleet_v1_job_proto_msgTypes[7]
+	mi := &file_fleet_v1_job_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1953,7 @@ func (x *Target) String() string {
 func (*Target) ProtoMessage() {}
 
 func (x *Target) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[7]
+	mi := &file_fleet_v1_job_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1966,7 @@ func (x *Target) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Target.ProtoReflect.Descriptor instead.
 func (*Target) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{7}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Target) GetTerminalId() string {
@@ -1059,6 +2011,13 @@ func (x *Target) GetProblem() string {
 	return ""
 }
 
+func (x *Target) GetWait() *Wait {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
 type CreateJobRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Spec      *JobSpec               `protobuf:"bytes,1,opt,name=spec,proto3" json:"spec,omitempty"`
@@ -1071,7 +2030,7 @@ type CreateJobRequest struct {
 
 func (x *CreateJobRequest) Reset() {
 	*x = CreateJobRequest{}
-	mi := &file_fleet_v1_job_proto_msgTypes[8]
+	mi := &file_fleet_v1_job_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +2042,7 @@ func (x *CreateJobRequest) String() string {
 func (*CreateJobRequest) ProtoMessage() {}
 
 func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[8]
+	mi := &file_fleet_v1_job_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +2055,7 @@ func (x *CreateJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobRequest.ProtoReflect.Descriptor instead.
 func (*CreateJobRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{8}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CreateJobRequest) GetSpec() *JobSpec {
@@ -1129,7 +2088,7 @@ type CreateJobResponse struct {
 
 func (x *CreateJobResponse) Reset() {
 	*x = CreateJobResponse{}
-	mi := &file_fleet_v1_job_proto_msgTypes[9]
+	mi := &file_fleet_v1_job_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1141,7 +2100,7 @@ func (x *CreateJobResponse) String() string {
 func (*CreateJobResponse) ProtoMessage() {}
 
 func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[9]
+	mi := &file_fleet_v1_job_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1154,7 +2113,7 @@ func (x *CreateJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJobResponse.ProtoReflect.Descriptor instead.
 func (*CreateJobResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{9}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CreateJobResponse) GetJob() *Job {
@@ -1173,7 +2132,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_fleet_v1_job_proto_msgTypes[10]
+	mi := &file_fleet_v1_job_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1185,7 +2144,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[10]
+	mi := &file_fleet_v1_job_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1198,7 +2157,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{10}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetJobRequest) GetId() string {
@@ -1217,7 +2176,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_fleet_v1_job_proto_msgTypes[11]
+	mi := &file_fleet_v1_job_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1229,7 +2188,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[11]
+	mi := &file_fleet_v1_job_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1242,7 +2201,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{11}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetJobResponse) GetJob() *Job {
@@ -1265,7 +2224,7 @@ type ListJobsRequest struct {
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_fleet_v1_job_proto_msgTypes[12]
+	mi := &file_fleet_v1_job_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1277,7 +2236,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[12]
+	mi := &file_fleet_v1_job_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1290,7 +2249,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{12}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ListJobsRequest) GetSite() string {
@@ -1331,7 +2290,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_fleet_v1_job_proto_msgTypes[13]
+	mi := &file_fleet_v1_job_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +2302,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[13]
+	mi := &file_fleet_v1_job_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +2315,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{13}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListJobsResponse) GetJobs() []*Job {
@@ -1386,7 +2345,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_fleet_v1_job_proto_msgTypes[14]
+	mi := &file_fleet_v1_job_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +2357,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[14]
+	mi := &file_fleet_v1_job_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +2370,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{14}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListTasksRequest) GetJobId() string {
@@ -1452,7 +2411,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_fleet_v1_job_proto_msgTypes[15]
+	mi := &file_fleet_v1_job_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1464,7 +2423,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[15]
+	mi := &file_fleet_v1_job_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1477,7 +2436,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{15}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -1503,7 +2462,7 @@ type WatchJobRequest struct {
 
 func (x *WatchJobRequest) Reset() {
 	*x = WatchJobRequest{}
-	mi := &file_fleet_v1_job_proto_msgTypes[16]
+	mi := &file_fleet_v1_job_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +2474,7 @@ func (x *WatchJobRequest) String() string {
 func (*WatchJobRequest) ProtoMessage() {}
 
 func (x *WatchJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[16]
+	mi := &file_fleet_v1_job_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +2487,7 @@ func (x *WatchJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchJobRequest.ProtoReflect.Descriptor instead.
 func (*WatchJobRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{16}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *WatchJobRequest) GetId() string {
@@ -1552,7 +2511,7 @@ type WatchJobResponse struct {
 
 func (x *WatchJobResponse) Reset() {
 	*x = WatchJobResponse{}
-	mi := &file_fleet_v1_job_proto_msgTypes[17]
+	mi := &file_fleet_v1_job_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +2523,7 @@ func (x *WatchJobResponse) String() string {
 func (*WatchJobResponse) ProtoMessage() {}
 
 func (x *WatchJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[17]
+	mi := &file_fleet_v1_job_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +2536,7 @@ func (x *WatchJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchJobResponse.ProtoReflect.Descriptor instead.
 func (*WatchJobResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{17}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *WatchJobResponse) GetJob() *Job {
@@ -1611,7 +2570,7 @@ type CancelJobRequest struct {
 
 func (x *CancelJobRequest) Reset() {
 	*x = CancelJobRequest{}
-	mi := &file_fleet_v1_job_proto_msgTypes[18]
+	mi := &file_fleet_v1_job_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1623,7 +2582,7 @@ func (x *CancelJobRequest) String() string {
 func (*CancelJobRequest) ProtoMessage() {}
 
 func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[18]
+	mi := &file_fleet_v1_job_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1636,7 +2595,7 @@ func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobRequest.ProtoReflect.Descriptor instead.
 func (*CancelJobRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{18}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CancelJobRequest) GetId() string {
@@ -1662,7 +2621,7 @@ type CancelJobResponse struct {
 
 func (x *CancelJobResponse) Reset() {
 	*x = CancelJobResponse{}
-	mi := &file_fleet_v1_job_proto_msgTypes[19]
+	mi := &file_fleet_v1_job_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1674,7 +2633,7 @@ func (x *CancelJobResponse) String() string {
 func (*CancelJobResponse) ProtoMessage() {}
 
 func (x *CancelJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_job_proto_msgTypes[19]
+	mi := &file_fleet_v1_job_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1687,7 +2646,7 @@ func (x *CancelJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobResponse.ProtoReflect.Descriptor instead.
 func (*CancelJobResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_job_proto_rawDescGZIP(), []int{19}
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CancelJobResponse) GetJob() *Job {
@@ -1697,11 +2656,885 @@ func (x *CancelJobResponse) GetJob() *Job {
 	return nil
 }
 
+type PauseJobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseJobRequest) Reset() {
+	*x = PauseJobRequest{}
+	mi := &file_fleet_v1_job_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseJobRequest) ProtoMessage() {}
+
+func (x *PauseJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseJobRequest.ProtoReflect.Descriptor instead.
+func (*PauseJobRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *PauseJobRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *PauseJobRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type PauseJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PauseJobResponse) Reset() {
+	*x = PauseJobResponse{}
+	mi := &file_fleet_v1_job_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PauseJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PauseJobResponse) ProtoMessage() {}
+
+func (x *PauseJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PauseJobResponse.ProtoReflect.Descriptor instead.
+func (*PauseJobResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *PauseJobResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+type ResumeJobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeJobRequest) Reset() {
+	*x = ResumeJobRequest{}
+	mi := &file_fleet_v1_job_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeJobRequest) ProtoMessage() {}
+
+func (x *ResumeJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeJobRequest.ProtoReflect.Descriptor instead.
+func (*ResumeJobRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ResumeJobRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ResumeJobRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ResumeJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResumeJobResponse) Reset() {
+	*x = ResumeJobResponse{}
+	mi := &file_fleet_v1_job_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResumeJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResumeJobResponse) ProtoMessage() {}
+
+func (x *ResumeJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResumeJobResponse.ProtoReflect.Descriptor instead.
+func (*ResumeJobResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ResumeJobResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+type RetryJobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	RequestId     string                 `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryJobRequest) Reset() {
+	*x = RetryJobRequest{}
+	mi := &file_fleet_v1_job_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryJobRequest) ProtoMessage() {}
+
+func (x *RetryJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryJobRequest.ProtoReflect.Descriptor instead.
+func (*RetryJobRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *RetryJobRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RetryJobRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *RetryJobRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type RetryJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryJobResponse) Reset() {
+	*x = RetryJobResponse{}
+	mi := &file_fleet_v1_job_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryJobResponse) ProtoMessage() {}
+
+func (x *RetryJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryJobResponse.ProtoReflect.Descriptor instead.
+func (*RetryJobResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *RetryJobResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+type ApproveJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// As the approver was shown it.
+	Digest string `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// How long the approval counts for what has not started: 1 minute to 30 days; unset means until the job expires.
+	ValidFor      *durationpb.Duration `protobuf:"bytes,4,opt,name=valid_for,json=validFor,proto3" json:"valid_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveJobRequest) Reset() {
+	*x = ApproveJobRequest{}
+	mi := &file_fleet_v1_job_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveJobRequest) ProtoMessage() {}
+
+func (x *ApproveJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveJobRequest.ProtoReflect.Descriptor instead.
+func (*ApproveJobRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ApproveJobRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ApproveJobRequest) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ApproveJobRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ApproveJobRequest) GetValidFor() *durationpb.Duration {
+	if x != nil {
+		return x.ValidFor
+	}
+	return nil
+}
+
+type ApproveJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApproveJobResponse) Reset() {
+	*x = ApproveJobResponse{}
+	mi := &file_fleet_v1_job_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApproveJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApproveJobResponse) ProtoMessage() {}
+
+func (x *ApproveJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApproveJobResponse.ProtoReflect.Descriptor instead.
+func (*ApproveJobResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ApproveJobResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+type RejectJobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectJobRequest) Reset() {
+	*x = RejectJobRequest{}
+	mi := &file_fleet_v1_job_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectJobRequest) ProtoMessage() {}
+
+func (x *RejectJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectJobRequest.ProtoReflect.Descriptor instead.
+func (*RejectJobRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *RejectJobRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *RejectJobRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type RejectJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Job           *Job                   `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RejectJobResponse) Reset() {
+	*x = RejectJobResponse{}
+	mi := &file_fleet_v1_job_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RejectJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RejectJobResponse) ProtoMessage() {}
+
+func (x *RejectJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RejectJobResponse.ProtoReflect.Descriptor instead.
+func (*RejectJobResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *RejectJobResponse) GetJob() *Job {
+	if x != nil {
+		return x.Job
+	}
+	return nil
+}
+
+type ConfirmTaskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	JobId string                 `protobuf:"bytes,1,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// Id or name.
+	Terminal string `protobuf:"bytes,2,opt,name=terminal,proto3" json:"terminal,omitempty"`
+	// False says no.
+	Confirmed     bool   `protobuf:"varint,3,opt,name=confirmed,proto3" json:"confirmed,omitempty"`
+	Note          string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmTaskRequest) Reset() {
+	*x = ConfirmTaskRequest{}
+	mi := &file_fleet_v1_job_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmTaskRequest) ProtoMessage() {}
+
+func (x *ConfirmTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmTaskRequest.ProtoReflect.Descriptor instead.
+func (*ConfirmTaskRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ConfirmTaskRequest) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *ConfirmTaskRequest) GetTerminal() string {
+	if x != nil {
+		return x.Terminal
+	}
+	return ""
+}
+
+func (x *ConfirmTaskRequest) GetConfirmed() bool {
+	if x != nil {
+		return x.Confirmed
+	}
+	return false
+}
+
+func (x *ConfirmTaskRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+type ConfirmTaskResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          *Task                  `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfirmTaskResponse) Reset() {
+	*x = ConfirmTaskResponse{}
+	mi := &file_fleet_v1_job_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfirmTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfirmTaskResponse) ProtoMessage() {}
+
+func (x *ConfirmTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfirmTaskResponse.ProtoReflect.Descriptor instead.
+func (*ConfirmTaskResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ConfirmTaskResponse) GetTask() *Task {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+type GetOverviewRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOverviewRequest) Reset() {
+	*x = GetOverviewRequest{}
+	mi := &file_fleet_v1_job_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOverviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOverviewRequest) ProtoMessage() {}
+
+func (x *GetOverviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOverviewRequest.ProtoReflect.Descriptor instead.
+func (*GetOverviewRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{40}
+}
+
+type GetOverviewResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By name.
+	Sites      []*SiteOverview `protobuf:"bytes,1,rep,name=sites,proto3" json:"sites,omitempty"`
+	ActiveJobs uint32          `protobuf:"varint,2,opt,name=active_jobs,json=activeJobs,proto3" json:"active_jobs,omitempty"`
+	// Of those, how many are paused, and how many wait for approval.
+	PausedJobs     uint32 `protobuf:"varint,3,opt,name=paused_jobs,json=pausedJobs,proto3" json:"paused_jobs,omitempty"`
+	UnapprovedJobs uint32 `protobuf:"varint,4,opt,name=unapproved_jobs,json=unapprovedJobs,proto3" json:"unapproved_jobs,omitempty"`
+	// Of the active jobs on the caller's sites.
+	Tasks *JobCounts `protobuf:"bytes,5,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	// Waiting tasks by reason, most first.
+	Waits []*WaitCount `protobuf:"bytes,6,rep,name=waits,proto3" json:"waits,omitempty"`
+	// Answers that running tasks wait for.
+	Questions     uint32 `protobuf:"varint,7,opt,name=questions,proto3" json:"questions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetOverviewResponse) Reset() {
+	*x = GetOverviewResponse{}
+	mi := &file_fleet_v1_job_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetOverviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetOverviewResponse) ProtoMessage() {}
+
+func (x *GetOverviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetOverviewResponse.ProtoReflect.Descriptor instead.
+func (*GetOverviewResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *GetOverviewResponse) GetSites() []*SiteOverview {
+	if x != nil {
+		return x.Sites
+	}
+	return nil
+}
+
+func (x *GetOverviewResponse) GetActiveJobs() uint32 {
+	if x != nil {
+		return x.ActiveJobs
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetPausedJobs() uint32 {
+	if x != nil {
+		return x.PausedJobs
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetUnapprovedJobs() uint32 {
+	if x != nil {
+		return x.UnapprovedJobs
+	}
+	return 0
+}
+
+func (x *GetOverviewResponse) GetTasks() *JobCounts {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *GetOverviewResponse) GetWaits() []*WaitCount {
+	if x != nil {
+		return x.Waits
+	}
+	return nil
+}
+
+func (x *GetOverviewResponse) GetQuestions() uint32 {
+	if x != nil {
+		return x.Questions
+	}
+	return 0
+}
+
+type SiteOverview struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Terminals uint32                 `protobuf:"varint,2,opt,name=terminals,proto3" json:"terminals,omitempty"`
+	Online    uint32                 `protobuf:"varint,3,opt,name=online,proto3" json:"online,omitempty"`
+	// Terminals whose last facts show a fault.
+	Unhealthy     uint32 `protobuf:"varint,4,opt,name=unhealthy,proto3" json:"unhealthy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SiteOverview) Reset() {
+	*x = SiteOverview{}
+	mi := &file_fleet_v1_job_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SiteOverview) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SiteOverview) ProtoMessage() {}
+
+func (x *SiteOverview) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SiteOverview.ProtoReflect.Descriptor instead.
+func (*SiteOverview) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *SiteOverview) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SiteOverview) GetTerminals() uint32 {
+	if x != nil {
+		return x.Terminals
+	}
+	return 0
+}
+
+func (x *SiteOverview) GetOnline() uint32 {
+	if x != nil {
+		return x.Online
+	}
+	return 0
+}
+
+func (x *SiteOverview) GetUnhealthy() uint32 {
+	if x != nil {
+		return x.Unhealthy
+	}
+	return 0
+}
+
+type WaitCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        WaitReason             `protobuf:"varint,1,opt,name=reason,proto3,enum=fleet.v1.WaitReason" json:"reason,omitempty"`
+	Tasks         uint32                 `protobuf:"varint,2,opt,name=tasks,proto3" json:"tasks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WaitCount) Reset() {
+	*x = WaitCount{}
+	mi := &file_fleet_v1_job_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WaitCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WaitCount) ProtoMessage() {}
+
+func (x *WaitCount) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_job_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WaitCount.ProtoReflect.Descriptor instead.
+func (*WaitCount) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_job_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *WaitCount) GetReason() WaitReason {
+	if x != nil {
+		return x.Reason
+	}
+	return WaitReason_WAIT_REASON_UNSPECIFIED
+}
+
+func (x *WaitCount) GetTasks() uint32 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
 var File_fleet_v1_job_proto protoreflect.FileDescriptor
 
 const file_fleet_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x12fleet/v1/job.proto\x12\bfleet.v1\x1a\x16action/v1/result.proto\x1a\x18fleet/v1/inventory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x05\n" +
+	"\x12fleet/v1/job.proto\x12\bfleet.v1\x1a\x16action/v1/result.proto\x1a\x18fleet/v1/inventory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\b\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x121\n" +
@@ -1715,15 +3548,69 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\aexpires\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x126\n" +
 	"\bfinished\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12(\n" +
-	"\x05state\x18\f \x01(\x0e2\x12.fleet.v1.JobStateR\x05state\x12%\n" +
-	"\x0emax_concurrent\x18\r \x01(\rR\rmaxConcurrent\x12+\n" +
+	"\x05state\x18\f \x01(\x0e2\x12.fleet.v1.JobStateR\x05state\x12)\n" +
+	"\x0emax_concurrent\x18\r \x01(\rB\x02\x18\x01R\rmaxConcurrent\x12+\n" +
 	"\x06counts\x18\x0e \x01(\v2\x13.fleet.v1.JobCountsR\x06counts\x12\x1c\n" +
 	"\tcancelled\x18\x0f \x01(\bR\tcancelled\x12!\n" +
 	"\fcancelled_by\x18\x10 \x01(\tR\vcancelledBy\x12#\n" +
-	"\rcancel_reason\x18\x11 \x01(\tR\fcancelReason\x1a9\n" +
+	"\rcancel_reason\x18\x11 \x01(\tR\fcancelReason\x12+\n" +
+	"\arollout\x18\x12 \x01(\v2\x11.fleet.v1.RolloutR\arollout\x125\n" +
+	"\bprogress\x18\x13 \x01(\v2\x19.fleet.v1.RolloutProgressR\bprogress\x129\n" +
+	"\n" +
+	"not_before\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12\x1f\n" +
+	"\vbreak_glass\x18\x15 \x01(\tR\n" +
+	"breakGlass\x12&\n" +
+	"\x06in_use\x18\x16 \x01(\x0e2\x0f.fleet.v1.InUseR\x05inUse\x12%\n" +
+	"\x05pause\x18\x17 \x01(\v2\x0f.fleet.v1.PauseR\x05pause\x123\n" +
+	"\bapproval\x18\x18 \x01(\v2\x17.fleet.v1.ApprovalStateR\bapproval\x12\x19\n" +
+	"\bretry_of\x18\x19 \x01(\tR\aretryOf\x12\x18\n" +
+	"\aattempt\x18\x1a \x01(\rR\aattempt\x12%\n" +
+	"\x0eaction_version\x18\x1b \x01(\tR\ractionVersion\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xfa\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\x03\n" +
+	"\aRollout\x12&\n" +
+	"\x05waves\x18\x01 \x03(\v2\x10.fleet.v1.AmountR\x05waves\x127\n" +
+	"\x0emax_concurrent\x18\x02 \x01(\v2\x10.fleet.v1.AmountR\rmaxConcurrent\x12G\n" +
+	"\x17max_concurrent_per_site\x18\x03 \x01(\v2\x10.fleet.v1.AmountR\x14maxConcurrentPerSite\x12%\n" +
+	"\x05floor\x18\x04 \x01(\v2\x0f.fleet.v1.FloorR\x05floor\x12/\n" +
+	"\n" +
+	"max_errors\x18\x05 \x01(\v2\x10.fleet.v1.AmountR\tmaxErrors\x12'\n" +
+	"\x0fmax_consecutive\x18\x06 \x01(\rR\x0emaxConsecutive\x12-\n" +
+	"\x04soak\x18\a \x01(\v2\x19.google.protobuf.DurationR\x04soak\x120\n" +
+	"\bon_limit\x18\b \x01(\x0e2\x15.fleet.v1.LimitActionR\aonLimit\"7\n" +
+	"\x05Floor\x12\x14\n" +
+	"\x05label\x18\x01 \x01(\tR\x05label\x12\x18\n" +
+	"\aworking\x18\x02 \x01(\rR\aworking\"\xb3\x02\n" +
+	"\x0fRolloutProgress\x12\x12\n" +
+	"\x04wave\x18\x01 \x01(\rR\x04wave\x12\x14\n" +
+	"\x05reach\x18\x02 \x03(\rR\x05reach\x12\x16\n" +
+	"\x06errors\x18\x03 \x01(\rR\x06errors\x12 \n" +
+	"\vconsecutive\x18\x04 \x01(\rR\vconsecutive\x12\x1d\n" +
+	"\n" +
+	"max_errors\x18\x05 \x01(\rR\tmaxErrors\x12'\n" +
+	"\x0fmax_consecutive\x18\x06 \x01(\rR\x0emaxConsecutive\x129\n" +
+	"\n" +
+	"soak_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tsoakUntil\x12\x12\n" +
+	"\x04sick\x18\b \x03(\tR\x04sick\x12%\n" +
+	"\x0emax_concurrent\x18\t \x01(\rR\rmaxConcurrent\"_\n" +
+	"\x05Pause\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x0e\n" +
+	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xbd\x01\n" +
+	"\rApprovalState\x12\x16\n" +
+	"\x06needed\x18\x01 \x01(\rR\x06needed\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x120\n" +
+	"\tapprovals\x18\x03 \x03(\v2\x12.fleet.v1.ApprovalR\tapprovals\x120\n" +
+	"\trejection\x18\x04 \x01(\v2\x12.fleet.v1.ApprovalR\trejection\x12\x18\n" +
+	"\areasons\x18\x05 \x03(\tR\areasons\"\xc8\x01\n" +
+	"\bApproval\x12\x0e\n" +
+	"\x02by\x18\x01 \x01(\tR\x02by\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x124\n" +
+	"\aexpires\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x16\n" +
+	"\x06lapsed\x18\x06 \x01(\tR\x06lapsed\"\xfa\x02\n" +
 	"\tJobCounts\x12\x14\n" +
 	"\x05total\x18\x01 \x01(\rR\x05total\x12\x18\n" +
 	"\awaiting\x18\x02 \x01(\rR\awaiting\x12\x18\n" +
@@ -1743,7 +3630,7 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\x04Wait\x12,\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x14.fleet.v1.WaitReasonR\x06reason\x12\x16\n" +
 	"\x06detail\x18\x02 \x01(\tR\x06detail\x127\n" +
-	"\tnext_look\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bnextLook\"\xb0\x04\n" +
+	"\tnext_look\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bnextLook\"\xa0\x05\n" +
 	"\x04Task\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1f\n" +
 	"\vterminal_id\x18\x02 \x01(\tR\n" +
@@ -1761,29 +3648,53 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\tpermitted\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\tpermitted\x124\n" +
 	"\astarted\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x16\n" +
-	"\x06online\x18\x0f \x01(\bR\x06online\"\xd8\x02\n" +
+	"\x06online\x18\x0f \x01(\bR\x06online\x12\x12\n" +
+	"\x04wave\x18\x10 \x01(\rR\x04wave\x12.\n" +
+	"\bquestion\x18\x11 \x01(\v2\x12.fleet.v1.QuestionR\bquestion\x12*\n" +
+	"\aanswers\x18\x12 \x03(\v2\x10.fleet.v1.AnswerR\aanswers\"\xa5\x01\n" +
+	"\bQuestion\x12\x17\n" +
+	"\aplan_id\x18\x01 \x01(\tR\x06planId\x12\x16\n" +
+	"\x06prompt\x18\x02 \x01(\tR\x06prompt\x120\n" +
+	"\x05asked\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05asked\x126\n" +
+	"\bdeadline\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bdeadline\"\x93\x01\n" +
+	"\x06Answer\x12\x17\n" +
+	"\aplan_id\x18\x01 \x01(\tR\x06planId\x12\x1c\n" +
+	"\tconfirmed\x18\x02 \x01(\bR\tconfirmed\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\x12.\n" +
+	"\x04time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"\x96\x04\n" +
 	"\aJobSpec\x12\x16\n" +
 	"\x06action\x18\x01 \x01(\tR\x06action\x125\n" +
 	"\x06params\x18\x02 \x03(\v2\x1d.fleet.v1.JobSpec.ParamsEntryR\x06params\x121\n" +
 	"\tselection\x18\x03 \x01(\v2\x13.fleet.v1.SelectionR\tselection\x12\x17\n" +
 	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\x12%\n" +
-	"\x0emax_concurrent\x18\x06 \x01(\rR\rmaxConcurrent\x128\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x128\n" +
 	"\n" +
-	"expires_in\x18\a \x01(\v2\x19.google.protobuf.DurationR\texpiresIn\x1a9\n" +
+	"expires_in\x18\a \x01(\v2\x19.google.protobuf.DurationR\texpiresIn\x12+\n" +
+	"\arollout\x18\b \x01(\v2\x11.fleet.v1.RolloutR\arollout\x129\n" +
+	"\n" +
+	"not_before\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x12\x1f\n" +
+	"\vbreak_glass\x18\n" +
+	" \x01(\tR\n" +
+	"breakGlass\x12&\n" +
+	"\x06in_use\x18\v \x01(\x0e2\x0f.fleet.v1.InUseR\x05inUse\x12\x1c\n" +
+	"\tapprovals\x18\f \x01(\rR\tapprovals\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\":\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01J\x04\b\x06\x10\aR\x0emax_concurrent\":\n" +
 	"\x11PreviewJobRequest\x12%\n" +
-	"\x04spec\x18\x01 \x01(\v2\x11.fleet.v1.JobSpecR\x04spec\"\x80\x02\n" +
+	"\x04spec\x18\x01 \x01(\v2\x11.fleet.v1.JobSpecR\x04spec\"\x99\x03\n" +
 	"\x12PreviewJobResponse\x12*\n" +
 	"\atargets\x18\x01 \x03(\v2\x10.fleet.v1.TargetR\atargets\x12%\n" +
 	"\x0etargets_digest\x18\x02 \x01(\tR\rtargetsDigest\x12@\n" +
 	"\x06params\x18\x03 \x03(\v2(.fleet.v1.PreviewJobResponse.ParamsEntryR\x06params\x12\x1a\n" +
-	"\bwarnings\x18\x04 \x03(\tR\bwarnings\x1a9\n" +
+	"\bwarnings\x18\x04 \x03(\tR\bwarnings\x12+\n" +
+	"\arollout\x18\x05 \x01(\v2\x11.fleet.v1.RolloutR\arollout\x125\n" +
+	"\bprogress\x18\x06 \x01(\v2\x19.fleet.v1.RolloutProgressR\bprogress\x123\n" +
+	"\bapproval\x18\a \x01(\v2\x17.fleet.v1.ApprovalStateR\bapproval\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xaf\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd3\x01\n" +
 	"\x06Target\x12\x1f\n" +
 	"\vterminal_id\x18\x01 \x01(\tR\n" +
 	"terminalId\x12\x12\n" +
@@ -1791,7 +3702,8 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\x04site\x18\x03 \x01(\tR\x04site\x12*\n" +
 	"\x04role\x18\x04 \x01(\x0e2\x16.fleet.v1.TerminalRoleR\x04role\x12\x16\n" +
 	"\x06online\x18\x05 \x01(\bR\x06online\x12\x18\n" +
-	"\aproblem\x18\x06 \x01(\tR\aproblem\"\x7f\n" +
+	"\aproblem\x18\x06 \x01(\tR\aproblem\x12\"\n" +
+	"\x04wait\x18\a \x01(\v2\x0e.fleet.v1.WaitR\x04wait\"\x7f\n" +
 	"\x10CreateJobRequest\x12%\n" +
 	"\x04spec\x18\x01 \x01(\v2\x11.fleet.v1.JobSpecR\x04spec\x12\x1d\n" +
 	"\n" +
@@ -1832,12 +3744,76 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"4\n" +
 	"\x11CancelJobResponse\x12\x1f\n" +
-	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job*h\n" +
+	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\"9\n" +
+	"\x0fPauseJobRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"3\n" +
+	"\x10PauseJobResponse\x12\x1f\n" +
+	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\":\n" +
+	"\x10ResumeJobRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"4\n" +
+	"\x11ResumeJobResponse\x12\x1f\n" +
+	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\"X\n" +
+	"\x0fRetryJobRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"3\n" +
+	"\x10RetryJobResponse\x12\x1f\n" +
+	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\"\x8b\x01\n" +
+	"\x11ApproveJobRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x126\n" +
+	"\tvalid_for\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\"5\n" +
+	"\x12ApproveJobResponse\x12\x1f\n" +
+	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\":\n" +
+	"\x10RejectJobRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"4\n" +
+	"\x11RejectJobResponse\x12\x1f\n" +
+	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\"y\n" +
+	"\x12ConfirmTaskRequest\x12\x15\n" +
+	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1a\n" +
+	"\bterminal\x18\x02 \x01(\tR\bterminal\x12\x1c\n" +
+	"\tconfirmed\x18\x03 \x01(\bR\tconfirmed\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\"9\n" +
+	"\x13ConfirmTaskResponse\x12\"\n" +
+	"\x04task\x18\x01 \x01(\v2\x0e.fleet.v1.TaskR\x04task\"\x14\n" +
+	"\x12GetOverviewRequest\"\xa2\x02\n" +
+	"\x13GetOverviewResponse\x12,\n" +
+	"\x05sites\x18\x01 \x03(\v2\x16.fleet.v1.SiteOverviewR\x05sites\x12\x1f\n" +
+	"\vactive_jobs\x18\x02 \x01(\rR\n" +
+	"activeJobs\x12\x1f\n" +
+	"\vpaused_jobs\x18\x03 \x01(\rR\n" +
+	"pausedJobs\x12'\n" +
+	"\x0funapproved_jobs\x18\x04 \x01(\rR\x0eunapprovedJobs\x12)\n" +
+	"\x05tasks\x18\x05 \x01(\v2\x13.fleet.v1.JobCountsR\x05tasks\x12)\n" +
+	"\x05waits\x18\x06 \x03(\v2\x13.fleet.v1.WaitCountR\x05waits\x12\x1c\n" +
+	"\tquestions\x18\a \x01(\rR\tquestions\"v\n" +
+	"\fSiteOverview\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1c\n" +
+	"\tterminals\x18\x02 \x01(\rR\tterminals\x12\x16\n" +
+	"\x06online\x18\x03 \x01(\rR\x06online\x12\x1c\n" +
+	"\tunhealthy\x18\x04 \x01(\rR\tunhealthy\"O\n" +
+	"\tWaitCount\x12,\n" +
+	"\x06reason\x18\x01 \x01(\x0e2\x14.fleet.v1.WaitReasonR\x06reason\x12\x14\n" +
+	"\x05tasks\x18\x02 \x01(\rR\x05tasks*h\n" +
 	"\bJobState\x12\x19\n" +
 	"\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13JOB_STATE_PREPARING\x10\x01\x12\x14\n" +
 	"\x10JOB_STATE_ACTIVE\x10\x02\x12\x12\n" +
-	"\x0eJOB_STATE_DONE\x10\x03*l\n" +
+	"\x0eJOB_STATE_DONE\x10\x03*u\n" +
+	"\vLimitAction\x12\x1c\n" +
+	"\x18LIMIT_ACTION_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12LIMIT_ACTION_PAUSE\x10\x01\x12\x15\n" +
+	"\x11LIMIT_ACTION_STOP\x10\x02\x12\x19\n" +
+	"\x15LIMIT_ACTION_CONTINUE\x10\x03*D\n" +
+	"\x05InUse\x12\x16\n" +
+	"\x12IN_USE_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vIN_USE_WAIT\x10\x01\x12\x12\n" +
+	"\x0eIN_USE_PROCEED\x10\x02*l\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12TASK_STATE_WAITING\x10\x01\x12\x16\n" +
@@ -1860,7 +3836,7 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\x13WAIT_REASON_BREAKER\x10\v\x12\x16\n" +
 	"\x12WAIT_REASON_FROZEN\x10\f\x12\x16\n" +
 	"\x12WAIT_REASON_PERSON\x10\r\x12\x19\n" +
-	"\x15WAIT_REASON_ADMISSION\x10\x0e2\xec\x03\n" +
+	"\x15WAIT_REASON_ADMISSION\x10\x0e2\xdf\a\n" +
 	"\n" +
 	"JobService\x12G\n" +
 	"\n" +
@@ -1870,7 +3846,15 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\bListJobs\x12\x19.fleet.v1.ListJobsRequest\x1a\x1a.fleet.v1.ListJobsResponse\x12D\n" +
 	"\tListTasks\x12\x1a.fleet.v1.ListTasksRequest\x1a\x1b.fleet.v1.ListTasksResponse\x12C\n" +
 	"\bWatchJob\x12\x19.fleet.v1.WatchJobRequest\x1a\x1a.fleet.v1.WatchJobResponse0\x01\x12D\n" +
-	"\tCancelJob\x12\x1a.fleet.v1.CancelJobRequest\x1a\x1b.fleet.v1.CancelJobResponseB7Z5github.com/bandfleet/bandfleet/proto/fleet/v1;fleetv1b\x06proto3"
+	"\tCancelJob\x12\x1a.fleet.v1.CancelJobRequest\x1a\x1b.fleet.v1.CancelJobResponse\x12A\n" +
+	"\bPauseJob\x12\x19.fleet.v1.PauseJobRequest\x1a\x1a.fleet.v1.PauseJobResponse\x12D\n" +
+	"\tResumeJob\x12\x1a.fleet.v1.ResumeJobRequest\x1a\x1b.fleet.v1.ResumeJobResponse\x12A\n" +
+	"\bRetryJob\x12\x19.fleet.v1.RetryJobRequest\x1a\x1a.fleet.v1.RetryJobResponse\x12G\n" +
+	"\n" +
+	"ApproveJob\x12\x1b.fleet.v1.ApproveJobRequest\x1a\x1c.fleet.v1.ApproveJobResponse\x12D\n" +
+	"\tRejectJob\x12\x1a.fleet.v1.RejectJobRequest\x1a\x1b.fleet.v1.RejectJobResponse\x12J\n" +
+	"\vConfirmTask\x12\x1c.fleet.v1.ConfirmTaskRequest\x1a\x1d.fleet.v1.ConfirmTaskResponse\x12J\n" +
+	"\vGetOverview\x12\x1c.fleet.v1.GetOverviewRequest\x1a\x1d.fleet.v1.GetOverviewResponseB7Z5github.com/bandfleet/bandfleet/proto/fleet/v1;fleetv1b\x06proto3"
 
 var (
 	file_fleet_v1_job_proto_rawDescOnce sync.Once
@@ -1884,93 +3868,176 @@ func file_fleet_v1_job_proto_rawDescGZIP() []byte {
 	return file_fleet_v1_job_proto_rawDescData
 }
 
-var file_fleet_v1_job_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_fleet_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_fleet_v1_job_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_fleet_v1_job_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_fleet_v1_job_proto_goTypes = []any{
 	(JobState)(0),                 // 0: fleet.v1.JobState
-	(TaskState)(0),                // 1: fleet.v1.TaskState
-	(WaitReason)(0),               // 2: fleet.v1.WaitReason
-	(*Job)(nil),                   // 3: fleet.v1.Job
-	(*JobCounts)(nil),             // 4: fleet.v1.JobCounts
-	(*Wait)(nil),                  // 5: fleet.v1.Wait
-	(*Task)(nil),                  // 6: fleet.v1.Task
-	(*JobSpec)(nil),               // 7: fleet.v1.JobSpec
-	(*PreviewJobRequest)(nil),     // 8: fleet.v1.PreviewJobRequest
-	(*PreviewJobResponse)(nil),    // 9: fleet.v1.PreviewJobResponse
-	(*Target)(nil),                // 10: fleet.v1.Target
-	(*CreateJobRequest)(nil),      // 11: fleet.v1.CreateJobRequest
-	(*CreateJobResponse)(nil),     // 12: fleet.v1.CreateJobResponse
-	(*GetJobRequest)(nil),         // 13: fleet.v1.GetJobRequest
-	(*GetJobResponse)(nil),        // 14: fleet.v1.GetJobResponse
-	(*ListJobsRequest)(nil),       // 15: fleet.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),      // 16: fleet.v1.ListJobsResponse
-	(*ListTasksRequest)(nil),      // 17: fleet.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),     // 18: fleet.v1.ListTasksResponse
-	(*WatchJobRequest)(nil),       // 19: fleet.v1.WatchJobRequest
-	(*WatchJobResponse)(nil),      // 20: fleet.v1.WatchJobResponse
-	(*CancelJobRequest)(nil),      // 21: fleet.v1.CancelJobRequest
-	(*CancelJobResponse)(nil),     // 22: fleet.v1.CancelJobResponse
-	nil,                           // 23: fleet.v1.Job.ParamsEntry
-	nil,                           // 24: fleet.v1.JobSpec.ParamsEntry
-	nil,                           // 25: fleet.v1.PreviewJobResponse.ParamsEntry
-	(*Selection)(nil),             // 26: fleet.v1.Selection
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
-	(v1.TaskStatus)(0),            // 28: action.v1.TaskStatus
-	(*v1.TaskResult)(nil),         // 29: action.v1.TaskResult
-	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
-	(TerminalRole)(0),             // 31: fleet.v1.TerminalRole
+	(LimitAction)(0),              // 1: fleet.v1.LimitAction
+	(InUse)(0),                    // 2: fleet.v1.InUse
+	(TaskState)(0),                // 3: fleet.v1.TaskState
+	(WaitReason)(0),               // 4: fleet.v1.WaitReason
+	(*Job)(nil),                   // 5: fleet.v1.Job
+	(*Rollout)(nil),               // 6: fleet.v1.Rollout
+	(*Floor)(nil),                 // 7: fleet.v1.Floor
+	(*RolloutProgress)(nil),       // 8: fleet.v1.RolloutProgress
+	(*Pause)(nil),                 // 9: fleet.v1.Pause
+	(*ApprovalState)(nil),         // 10: fleet.v1.ApprovalState
+	(*Approval)(nil),              // 11: fleet.v1.Approval
+	(*JobCounts)(nil),             // 12: fleet.v1.JobCounts
+	(*Wait)(nil),                  // 13: fleet.v1.Wait
+	(*Task)(nil),                  // 14: fleet.v1.Task
+	(*Question)(nil),              // 15: fleet.v1.Question
+	(*Answer)(nil),                // 16: fleet.v1.Answer
+	(*JobSpec)(nil),               // 17: fleet.v1.JobSpec
+	(*PreviewJobRequest)(nil),     // 18: fleet.v1.PreviewJobRequest
+	(*PreviewJobResponse)(nil),    // 19: fleet.v1.PreviewJobResponse
+	(*Target)(nil),                // 20: fleet.v1.Target
+	(*CreateJobRequest)(nil),      // 21: fleet.v1.CreateJobRequest
+	(*CreateJobResponse)(nil),     // 22: fleet.v1.CreateJobResponse
+	(*GetJobRequest)(nil),         // 23: fleet.v1.GetJobRequest
+	(*GetJobResponse)(nil),        // 24: fleet.v1.GetJobResponse
+	(*ListJobsRequest)(nil),       // 25: fleet.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),      // 26: fleet.v1.ListJobsResponse
+	(*ListTasksRequest)(nil),      // 27: fleet.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),     // 28: fleet.v1.ListTasksResponse
+	(*WatchJobRequest)(nil),       // 29: fleet.v1.WatchJobRequest
+	(*WatchJobResponse)(nil),      // 30: fleet.v1.WatchJobResponse
+	(*CancelJobRequest)(nil),      // 31: fleet.v1.CancelJobRequest
+	(*CancelJobResponse)(nil),     // 32: fleet.v1.CancelJobResponse
+	(*PauseJobRequest)(nil),       // 33: fleet.v1.PauseJobRequest
+	(*PauseJobResponse)(nil),      // 34: fleet.v1.PauseJobResponse
+	(*ResumeJobRequest)(nil),      // 35: fleet.v1.ResumeJobRequest
+	(*ResumeJobResponse)(nil),     // 36: fleet.v1.ResumeJobResponse
+	(*RetryJobRequest)(nil),       // 37: fleet.v1.RetryJobRequest
+	(*RetryJobResponse)(nil),      // 38: fleet.v1.RetryJobResponse
+	(*ApproveJobRequest)(nil),     // 39: fleet.v1.ApproveJobRequest
+	(*ApproveJobResponse)(nil),    // 40: fleet.v1.ApproveJobResponse
+	(*RejectJobRequest)(nil),      // 41: fleet.v1.RejectJobRequest
+	(*RejectJobResponse)(nil),     // 42: fleet.v1.RejectJobResponse
+	(*ConfirmTaskRequest)(nil),    // 43: fleet.v1.ConfirmTaskRequest
+	(*ConfirmTaskResponse)(nil),   // 44: fleet.v1.ConfirmTaskResponse
+	(*GetOverviewRequest)(nil),    // 45: fleet.v1.GetOverviewRequest
+	(*GetOverviewResponse)(nil),   // 46: fleet.v1.GetOverviewResponse
+	(*SiteOverview)(nil),          // 47: fleet.v1.SiteOverview
+	(*WaitCount)(nil),             // 48: fleet.v1.WaitCount
+	nil,                           // 49: fleet.v1.Job.ParamsEntry
+	nil,                           // 50: fleet.v1.JobSpec.ParamsEntry
+	nil,                           // 51: fleet.v1.PreviewJobResponse.ParamsEntry
+	(*Selection)(nil),             // 52: fleet.v1.Selection
+	(*timestamppb.Timestamp)(nil), // 53: google.protobuf.Timestamp
+	(*Amount)(nil),                // 54: fleet.v1.Amount
+	(*durationpb.Duration)(nil),   // 55: google.protobuf.Duration
+	(v1.TaskStatus)(0),            // 56: action.v1.TaskStatus
+	(*v1.TaskResult)(nil),         // 57: action.v1.TaskResult
+	(TerminalRole)(0),             // 58: fleet.v1.TerminalRole
 }
 var file_fleet_v1_job_proto_depIdxs = []int32{
-	23, // 0: fleet.v1.Job.params:type_name -> fleet.v1.Job.ParamsEntry
-	26, // 1: fleet.v1.Job.selection:type_name -> fleet.v1.Selection
-	27, // 2: fleet.v1.Job.created:type_name -> google.protobuf.Timestamp
-	27, // 3: fleet.v1.Job.expires:type_name -> google.protobuf.Timestamp
-	27, // 4: fleet.v1.Job.finished:type_name -> google.protobuf.Timestamp
+	49, // 0: fleet.v1.Job.params:type_name -> fleet.v1.Job.ParamsEntry
+	52, // 1: fleet.v1.Job.selection:type_name -> fleet.v1.Selection
+	53, // 2: fleet.v1.Job.created:type_name -> google.protobuf.Timestamp
+	53, // 3: fleet.v1.Job.expires:type_name -> google.protobuf.Timestamp
+	53, // 4: fleet.v1.Job.finished:type_name -> google.protobuf.Timestamp
 	0,  // 5: fleet.v1.Job.state:type_name -> fleet.v1.JobState
-	4,  // 6: fleet.v1.Job.counts:type_name -> fleet.v1.JobCounts
-	2,  // 7: fleet.v1.Wait.reason:type_name -> fleet.v1.WaitReason
-	27, // 8: fleet.v1.Wait.next_look:type_name -> google.protobuf.Timestamp
-	1,  // 9: fleet.v1.Task.state:type_name -> fleet.v1.TaskState
-	5,  // 10: fleet.v1.Task.wait:type_name -> fleet.v1.Wait
-	28, // 11: fleet.v1.Task.status:type_name -> action.v1.TaskStatus
-	29, // 12: fleet.v1.Task.result:type_name -> action.v1.TaskResult
-	27, // 13: fleet.v1.Task.permitted:type_name -> google.protobuf.Timestamp
-	27, // 14: fleet.v1.Task.started:type_name -> google.protobuf.Timestamp
-	27, // 15: fleet.v1.Task.finished:type_name -> google.protobuf.Timestamp
-	24, // 16: fleet.v1.JobSpec.params:type_name -> fleet.v1.JobSpec.ParamsEntry
-	26, // 17: fleet.v1.JobSpec.selection:type_name -> fleet.v1.Selection
-	30, // 18: fleet.v1.JobSpec.expires_in:type_name -> google.protobuf.Duration
-	7,  // 19: fleet.v1.PreviewJobRequest.spec:type_name -> fleet.v1.JobSpec
-	10, // 20: fleet.v1.PreviewJobResponse.targets:type_name -> fleet.v1.Target
-	25, // 21: fleet.v1.PreviewJobResponse.params:type_name -> fleet.v1.PreviewJobResponse.ParamsEntry
-	31, // 22: fleet.v1.Target.role:type_name -> fleet.v1.TerminalRole
-	7,  // 23: fleet.v1.CreateJobRequest.spec:type_name -> fleet.v1.JobSpec
-	3,  // 24: fleet.v1.CreateJobResponse.job:type_name -> fleet.v1.Job
-	3,  // 25: fleet.v1.GetJobResponse.job:type_name -> fleet.v1.Job
-	3,  // 26: fleet.v1.ListJobsResponse.jobs:type_name -> fleet.v1.Job
-	6,  // 27: fleet.v1.ListTasksResponse.tasks:type_name -> fleet.v1.Task
-	3,  // 28: fleet.v1.WatchJobResponse.job:type_name -> fleet.v1.Job
-	6,  // 29: fleet.v1.WatchJobResponse.tasks:type_name -> fleet.v1.Task
-	3,  // 30: fleet.v1.CancelJobResponse.job:type_name -> fleet.v1.Job
-	8,  // 31: fleet.v1.JobService.PreviewJob:input_type -> fleet.v1.PreviewJobRequest
-	11, // 32: fleet.v1.JobService.CreateJob:input_type -> fleet.v1.CreateJobRequest
-	13, // 33: fleet.v1.JobService.GetJob:input_type -> fleet.v1.GetJobRequest
-	15, // 34: fleet.v1.JobService.ListJobs:input_type -> fleet.v1.ListJobsRequest
-	17, // 35: fleet.v1.JobService.ListTasks:input_type -> fleet.v1.ListTasksRequest
-	19, // 36: fleet.v1.JobService.WatchJob:input_type -> fleet.v1.WatchJobRequest
-	21, // 37: fleet.v1.JobService.CancelJob:input_type -> fleet.v1.CancelJobRequest
-	9,  // 38: fleet.v1.JobService.PreviewJob:output_type -> fleet.v1.PreviewJobResponse
-	12, // 39: fleet.v1.JobService.CreateJob:output_type -> fleet.v1.CreateJobResponse
-	14, // 40: fleet.v1.JobService.GetJob:output_type -> fleet.v1.GetJobResponse
-	16, // 41: fleet.v1.JobService.ListJobs:output_type -> fleet.v1.ListJobsResponse
-	18, // 42: fleet.v1.JobService.ListTasks:output_type -> fleet.v1.ListTasksResponse
-	20, // 43: fleet.v1.JobService.WatchJob:output_type -> fleet.v1.WatchJobResponse
-	22, // 44: fleet.v1.JobService.CancelJob:output_type -> fleet.v1.CancelJobResponse
-	38, // [38:45] is the sub-list for method output_type
-	31, // [31:38] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	12, // 6: fleet.v1.Job.counts:type_name -> fleet.v1.JobCounts
+	6,  // 7: fleet.v1.Job.rollout:type_name -> fleet.v1.Rollout
+	8,  // 8: fleet.v1.Job.progress:type_name -> fleet.v1.RolloutProgress
+	53, // 9: fleet.v1.Job.not_before:type_name -> google.protobuf.Timestamp
+	2,  // 10: fleet.v1.Job.in_use:type_name -> fleet.v1.InUse
+	9,  // 11: fleet.v1.Job.pause:type_name -> fleet.v1.Pause
+	10, // 12: fleet.v1.Job.approval:type_name -> fleet.v1.ApprovalState
+	54, // 13: fleet.v1.Rollout.waves:type_name -> fleet.v1.Amount
+	54, // 14: fleet.v1.Rollout.max_concurrent:type_name -> fleet.v1.Amount
+	54, // 15: fleet.v1.Rollout.max_concurrent_per_site:type_name -> fleet.v1.Amount
+	7,  // 16: fleet.v1.Rollout.floor:type_name -> fleet.v1.Floor
+	54, // 17: fleet.v1.Rollout.max_errors:type_name -> fleet.v1.Amount
+	55, // 18: fleet.v1.Rollout.soak:type_name -> google.protobuf.Duration
+	1,  // 19: fleet.v1.Rollout.on_limit:type_name -> fleet.v1.LimitAction
+	53, // 20: fleet.v1.RolloutProgress.soak_until:type_name -> google.protobuf.Timestamp
+	53, // 21: fleet.v1.Pause.time:type_name -> google.protobuf.Timestamp
+	11, // 22: fleet.v1.ApprovalState.approvals:type_name -> fleet.v1.Approval
+	11, // 23: fleet.v1.ApprovalState.rejection:type_name -> fleet.v1.Approval
+	53, // 24: fleet.v1.Approval.time:type_name -> google.protobuf.Timestamp
+	53, // 25: fleet.v1.Approval.expires:type_name -> google.protobuf.Timestamp
+	4,  // 26: fleet.v1.Wait.reason:type_name -> fleet.v1.WaitReason
+	53, // 27: fleet.v1.Wait.next_look:type_name -> google.protobuf.Timestamp
+	3,  // 28: fleet.v1.Task.state:type_name -> fleet.v1.TaskState
+	13, // 29: fleet.v1.Task.wait:type_name -> fleet.v1.Wait
+	56, // 30: fleet.v1.Task.status:type_name -> action.v1.TaskStatus
+	57, // 31: fleet.v1.Task.result:type_name -> action.v1.TaskResult
+	53, // 32: fleet.v1.Task.permitted:type_name -> google.protobuf.Timestamp
+	53, // 33: fleet.v1.Task.started:type_name -> google.protobuf.Timestamp
+	53, // 34: fleet.v1.Task.finished:type_name -> google.protobuf.Timestamp
+	15, // 35: fleet.v1.Task.question:type_name -> fleet.v1.Question
+	16, // 36: fleet.v1.Task.answers:type_name -> fleet.v1.Answer
+	53, // 37: fleet.v1.Question.asked:type_name -> google.protobuf.Timestamp
+	53, // 38: fleet.v1.Question.deadline:type_name -> google.protobuf.Timestamp
+	53, // 39: fleet.v1.Answer.time:type_name -> google.protobuf.Timestamp
+	50, // 40: fleet.v1.JobSpec.params:type_name -> fleet.v1.JobSpec.ParamsEntry
+	52, // 41: fleet.v1.JobSpec.selection:type_name -> fleet.v1.Selection
+	55, // 42: fleet.v1.JobSpec.expires_in:type_name -> google.protobuf.Duration
+	6,  // 43: fleet.v1.JobSpec.rollout:type_name -> fleet.v1.Rollout
+	53, // 44: fleet.v1.JobSpec.not_before:type_name -> google.protobuf.Timestamp
+	2,  // 45: fleet.v1.JobSpec.in_use:type_name -> fleet.v1.InUse
+	17, // 46: fleet.v1.PreviewJobRequest.spec:type_name -> fleet.v1.JobSpec
+	20, // 47: fleet.v1.PreviewJobResponse.targets:type_name -> fleet.v1.Target
+	51, // 48: fleet.v1.PreviewJobResponse.params:type_name -> fleet.v1.PreviewJobResponse.ParamsEntry
+	6,  // 49: fleet.v1.PreviewJobResponse.rollout:type_name -> fleet.v1.Rollout
+	8,  // 50: fleet.v1.PreviewJobResponse.progress:type_name -> fleet.v1.RolloutProgress
+	10, // 51: fleet.v1.PreviewJobResponse.approval:type_name -> fleet.v1.ApprovalState
+	58, // 52: fleet.v1.Target.role:type_name -> fleet.v1.TerminalRole
+	13, // 53: fleet.v1.Target.wait:type_name -> fleet.v1.Wait
+	17, // 54: fleet.v1.CreateJobRequest.spec:type_name -> fleet.v1.JobSpec
+	5,  // 55: fleet.v1.CreateJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 56: fleet.v1.GetJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 57: fleet.v1.ListJobsResponse.jobs:type_name -> fleet.v1.Job
+	14, // 58: fleet.v1.ListTasksResponse.tasks:type_name -> fleet.v1.Task
+	5,  // 59: fleet.v1.WatchJobResponse.job:type_name -> fleet.v1.Job
+	14, // 60: fleet.v1.WatchJobResponse.tasks:type_name -> fleet.v1.Task
+	5,  // 61: fleet.v1.CancelJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 62: fleet.v1.PauseJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 63: fleet.v1.ResumeJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 64: fleet.v1.RetryJobResponse.job:type_name -> fleet.v1.Job
+	55, // 65: fleet.v1.ApproveJobRequest.valid_for:type_name -> google.protobuf.Duration
+	5,  // 66: fleet.v1.ApproveJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 67: fleet.v1.RejectJobResponse.job:type_name -> fleet.v1.Job
+	14, // 68: fleet.v1.ConfirmTaskResponse.task:type_name -> fleet.v1.Task
+	47, // 69: fleet.v1.GetOverviewResponse.sites:type_name -> fleet.v1.SiteOverview
+	12, // 70: fleet.v1.GetOverviewResponse.tasks:type_name -> fleet.v1.JobCounts
+	48, // 71: fleet.v1.GetOverviewResponse.waits:type_name -> fleet.v1.WaitCount
+	4,  // 72: fleet.v1.WaitCount.reason:type_name -> fleet.v1.WaitReason
+	18, // 73: fleet.v1.JobService.PreviewJob:input_type -> fleet.v1.PreviewJobRequest
+	21, // 74: fleet.v1.JobService.CreateJob:input_type -> fleet.v1.CreateJobRequest
+	23, // 75: fleet.v1.JobService.GetJob:input_type -> fleet.v1.GetJobRequest
+	25, // 76: fleet.v1.JobService.ListJobs:input_type -> fleet.v1.ListJobsRequest
+	27, // 77: fleet.v1.JobService.ListTasks:input_type -> fleet.v1.ListTasksRequest
+	29, // 78: fleet.v1.JobService.WatchJob:input_type -> fleet.v1.WatchJobRequest
+	31, // 79: fleet.v1.JobService.CancelJob:input_type -> fleet.v1.CancelJobRequest
+	33, // 80: fleet.v1.JobService.PauseJob:input_type -> fleet.v1.PauseJobRequest
+	35, // 81: fleet.v1.JobService.ResumeJob:input_type -> fleet.v1.ResumeJobRequest
+	37, // 82: fleet.v1.JobService.RetryJob:input_type -> fleet.v1.RetryJobRequest
+	39, // 83: fleet.v1.JobService.ApproveJob:input_type -> fleet.v1.ApproveJobRequest
+	41, // 84: fleet.v1.JobService.RejectJob:input_type -> fleet.v1.RejectJobRequest
+	43, // 85: fleet.v1.JobService.ConfirmTask:input_type -> fleet.v1.ConfirmTaskRequest
+	45, // 86: fleet.v1.JobService.GetOverview:input_type -> fleet.v1.GetOverviewRequest
+	19, // 87: fleet.v1.JobService.PreviewJob:output_type -> fleet.v1.PreviewJobResponse
+	22, // 88: fleet.v1.JobService.CreateJob:output_type -> fleet.v1.CreateJobResponse
+	24, // 89: fleet.v1.JobService.GetJob:output_type -> fleet.v1.GetJobResponse
+	26, // 90: fleet.v1.JobService.ListJobs:output_type -> fleet.v1.ListJobsResponse
+	28, // 91: fleet.v1.JobService.ListTasks:output_type -> fleet.v1.ListTasksResponse
+	30, // 92: fleet.v1.JobService.WatchJob:output_type -> fleet.v1.WatchJobResponse
+	32, // 93: fleet.v1.JobService.CancelJob:output_type -> fleet.v1.CancelJobResponse
+	34, // 94: fleet.v1.JobService.PauseJob:output_type -> fleet.v1.PauseJobResponse
+	36, // 95: fleet.v1.JobService.ResumeJob:output_type -> fleet.v1.ResumeJobResponse
+	38, // 96: fleet.v1.JobService.RetryJob:output_type -> fleet.v1.RetryJobResponse
+	40, // 97: fleet.v1.JobService.ApproveJob:output_type -> fleet.v1.ApproveJobResponse
+	42, // 98: fleet.v1.JobService.RejectJob:output_type -> fleet.v1.RejectJobResponse
+	44, // 99: fleet.v1.JobService.ConfirmTask:output_type -> fleet.v1.ConfirmTaskResponse
+	46, // 100: fleet.v1.JobService.GetOverview:output_type -> fleet.v1.GetOverviewResponse
+	87, // [87:101] is the sub-list for method output_type
+	73, // [73:87] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_fleet_v1_job_proto_init() }
@@ -1984,8 +4051,8 @@ func file_fleet_v1_job_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fleet_v1_job_proto_rawDesc), len(file_fleet_v1_job_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   23,
+			NumEnums:      5,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,13 +19,20 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	JobService_PreviewJob_FullMethodName = "/fleet.v1.JobService/PreviewJob"
-	JobService_CreateJob_FullMethodName  = "/fleet.v1.JobService/CreateJob"
-	JobService_GetJob_FullMethodName     = "/fleet.v1.JobService/GetJob"
-	JobService_ListJobs_FullMethodName   = "/fleet.v1.JobService/ListJobs"
-	JobService_ListTasks_FullMethodName  = "/fleet.v1.JobService/ListTasks"
-	JobService_WatchJob_FullMethodName   = "/fleet.v1.JobService/WatchJob"
-	JobService_CancelJob_FullMethodName  = "/fleet.v1.JobService/CancelJob"
+	JobService_PreviewJob_FullMethodName  = "/fleet.v1.JobService/PreviewJob"
+	JobService_CreateJob_FullMethodName   = "/fleet.v1.JobService/CreateJob"
+	JobService_GetJob_FullMethodName      = "/fleet.v1.JobService/GetJob"
+	JobService_ListJobs_FullMethodName    = "/fleet.v1.JobService/ListJobs"
+	JobService_ListTasks_FullMethodName   = "/fleet.v1.JobService/ListTasks"
+	JobService_WatchJob_FullMethodName    = "/fleet.v1.JobService/WatchJob"
+	JobService_CancelJob_FullMethodName   = "/fleet.v1.JobService/CancelJob"
+	JobService_PauseJob_FullMethodName    = "/fleet.v1.JobService/PauseJob"
+	JobService_ResumeJob_FullMethodName   = "/fleet.v1.JobService/ResumeJob"
+	JobService_RetryJob_FullMethodName    = "/fleet.v1.JobService/RetryJob"
+	JobService_ApproveJob_FullMethodName  = "/fleet.v1.JobService/ApproveJob"
+	JobService_RejectJob_FullMethodName   = "/fleet.v1.JobService/RejectJob"
+	JobService_ConfirmTask_FullMethodName = "/fleet.v1.JobService/ConfirmTask"
+	JobService_GetOverview_FullMethodName = "/fleet.v1.JobService/GetOverview"
 )
 
 // JobServiceClient is the client API for JobService service.
@@ -55,6 +62,29 @@ type JobServiceClient interface {
 	WatchJob(ctx context.Context, in *WatchJobRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchJobResponse], error)
 	// CancelJob takes back what has not started. Caller: operator on every site of the job. May be repeated. Errors: NOT_FOUND.
 	CancelJob(ctx context.Context, in *CancelJobRequest, opts ...grpc.CallOption) (*CancelJobResponse, error)
+	// PauseJob lets nothing more of a job start, not even what was sent already; what runs goes on to its end. Caller: operator on
+	// every site of the job. May be repeated. Errors: NOT_FOUND; FAILED_PRECONDITION when the job is done.
+	PauseJob(ctx context.Context, in *PauseJobRequest, opts ...grpc.CallOption) (*PauseJobResponse, error)
+	// ResumeJob lets a paused job go on; failures up to now no longer count against its limits. Caller: operator on every site of
+	// the job. May be repeated. Errors: NOT_FOUND; FAILED_PRECONDITION when the job is done.
+	ResumeJob(ctx context.Context, in *ResumeJobRequest, opts ...grpc.CallOption) (*ResumeJobResponse, error)
+	// RetryJob creates a new job from one that is done, over those of its terminals on which it did not succeed, with everything
+	// else as it was asked for then. Caller: operator on every site of those terminals. May be repeated with the same request_id.
+	// Errors: NOT_FOUND; FAILED_PRECONDITION when the job is not done or nothing of it needs to be tried again; else as CreateJob.
+	RetryJob(ctx context.Context, in *RetryJobRequest, opts ...grpc.CallOption) (*RetryJobResponse, error)
+	// ApproveJob gives the caller's approval to exactly what digest covers. Caller: approver on every site of the job, who is
+	// neither its requester nor has approved it already. May be repeated. Errors: NOT_FOUND; PERMISSION_DENIED for the requester;
+	// ABORTED when digest is not the job's present one; FAILED_PRECONDITION when it waits for no approval.
+	ApproveJob(ctx context.Context, in *ApproveJobRequest, opts ...grpc.CallOption) (*ApproveJobResponse, error)
+	// RejectJob ends a job that waits for approval: nothing of it starts. Caller: approver on every site of the job. May be
+	// repeated. Errors: NOT_FOUND; FAILED_PRECONDITION when it waits for no approval.
+	RejectJob(ctx context.Context, in *RejectJobRequest, opts ...grpc.CallOption) (*RejectJobResponse, error)
+	// ConfirmTask answers the question that a running task has put to a person. Caller: operator on the task's site. May be repeated;
+	// the first answer counts. Errors: NOT_FOUND; FAILED_PRECONDITION when the task asks nothing, or was answered otherwise.
+	ConfirmTask(ctx context.Context, in *ConfirmTaskRequest, opts ...grpc.CallOption) (*ConfirmTaskResponse, error)
+	// GetOverview tells how the fleet is, from counts alone. Caller: any operator; shows the caller's sites. May be repeated. Errors:
+	// none of its own.
+	GetOverview(ctx context.Context, in *GetOverviewRequest, opts ...grpc.CallOption) (*GetOverviewResponse, error)
 }
 
 type jobServiceClient struct {
@@ -144,6 +174,76 @@ func (c *jobServiceClient) CancelJob(ctx context.Context, in *CancelJobRequest, 
 	return out, nil
 }
 
+func (c *jobServiceClient) PauseJob(ctx context.Context, in *PauseJobRequest, opts ...grpc.CallOption) (*PauseJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PauseJobResponse)
+	err := c.cc.Invoke(ctx, JobService_PauseJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *jobServiceClient) ResumeJob(ctx context.Context, in *ResumeJobRequest, opts ...grpc.CallOption) (*ResumeJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ResumeJobResponse)
+	err := c.cc.Invoke(ctx, JobService_ResumeJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *jobServiceClient) RetryJob(ctx context.Context, in *RetryJobRequest, opts ...grpc.CallOption) (*RetryJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetryJobResponse)
+	err := c.cc.Invoke(ctx, JobService_RetryJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *jobServiceClient) ApproveJob(ctx context.Context, in *ApproveJobRequest, opts ...grpc.CallOption) (*ApproveJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApproveJobResponse)
+	err := c.cc.Invoke(ctx, JobService_ApproveJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *jobServiceClient) RejectJob(ctx context.Context, in *RejectJobRequest, opts ...grpc.CallOption) (*RejectJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RejectJobResponse)
+	err := c.cc.Invoke(ctx, JobService_RejectJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *jobServiceClient) ConfirmTask(ctx context.Context, in *ConfirmTaskRequest, opts ...grpc.CallOption) (*ConfirmTaskResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ConfirmTaskResponse)
+	err := c.cc.Invoke(ctx, JobService_ConfirmTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *jobServiceClient) GetOverview(ctx context.Context, in *GetOverviewRequest, opts ...grpc.CallOption) (*GetOverviewResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetOverviewResponse)
+	err := c.cc.Invoke(ctx, JobService_GetOverview_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // JobServiceServer is the server API for JobService service.
 // All implementations must embed UnimplementedJobServiceServer
 // for forward compatibility.
@@ -171,6 +271,29 @@ type JobServiceServer interface {
 	WatchJob(*WatchJobRequest, grpc.ServerStreamingServer[WatchJobResponse]) error
 	// CancelJob takes back what has not started. Caller: operator on every site of the job. May be repeated. Errors: NOT_FOUND.
 	CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error)
+	// PauseJob lets nothing more of a job start, not even what was sent already; what runs goes on to its end. Caller: operator on
+	// every site of the job. May be repeated. Errors: NOT_FOUND; FAILED_PRECONDITION when the job is done.
+	PauseJob(context.Context, *PauseJobRequest) (*PauseJobResponse, error)
+	// ResumeJob lets a paused job go on; failures up to now no longer count against its limits. Caller: operator on every site of
+	// the job. May be repeated. Errors: NOT_FOUND; FAILED_PRECONDITION when the job is done.
+	ResumeJob(context.Context, *ResumeJobRequest) (*ResumeJobResponse, error)
+	// RetryJob creates a new job from one that is done, over those of its terminals on which it did not succeed, with everything
+	// else as it was asked for then. Caller: operator on every site of those terminals. May be repeated with the same request_id.
+	// Errors: NOT_FOUND; FAILED_PRECONDITION when the job is not done or nothing of it needs to be tried again; else as CreateJob.
+	RetryJob(context.Context, *RetryJobRequest) (*RetryJobResponse, error)
+	// ApproveJob gives the caller's approval to exactly what digest covers. Caller: approver on every site of the job, who is
+	// neither its requester nor has approved it already. May be repeated. Errors: NOT_FOUND; PERMISSION_DENIED for the requester;
+	// ABORTED when digest is not the job's present one; FAILED_PRECONDITION when it waits for no approval.
+	ApproveJob(context.Context, *ApproveJobRequest) (*ApproveJobResponse, error)
+	// RejectJob ends a job that waits for approval: nothing of it starts. Caller: approver on every site of the job. May be
+	// repeated. Errors: NOT_FOUND; FAILED_PRECONDITION when it waits for no approval.
+	RejectJob(context.Context, *RejectJobRequest) (*RejectJobResponse, error)
+	// ConfirmTask answers the question that a running task has put to a person. Caller: operator on the task's site. May be repeated;
+	// the first answer counts. Errors: NOT_FOUND; FAILED_PRECONDITION when the task asks nothing, or was answered otherwise.
+	ConfirmTask(context.Context, *ConfirmTaskRequest) (*ConfirmTaskResponse, error)
+	// GetOverview tells how the fleet is, from counts alone. Caller: any operator; shows the caller's sites. May be repeated. Errors:
+	// none of its own.
+	GetOverview(context.Context, *GetOverviewRequest) (*GetOverviewResponse, error)
 	mustEmbedUnimplementedJobServiceServer()
 }
 
@@ -201,6 +324,27 @@ func (UnimplementedJobServiceServer) WatchJob(*WatchJobRequest, grpc.ServerStrea
 }
 func (UnimplementedJobServiceServer) CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelJob not implemented")
+}
+func (UnimplementedJobServiceServer) PauseJob(context.Context, *PauseJobRequest) (*PauseJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method PauseJob not implemented")
+}
+func (UnimplementedJobServiceServer) ResumeJob(context.Context, *ResumeJobRequest) (*ResumeJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ResumeJob not implemented")
+}
+func (UnimplementedJobServiceServer) RetryJob(context.Context, *RetryJobRequest) (*RetryJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetryJob not implemented")
+}
+func (UnimplementedJobServiceServer) ApproveJob(context.Context, *ApproveJobRequest) (*ApproveJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApproveJob not implemented")
+}
+func (UnimplementedJobServiceServer) RejectJob(context.Context, *RejectJobRequest) (*RejectJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RejectJob not implemented")
+}
+func (UnimplementedJobServiceServer) ConfirmTask(context.Context, *ConfirmTaskRequest) (*ConfirmTaskResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ConfirmTask not implemented")
+}
+func (UnimplementedJobServiceServer) GetOverview(context.Context, *GetOverviewRequest) (*GetOverviewResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetOverview not implemented")
 }
 func (UnimplementedJobServiceServer) mustEmbedUnimplementedJobServiceServer() {}
 func (UnimplementedJobServiceServer) testEmbeddedByValue()                    {}
@@ -342,6 +486,132 @@ func _JobService_CancelJob_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _JobService_PauseJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PauseJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).PauseJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_PauseJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).PauseJob(ctx, req.(*PauseJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _JobService_ResumeJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ResumeJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).ResumeJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_ResumeJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).ResumeJob(ctx, req.(*ResumeJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _JobService_RetryJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetryJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).RetryJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_RetryJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).RetryJob(ctx, req.(*RetryJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _JobService_ApproveJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApproveJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).ApproveJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_ApproveJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).ApproveJob(ctx, req.(*ApproveJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _JobService_RejectJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RejectJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).RejectJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_RejectJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).RejectJob(ctx, req.(*RejectJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _JobService_ConfirmTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ConfirmTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).ConfirmTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_ConfirmTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).ConfirmTask(ctx, req.(*ConfirmTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _JobService_GetOverview_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetOverviewRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).GetOverview(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_GetOverview_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).GetOverview(ctx, req.(*GetOverviewRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // JobService_ServiceDesc is the grpc.ServiceDesc for JobService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -372,6 +642,34 @@ var JobService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "CancelJob",
 			Handler:    _JobService_CancelJob_Handler,
+		},
+		{
+			MethodName: "PauseJob",
+			Handler:    _JobService_PauseJob_Handler,
+		},
+		{
+			MethodName: "ResumeJob",
+			Handler:    _JobService_ResumeJob_Handler,
+		},
+		{
+			MethodName: "RetryJob",
+			Handler:    _JobService_RetryJob_Handler,
+		},
+		{
+			MethodName: "ApproveJob",
+			Handler:    _JobService_ApproveJob_Handler,
+		},
+		{
+			MethodName: "RejectJob",
+			Handler:    _JobService_RejectJob_Handler,
+		},
+		{
+			MethodName: "ConfirmTask",
+			Handler:    _JobService_ConfirmTask_Handler,
+		},
+		{
+			MethodName: "GetOverview",
+			Handler:    _JobService_GetOverview_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -448,7 +448,20 @@ type JobRecord struct {
 	SiteCounts map[string]*v1.JobCounts `protobuf:"bytes,4,rep,name=site_counts,json=siteCounts,proto3" json:"site_counts,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// It was active in a backup that was restored. Nothing of it is started any more, and whoever had an open task of it is asked
 	// what became of that.
-	Restored      bool `protobuf:"varint,5,opt,name=restored,proto3" json:"restored,omitempty"`
+	Restored bool `protobuf:"varint,5,opt,name=restored,proto3" json:"restored,omitempty"`
+	// How many of its targets were not refused from the start.
+	Servable uint32 `protobuf:"varint,6,opt,name=servable,proto3" json:"servable,omitempty"`
+	// Failures that a resumption has forgiven.
+	Forgiven uint32 `protobuf:"varint,7,opt,name=forgiven,proto3" json:"forgiven,omitempty"`
+	// Only tasks that finished after this time count towards failures in a row.
+	CountedSince *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=counted_since,json=countedSince,proto3" json:"counted_since,omitempty"`
+	// True when the action changes something, so that windows bind it.
+	Changes bool `protobuf:"varint,9,opt,name=changes,proto3" json:"changes,omitempty"`
+	// True when people at the machine may notice it.
+	Disruptive bool `protobuf:"varint,10,opt,name=disruptive,proto3" json:"disruptive,omitempty"`
+	// What lies behind approval.digest: the plugin's hash that each target had when the job was created, by place in the frozen
+	// order. Only of jobs that need approval.
+	PluginSha256  []string `protobuf:"bytes,11,rep,name=plugin_sha256,json=pluginSha256,proto3" json:"plugin_sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -516,6 +529,48 @@ func (x *JobRecord) GetRestored() bool {
 		return x.Restored
 	}
 	return false
+}
+
+func (x *JobRecord) GetServable() uint32 {
+	if x != nil {
+		return x.Servable
+	}
+	return 0
+}
+
+func (x *JobRecord) GetForgiven() uint32 {
+	if x != nil {
+		return x.Forgiven
+	}
+	return 0
+}
+
+func (x *JobRecord) GetCountedSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CountedSince
+	}
+	return nil
+}
+
+func (x *JobRecord) GetChanges() bool {
+	if x != nil {
+		return x.Changes
+	}
+	return false
+}
+
+func (x *JobRecord) GetDisruptive() bool {
+	if x != nil {
+		return x.Disruptive
+	}
+	return false
+}
+
+func (x *JobRecord) GetPluginSha256() []string {
+	if x != nil {
+		return x.PluginSha256
+	}
+	return nil
 }
 
 // PermitBatch says which tasks of a job were given a permit for the first time. It is on disk before the permits are sent, so
@@ -842,7 +897,9 @@ type JournalTask struct {
 	// Withdrawn before it was started.
 	Cancelled bool `protobuf:"varint,12,opt,name=cancelled,proto3" json:"cancelled,omitempty"`
 	// What was put back so far, over all runs of it.
-	Undone        []*v12.Undo `protobuf:"bytes,13,rep,name=undone,proto3" json:"undone,omitempty"`
+	Undone []*v12.Undo `protobuf:"bytes,13,rep,name=undone,proto3" json:"undone,omitempty"`
+	// What people answered, by id of the planned effect that asked.
+	Answers       map[string]*v12.Confirmation `protobuf:"bytes,14,rep,name=answers,proto3" json:"answers,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -968,6 +1025,83 @@ func (x *JournalTask) GetUndone() []*v12.Undo {
 	return nil
 }
 
+func (x *JournalTask) GetAnswers() map[string]*v12.Confirmation {
+	if x != nil {
+		return x.Answers
+	}
+	return nil
+}
+
+// JournalArtifact is a file that waits in the agent's spool until the server has it.
+type JournalArtifact struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Key       *v11.TaskKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Reference *v12.ArtifactReference `protobuf:"bytes,2,opt,name=reference,proto3" json:"reference,omitempty"`
+	// Name in the spool.
+	File          string                 `protobuf:"bytes,3,opt,name=file,proto3" json:"file,omitempty"`
+	Made          *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=made,proto3" json:"made,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JournalArtifact) Reset() {
+	*x = JournalArtifact{}
+	mi := &file_storage_v1_storage_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JournalArtifact) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JournalArtifact) ProtoMessage() {}
+
+func (x *JournalArtifact) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JournalArtifact.ProtoReflect.Descriptor instead.
+func (*JournalArtifact) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *JournalArtifact) GetKey() *v11.TaskKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *JournalArtifact) GetReference() *v12.ArtifactReference {
+	if x != nil {
+		return x.Reference
+	}
+	return nil
+}
+
+func (x *JournalArtifact) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *JournalArtifact) GetMade() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Made
+	}
+	return nil
+}
+
 // JournalEffect is an effect's intent and outcome, written before and after it is done.
 type JournalEffect struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -981,7 +1115,7 @@ type JournalEffect struct {
 
 func (x *JournalEffect) Reset() {
 	*x = JournalEffect{}
-	mi := &file_storage_v1_storage_proto_msgTypes[12]
+	mi := &file_storage_v1_storage_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1127,7 @@ func (x *JournalEffect) String() string {
 func (*JournalEffect) ProtoMessage() {}
 
 func (x *JournalEffect) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[12]
+	mi := &file_storage_v1_storage_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1140,7 @@ func (x *JournalEffect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalEffect.ProtoReflect.Descriptor instead.
 func (*JournalEffect) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{12}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *JournalEffect) GetEffect() *v12.RecordedEffect {
@@ -1049,7 +1183,7 @@ type Obligation struct {
 
 func (x *Obligation) Reset() {
 	*x = Obligation{}
-	mi := &file_storage_v1_storage_proto_msgTypes[13]
+	mi := &file_storage_v1_storage_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1195,7 @@ func (x *Obligation) String() string {
 func (*Obligation) ProtoMessage() {}
 
 func (x *Obligation) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[13]
+	mi := &file_storage_v1_storage_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1208,7 @@ func (x *Obligation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligation.ProtoReflect.Descriptor instead.
 func (*Obligation) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{13}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Obligation) GetResource() string {
@@ -1162,14 +1296,23 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"TaskRecord\x12\"\n" +
 	"\x04task\x18\x01 \x01(\v2\x0e.fleet.v1.TaskR\x04task\x12\x18\n" +
 	"\asettled\x18\x02 \x01(\bR\asettled\x12\x1b\n" +
-	"\tby_server\x18\x03 \x01(\bR\bbyServer\"\xc9\x02\n" +
+	"\tby_server\x18\x03 \x01(\bR\bbyServer\"\xa1\x04\n" +
 	"\tJobRecord\x12\x1f\n" +
 	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\x12<\n" +
 	"\fmax_duration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12%\n" +
 	"\x0etargets_digest\x18\x03 \x01(\tR\rtargetsDigest\x12F\n" +
 	"\vsite_counts\x18\x04 \x03(\v2%.storage.v1.JobRecord.SiteCountsEntryR\n" +
 	"siteCounts\x12\x1a\n" +
-	"\brestored\x18\x05 \x01(\bR\brestored\x1aR\n" +
+	"\brestored\x18\x05 \x01(\bR\brestored\x12\x1a\n" +
+	"\bservable\x18\x06 \x01(\rR\bservable\x12\x1a\n" +
+	"\bforgiven\x18\a \x01(\rR\bforgiven\x12?\n" +
+	"\rcounted_since\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\fcountedSince\x12\x18\n" +
+	"\achanges\x18\t \x01(\bR\achanges\x12\x1e\n" +
+	"\n" +
+	"disruptive\x18\n" +
+	" \x01(\bR\n" +
+	"disruptive\x12#\n" +
+	"\rplugin_sha256\x18\v \x03(\tR\fpluginSha256\x1aR\n" +
 	"\x0fSiteCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"s\n" +
@@ -1195,7 +1338,7 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x03new\x18\x03 \x01(\tR\x03new\";\n" +
 	"\tAuditHead\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\x96\x04\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xab\x05\n" +
 	"\vJournalTask\x12\"\n" +
 	"\x04task\x18\x01 \x01(\v2\x0e.agent.v1.TaskR\x04task\x12)\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x13.agent.v1.TaskStateR\x05state\x126\n" +
@@ -1210,7 +1353,16 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	" \x01(\bR\facknowledged\x12&\n" +
 	"\x05phase\x18\v \x01(\x0e2\x10.action.v1.PhaseR\x05phase\x12\x1c\n" +
 	"\tcancelled\x18\f \x01(\bR\tcancelled\x12'\n" +
-	"\x06undone\x18\r \x03(\v2\x0f.action.v1.UndoR\x06undone\"p\n" +
+	"\x06undone\x18\r \x03(\v2\x0f.action.v1.UndoR\x06undone\x12>\n" +
+	"\aanswers\x18\x0e \x03(\v2$.storage.v1.JournalTask.AnswersEntryR\aanswers\x1aS\n" +
+	"\fAnswersEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12-\n" +
+	"\x05value\x18\x02 \x01(\v2\x17.action.v1.ConfirmationR\x05value:\x028\x01\"\xb6\x01\n" +
+	"\x0fJournalArtifact\x12#\n" +
+	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12:\n" +
+	"\treference\x18\x02 \x01(\v2\x1c.action.v1.ArtifactReferenceR\treference\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\tR\x04file\x12.\n" +
+	"\x04made\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x04made\"p\n" +
 	"\rJournalEffect\x121\n" +
 	"\x06effect\x18\x01 \x01(\v2\x19.action.v1.RecordedEffectR\x06effect\x12\x1a\n" +
 	"\bfinished\x18\x02 \x01(\bR\bfinished\x12\x10\n" +
@@ -1238,7 +1390,7 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 	return file_storage_v1_storage_proto_rawDescData
 }
 
-var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_storage_v1_storage_proto_goTypes = []any{
 	(*TerminalRecord)(nil),        // 0: storage.v1.TerminalRecord
 	(*TokenRecord)(nil),           // 1: storage.v1.TokenRecord
@@ -1252,58 +1404,68 @@ var file_storage_v1_storage_proto_goTypes = []any{
 	(*AuditChange)(nil),           // 9: storage.v1.AuditChange
 	(*AuditHead)(nil),             // 10: storage.v1.AuditHead
 	(*JournalTask)(nil),           // 11: storage.v1.JournalTask
-	(*JournalEffect)(nil),         // 12: storage.v1.JournalEffect
-	(*Obligation)(nil),            // 13: storage.v1.Obligation
-	nil,                           // 14: storage.v1.JobRecord.SiteCountsEntry
-	(*v1.Terminal)(nil),           // 15: fleet.v1.Terminal
-	(*v1.Token)(nil),              // 16: fleet.v1.Token
-	(*v1.Operator)(nil),           // 17: fleet.v1.Operator
-	(*v11.Plugin)(nil),            // 18: agent.v1.Plugin
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
-	(*v1.Task)(nil),               // 20: fleet.v1.Task
-	(*v1.Job)(nil),                // 21: fleet.v1.Job
-	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
-	(*v11.Task)(nil),              // 23: agent.v1.Task
-	(v11.TaskState)(0),            // 24: agent.v1.TaskState
-	(*v12.Plan)(nil),              // 25: action.v1.Plan
-	(*v12.TaskResult)(nil),        // 26: action.v1.TaskResult
-	(v12.Phase)(0),                // 27: action.v1.Phase
-	(*v12.Undo)(nil),              // 28: action.v1.Undo
-	(*v12.RecordedEffect)(nil),    // 29: action.v1.RecordedEffect
-	(*v11.TaskKey)(nil),           // 30: agent.v1.TaskKey
-	(*v1.JobCounts)(nil),          // 31: fleet.v1.JobCounts
+	(*JournalArtifact)(nil),       // 12: storage.v1.JournalArtifact
+	(*JournalEffect)(nil),         // 13: storage.v1.JournalEffect
+	(*Obligation)(nil),            // 14: storage.v1.Obligation
+	nil,                           // 15: storage.v1.JobRecord.SiteCountsEntry
+	nil,                           // 16: storage.v1.JournalTask.AnswersEntry
+	(*v1.Terminal)(nil),           // 17: fleet.v1.Terminal
+	(*v1.Token)(nil),              // 18: fleet.v1.Token
+	(*v1.Operator)(nil),           // 19: fleet.v1.Operator
+	(*v11.Plugin)(nil),            // 20: agent.v1.Plugin
+	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
+	(*v1.Task)(nil),               // 22: fleet.v1.Task
+	(*v1.Job)(nil),                // 23: fleet.v1.Job
+	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
+	(*v11.Task)(nil),              // 25: agent.v1.Task
+	(v11.TaskState)(0),            // 26: agent.v1.TaskState
+	(*v12.Plan)(nil),              // 27: action.v1.Plan
+	(*v12.TaskResult)(nil),        // 28: action.v1.TaskResult
+	(v12.Phase)(0),                // 29: action.v1.Phase
+	(*v12.Undo)(nil),              // 30: action.v1.Undo
+	(*v11.TaskKey)(nil),           // 31: agent.v1.TaskKey
+	(*v12.ArtifactReference)(nil), // 32: action.v1.ArtifactReference
+	(*v12.RecordedEffect)(nil),    // 33: action.v1.RecordedEffect
+	(*v1.JobCounts)(nil),          // 34: fleet.v1.JobCounts
+	(*v12.Confirmation)(nil),      // 35: action.v1.Confirmation
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
-	15, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
-	16, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
-	17, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
-	18, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
-	19, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
-	20, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
-	21, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
-	22, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
-	14, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
-	19, // 9: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
-	19, // 10: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
-	9,  // 11: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
-	23, // 12: storage.v1.JournalTask.task:type_name -> agent.v1.Task
-	24, // 13: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
-	19, // 14: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
-	19, // 15: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
-	25, // 16: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
-	26, // 17: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
-	19, // 18: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
-	27, // 19: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
-	28, // 20: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
-	29, // 21: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
-	30, // 22: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
-	19, // 23: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
-	31, // 24: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
-	25, // [25:25] is the sub-list for method output_type
-	25, // [25:25] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	17, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
+	18, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
+	19, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
+	20, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
+	21, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
+	22, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
+	23, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
+	24, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
+	15, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
+	21, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
+	21, // 10: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
+	21, // 11: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	9,  // 12: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
+	25, // 13: storage.v1.JournalTask.task:type_name -> agent.v1.Task
+	26, // 14: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
+	21, // 15: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
+	21, // 16: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
+	27, // 17: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
+	28, // 18: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
+	21, // 19: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
+	29, // 20: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
+	30, // 21: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
+	16, // 22: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
+	31, // 23: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
+	32, // 24: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
+	21, // 25: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
+	33, // 26: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
+	31, // 27: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
+	21, // 28: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
+	34, // 29: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
+	35, // 30: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
@@ -1317,7 +1479,7 @@ func file_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
