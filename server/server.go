@@ -82,6 +82,9 @@ func (s *Server) open(ctx context.Context) error {
 	if err := s.mustBeWhole(); err != nil {
 		return err
 	}
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
 	var err error
 	// First of all, because it is what keeps a second server away from the directory.
 	if s.store, err = store.Open(upkeep.Path(s.cfg.DataDir)); err != nil {
@@ -113,6 +116,15 @@ func (s *Server) mustBeWhole() error {
 			"or move it away to set the fleet up anew", s.cfg.DataDir, upkeep.StoreFile)
 	}
 	return nil
+}
+
+// migrate brings the store of an earlier release to this one's schema.
+func (s *Server) migrate(ctx context.Context) error {
+	old, err := upkeep.Migrate(ctx, s.cfg.DataDir, time.Now())
+	if old != "" {
+		s.cfg.Log.Info("the store was migrated to this release's schema", "version", store.SchemaVersion, "old", old)
+	}
+	return err
 }
 
 // mustHaveCA refuses to make a new CA for a fleet that has one: no member would know it.
