@@ -53,7 +53,7 @@ func isOld(path string) (bool, error) {
 	case errors.As(err, &old):
 		return true, nil
 	case err != nil:
-		return false, nil
+		return false, nil //nolint:nilerr // see above
 	}
 	return false, st.Close()
 }
