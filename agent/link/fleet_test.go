@@ -155,6 +155,9 @@ func (r *fakeRunner) Permit(p *agentv1.Permit) { r.calls <- "permit " + p.GetKey
 func (r *fakeRunner) Cancel(k *agentv1.TaskKey, reason string) {
 	r.calls <- "cancel " + k.GetJobId() + " " + reason
 }
+func (r *fakeRunner) Hold(k *agentv1.TaskKey, reason string) {
+	r.calls <- "hold " + k.GetJobId() + " " + reason
+}
 func (r *fakeRunner) Acknowledge(k *agentv1.TaskKey) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

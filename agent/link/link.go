@@ -27,6 +27,8 @@ type Runner interface {
 	Dispatch(ctx context.Context, d *agentv1.Dispatch) error
 	Permit(p *agentv1.Permit)
 	Cancel(key *agentv1.TaskKey, reason string)
+	// Hold takes a permit back.
+	Hold(key *agentv1.TaskKey, reason string)
 	// Acknowledge says that a result is on the server's disk.
 	Acknowledge(key *agentv1.TaskKey)
 	// OpenTasks and Unacknowledged are what the server has not settled yet. After an error no session may be opened: the server

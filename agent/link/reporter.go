@@ -46,9 +46,9 @@ func result(r *agentv1.Result) *agentv1.ConnectRequest {
 	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Result{Result: r}}
 }
 
-// PermitRequest asks for another permit and says which lock was waited for.
-func (l *Link) PermitRequest(key *agentv1.TaskKey, waitedFor string) {
+// PermitRequest asks for another permit and says why the last one was not used.
+func (l *Link) PermitRequest(key *agentv1.TaskKey, reason agentv1.HoldReason, waitedFor string) {
 	l.report(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_PermitRequest{
-		PermitRequest: &agentv1.PermitRequest{Key: key, WaitedFor: waitedFor},
+		PermitRequest: &agentv1.PermitRequest{Key: key, WaitedFor: waitedFor, Reason: reason},
 	}})
 }

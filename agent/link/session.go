@@ -201,6 +201,8 @@ func (s *session) handle(ctx context.Context, m *agentv1.ConnectResponse) error 
 		runner.Permit(m.Permit)
 	case *agentv1.ConnectResponse_Cancel:
 		runner.Cancel(m.Cancel.GetKey(), m.Cancel.GetReason())
+	case *agentv1.ConnectResponse_Hold:
+		runner.Hold(m.Hold.GetKey(), m.Hold.GetReason())
 	case *agentv1.ConnectResponse_ResultAck:
 		runner.Acknowledge(m.ResultAck.GetKey())
 	case *agentv1.ConnectResponse_PluginsRequest:

@@ -41,6 +41,7 @@ func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
 
 		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Dispatch{Dispatch: &agentv1.Dispatch{Task: &agentv1.Task{Key: key("j-1")}}}})
 		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Permit{Permit: &agentv1.Permit{Key: key("j-1")}}})
+		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Hold{Hold: &agentv1.Hold{Key: key("j-1"), Reason: "paused"}}})
 		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Cancel{Cancel: &agentv1.Cancel{Key: key("j-1"), Reason: "enough"}}})
 		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_ResultAck{ResultAck: &agentv1.ResultAck{Key: key("j-1")}}})
 		c.send(t, &agentv1.ConnectResponse{}) // of a newer server
@@ -48,7 +49,7 @@ func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
 			Task: &agentv1.Task{Key: key("j-4")}, PermitValidFor: durationpb.New(30 * time.Second),
 		}}})
 		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_PluginsRequest{PluginsRequest: &agentv1.PluginsRequest{Sha256: []string{"bb", "cc"}}}})
-		runner.want(t, "dispatch j-1", "permit j-1", "cancel j-1 enough", "acknowledge j-1", "dispatch j-4 permitted for 30s")
+		runner.want(t, "dispatch j-1", "permit j-1", "hold j-1 paused", "cancel j-1 enough", "acknowledge j-1", "dispatch j-4 permitted for 30s")
 		if got := c.receive(t).GetPlugins().GetPlugins(); len(got) != 1 || got[0].GetManifest().GetName() != "certs" {
 			t.Errorf("plugins report is %v, want the one asked for that is pinned here", got)
 		}
@@ -56,7 +57,7 @@ func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
 		l.Accepted(key("j-2"))
 		l.Started(key("j-2"), time.Now())
 		l.Progress(key("j-2"), "apply", "stopping")
-		l.PermitRequest(key("j-3"), "ble")
+		l.PermitRequest(key("j-3"), agentv1.HoldReason_HOLD_REASON_LOCK, "ble")
 		l.Result(&agentv1.Result{Key: key("j-2")})
 		l.SetFacts(&agentv1.Facts{Hostname: "press-2"})
 		if got := c.receive(t).GetAccepted().GetKey().GetJobId(); got != "j-2" {
@@ -68,8 +69,8 @@ func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
 		if got := c.receive(t).GetProgress(); got.GetPhase() != "apply" || got.GetMessage() != "stopping" {
 			t.Errorf("progress is %v, want what was reported", got)
 		}
-		if got := c.receive(t).GetPermitRequest(); got.GetWaitedFor() != "ble" {
-			t.Errorf("permit request is %v, want the lock that was waited for", got)
+		if got := c.receive(t).GetPermitRequest(); got.GetWaitedFor() != "ble" || got.GetReason() != agentv1.HoldReason_HOLD_REASON_LOCK {
+			t.Errorf("permit request is %v, want why the permit was not used: whoever waits is shown it", got)
 		}
 		if got := c.receive(t).GetResult().GetKey().GetJobId(); got != "j-2" {
 			t.Errorf("result of %q, want j-2", got)

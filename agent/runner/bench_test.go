@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -218,8 +219,10 @@ func (s *fakeServer) Result(r *agentv1.Result) {
 	})
 }
 
-func (s *fakeServer) PermitRequest(k *agentv1.TaskKey, waitedFor string) {
-	s.note(func() { s.requests = append(s.requests, nameOf(k)+" "+waitedFor) })
+func (s *fakeServer) PermitRequest(k *agentv1.TaskKey, reason agentv1.HoldReason, waitedFor string) {
+	s.note(func() {
+		s.requests = append(s.requests, strings.TrimPrefix(reason.String(), "HOLD_REASON_")+" "+nameOf(k)+" "+waitedFor)
+	})
 }
 
 // until waits until cond, which is asked with the lock held, is true.
@@ -270,6 +273,7 @@ type fakePlugin struct {
 	plan, apply, verify phaseFunc
 	launchErr           error
 	output              string
+	sha256              string
 
 	mu       sync.Mutex
 	launched int
@@ -280,7 +284,7 @@ type fakePlugin struct {
 
 func (p *fakePlugin) Name() string    { return "fake" }
 func (p *fakePlugin) Version() string { return "1.2.3" }
-func (p *fakePlugin) SHA256() string  { return "00ff" }
+func (p *fakePlugin) SHA256() string  { return p.sha256 }
 
 func (p *fakePlugin) Launch(context.Context) (Process, error) {
 	p.mu.Lock()
@@ -334,7 +338,7 @@ func (f fakeProcess) Close() error {
 // newRestarter is a plugin that restarts the Bluetooth Endpoint, ends its process when it hangs and force is set, and takes
 // ten seconds without an end as success.
 func newRestarter() *fakePlugin {
-	return &fakePlugin{action: restartAction(), plan: planRestart, apply: applyRestart, verify: verifyRestart}
+	return &fakePlugin{sha256: "00ff", action: restartAction(), plan: planRestart, apply: applyRestart, verify: verifyRestart}
 }
 
 func restartAction() *actionv1.Action {

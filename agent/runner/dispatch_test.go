@@ -262,7 +262,7 @@ func TestPermitThatLapses(t *testing.T) {
 		synctest.Wait()
 		b.permit(task)
 		b.server.until(time.Hour, func() bool { return len(b.server.requests) > 0 })
-		if want := "j/1 ble, held by job block-ble"; len(b.server.requests) != 1 || b.server.requests[0] != want {
+		if want := "LOCK j/1 ble, held by job block-ble"; len(b.server.requests) != 1 || b.server.requests[0] != want {
 			t.Fatalf("permit requests are %q, want %q", b.server.requests, want)
 		}
 		time.Sleep(time.Hour / 2)

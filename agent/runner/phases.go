@@ -45,6 +45,9 @@ func (c *course) launch(ctx context.Context) *failure {
 	if c.plugin == nil {
 		return &failure{reason: fmt.Sprintf("action %q is no longer offered by this terminal's plugins", c.rec.GetTask().GetAction()), unknown: true}
 	}
+	if wrong := otherPlugin(c.rec.GetTask(), c.plugin); wrong != nil {
+		return wrong
+	}
 	resolved, err := params.Resolve(c.action, c.rec.GetTask().GetParams())
 	if err != nil {
 		return failed("%s", problems(err))

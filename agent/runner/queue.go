@@ -23,9 +23,20 @@ type entry struct {
 	permit      time.Time
 	// due is the first moment at which an entry without a permit may run.
 	due time.Time
-	// blockedBy says what was in the way when the entry could have run otherwise.
-	blockedBy string
-	run       func(ctx context.Context)
+	// blocked is what was in the way when the entry could have run otherwise.
+	blocked obstacle
+	run     func(ctx context.Context)
+}
+
+// obstacle is why a permit was not used.
+type obstacle struct {
+	reason agentv1.HoldReason
+	// what is it, for people: "ble, held by job j-17".
+	what string
+}
+
+func lockedBy(what string) obstacle {
+	return obstacle{agentv1.HoldReason_HOLD_REASON_LOCK, what}
 }
 
 // newEntry makes the entry of a task that was accepted.
@@ -88,7 +99,7 @@ func (r *Runner) step(ctx context.Context) time.Duration {
 		r.close(e.task.GetKey(), unstarted(actionv1.TaskStatus_TASK_STATUS_EXPIRED, "it had not started when its time was over", "ask for the job again"))
 	}
 	for _, e := range lapsed {
-		r.report().PermitRequest(e.key, e.waitedFor)
+		r.report().PermitRequest(e.key, e.obstacle.reason, e.obstacle.what)
 	}
 	for _, e := range ready {
 		r.courses.Go(func() { r.occupy(ctx, e) })
@@ -126,8 +137,8 @@ func (r *Runner) takeExpired() []*entry {
 
 // lapse is a permit that was not used in time.
 type lapse struct {
-	key       *agentv1.TaskKey
-	waitedFor string
+	key      *agentv1.TaskKey
+	obstacle obstacle
 }
 
 func (r *Runner) takeLapsed(now time.Time) []lapse {
@@ -136,8 +147,8 @@ func (r *Runner) takeLapsed(now time.Time) []lapse {
 		if e.permit.IsZero() || permits(e.permit, now) {
 			continue
 		}
-		lapsed = append(lapsed, lapse{e.task.GetKey(), e.blockedBy})
-		e.permit, e.blockedBy = time.Time{}, ""
+		lapsed = append(lapsed, lapse{e.task.GetKey(), e.blocked})
+		e.permit, e.blocked = time.Time{}, obstacle{}
 	}
 	return lapsed
 }
@@ -153,10 +164,10 @@ func (r *Runner) takeReady(now time.Time) []*entry {
 			rest = append(rest, e)
 			continue
 		case blocker != "":
-			e.blockedBy = blocker
+			e.blocked = lockedBy(blocker)
 			rest = append(rest, e)
 		case len(r.running) >= r.cfg.MaxConcurrent:
-			e.blockedBy = fmt.Sprintf("%d other tasks that run on this terminal", len(r.running))
+			e.blocked = lockedBy(fmt.Sprintf("%d other tasks that run on this terminal", len(r.running)))
 			rest = append(rest, e)
 		default:
 			r.running = append(r.running, e)

@@ -14,16 +14,16 @@ type Reporter interface {
 	// Progress is a line for whoever watches: phase is "plan", "apply", "verify" or "undo".
 	Progress(k *agentv1.TaskKey, phase, message string)
 	Result(res *agentv1.Result)
-	// PermitRequest asks again for a permit that lapsed before it could be used; waitedFor says what was in the way, empty if
-	// nothing was.
-	PermitRequest(k *agentv1.TaskKey, waitedFor string)
+	// PermitRequest asks again for a permit that lapsed before it could be used, or that was taken back; waitedFor says what was
+	// in the way, empty if nothing was.
+	PermitRequest(k *agentv1.TaskKey, reason agentv1.HoldReason, waitedFor string)
 }
 
 // silent is the reporter before there is one.
 type silent struct{}
 
-func (silent) Accepted(*agentv1.TaskKey)                 {}
-func (silent) Started(*agentv1.TaskKey, time.Time)       {}
-func (silent) Progress(*agentv1.TaskKey, string, string) {}
-func (silent) Result(*agentv1.Result)                    {}
-func (silent) PermitRequest(*agentv1.TaskKey, string)    {}
+func (silent) Accepted(*agentv1.TaskKey)                                  {}
+func (silent) Started(*agentv1.TaskKey, time.Time)                        {}
+func (silent) Progress(*agentv1.TaskKey, string, string)                  {}
+func (silent) Result(*agentv1.Result)                                     {}
+func (silent) PermitRequest(*agentv1.TaskKey, agentv1.HoldReason, string) {}

@@ -35,10 +35,13 @@ func (r *Runner) judge(t *agentv1.Task) *actionv1.TaskResult {
 	if res := r.judgeExpiry(t); res != nil {
 		return res
 	}
-	_, action, ok := r.plugins.Find(t.GetAction())
+	plugin, action, ok := r.plugins.Find(t.GetAction())
 	if !ok {
 		return unstarted(actionv1.TaskStatus_TASK_STATUS_REFUSED, fmt.Sprintf("action %q is not offered by this terminal's plugins", t.GetAction()),
 			"install the plugin that offers it and enrol its plugins.lock")
+	}
+	if wrong := otherPlugin(t, plugin); wrong != nil {
+		return unstarted(actionv1.TaskStatus_TASK_STATUS_REFUSED, wrong.reason, wrong.nextStep)
 	}
 	if role := r.place().GetRole(); role != "" && len(action.GetRoles()) > 0 && !slices.Contains(action.GetRoles(), role) {
 		return unstarted(actionv1.TaskStatus_TASK_STATUS_REFUSED,
@@ -50,6 +53,23 @@ func (r *Runner) judge(t *agentv1.Task) *actionv1.TaskResult {
 	}
 	return nil
 }
+
+// otherPlugin says that the plugin installed here is not the one that the task was approved for, nil when it is or when none
+// is named. It is asked before every start of the plugin, so that an approval never covers another program.
+func otherPlugin(t *agentv1.Task, plugin Plugin) *failure {
+	want, here := t.GetPluginSha256(), plugin.SHA256()
+	if want == "" || want == here {
+		return nil
+	}
+	return &failure{
+		reason:   fmt.Sprintf("plugin %q has the hash %s here, the job was approved for %s", plugin.Name(), shortHash(here), shortHash(want)),
+		nextStep: "install the plugin that was approved on this terminal, or ask for the job again and have it approved for the one that is there",
+		refused:  true,
+	}
+}
+
+// shortHash is as much of a hash as people compare.
+func shortHash(hash string) string { return clip(hash[:min(len(hash), 12)], maxName) }
 
 func (r *Runner) judgeExpiry(t *agentv1.Task) *actionv1.TaskResult {
 	if t.GetExpires() == nil {

@@ -110,11 +110,11 @@ func (b *bench) result() *actionv1.TaskResult {
 // reporter passes results on.
 type reporter struct{ results chan *agentv1.Result }
 
-func (r *reporter) Accepted(*agentv1.TaskKey)                 {}
-func (r *reporter) Started(*agentv1.TaskKey, time.Time)       {}
-func (r *reporter) Progress(*agentv1.TaskKey, string, string) {}
-func (r *reporter) Result(res *agentv1.Result)                { r.results <- res }
-func (r *reporter) PermitRequest(*agentv1.TaskKey, string)    {}
+func (r *reporter) Accepted(*agentv1.TaskKey)                                  {}
+func (r *reporter) Started(*agentv1.TaskKey, time.Time)                        {}
+func (r *reporter) Progress(*agentv1.TaskKey, string, string)                  {}
+func (r *reporter) Result(res *agentv1.Result)                                 { r.results <- res }
+func (r *reporter) PermitRequest(*agentv1.TaskKey, agentv1.HoldReason, string) {}
 
 // inProcess offers the plugin's actions without a process.
 type inProcess struct{}
