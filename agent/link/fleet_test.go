@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bandfleet/bandfleet/agent/identity"
@@ -96,6 +97,8 @@ func (f *fleet) Renew(_ context.Context, r *agentv1.RenewRequest) (*agentv1.Rene
 type conversation struct {
 	stream grpc.BidiStreamingServer[agentv1.ConnectRequest, agentv1.ConnectResponse]
 	over   chan error
+	// returnWithin is what the Welcome says of it; nil as of a server that does not know it.
+	returnWithin *durationpb.Duration
 }
 
 func (c *conversation) receive(t testing.TB) *agentv1.ConnectRequest {
@@ -123,6 +126,7 @@ func (c *conversation) welcome(t testing.TB) *agentv1.Hello {
 	}
 	c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Welcome{Welcome: &agentv1.Welcome{
 		SessionId: "s", Epoch: 3, ServerTime: timestamppb.Now(), TerminalId: terminalID, Name: "press-1", Site: "lyon", Role: "user-terminal",
+		ReturnWithin: c.returnWithin,
 	}}})
 	return hello
 }
@@ -197,7 +201,7 @@ func (r *fakeRunner) want(t testing.TB, calls ...string) {
 }
 
 // startLink runs a link against f until the test ends.
-func startLink(t testing.TB, f *fleet, runner Runner) *Link {
+func startLink(t testing.TB, f *fleet, runner Runner, change ...func(*Link)) *Link {
 	t.Helper()
 	l := New(Config{
 		Identity: enrolled(t, f.ca), Runner: runner, JournalID: "journal-1",
@@ -208,6 +212,9 @@ func startLink(t testing.TB, f *fleet, runner Runner) *Link {
 		Log: slog.New(slog.DiscardHandler),
 	})
 	l.dial = func(ctx context.Context, _ string) (net.Conn, error) { return f.listener.DialContext(ctx) }
+	for _, c := range change {
+		c(l)
+	}
 	l.SetFacts(&agentv1.Facts{Hostname: "press-1"})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

@@ -61,6 +61,8 @@ type Link struct {
 	config Config
 	timing timing
 	dial   func(ctx context.Context, addr string) (net.Conn, error)
+	// chance is a random number in [0, 1) that spreads the returns of a fleet.
+	chance func() float64
 	// offset is the server's clock minus this machine's, in nanoseconds.
 	offset atomic.Int64
 
@@ -78,6 +80,7 @@ func New(c Config) *Link {
 		config: c,
 		timing: defaultTiming(),
 		dial:   dialTCP,
+		chance: chance,
 	}
 }
 
@@ -113,6 +116,7 @@ func (l *Link) bind(box *outbox) {
 // keepSession opens one session after the other until ctx ends.
 func (l *Link) keepSession(ctx context.Context) {
 	attempt := 0
+	var returnWithin time.Duration
 	for ctx.Err() == nil {
 		end := l.runSession(ctx)
 		if ctx.Err() != nil {
@@ -121,7 +125,14 @@ func (l *Link) keepSession(ctx context.Context) {
 		if end.lasted >= l.timing.stable {
 			attempt = 0
 		}
-		wait := l.timing.pause(end, attempt, chance())
+		switch {
+		case end.lost():
+			returnWithin = end.returnWithin
+		case end.lasted > 0:
+			returnWithin = 0
+		}
+		end.returnWithin = returnWithin
+		wait := l.timing.pause(end, attempt, l.chance())
 		l.logEnding(end, wait)
 		attempt++
 		sleep(ctx, wait)

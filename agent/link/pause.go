@@ -12,6 +12,8 @@ import (
 type timing struct {
 	// base and most bound the pause before a reconnect: a random time up to base, doubled with each attempt, never above most.
 	base, most time.Duration
+	// widest bounds the time that the server may spread a fleet's return over.
+	widest time.Duration
 	// stable is how long a session must have lasted for the next pause to be short again.
 	stable time.Duration
 	// replaced is the least pause after another agent took the session over: two machines with one identity must not fight.
@@ -30,6 +32,7 @@ func defaultTiming() timing {
 	return timing{
 		base:           time.Second,
 		most:           time.Minute,
+		widest:         5 * time.Minute,
 		stable:         30 * time.Second,
 		replaced:       30 * time.Second,
 		hopeless:       15 * time.Minute,
@@ -47,7 +50,13 @@ type ending struct {
 	lasted time.Duration
 	// goodbye is what the server said before it ended the session, if it did.
 	goodbye *agentv1.Goodbye
+	// returnWithin is what the last session's server said of a return without a goodbye, 0 if nothing. It holds until a session
+	// ends with one.
+	returnWithin time.Duration
 }
+
+// lost says that a session ended and nobody had said goodbye.
+func (e ending) lost() bool { return e.lasted > 0 && e.goodbye == nil }
 
 // pause returns how long to wait before the next session. Random is in [0, 1).
 func (t timing) pause(end ending, attempt int, random float64) time.Duration {
@@ -63,7 +72,9 @@ func (t timing) pause(end ending, attempt int, random float64) time.Duration {
 		after := min(end.goodbye.GetRetryAfter().AsDuration(), t.hopeless)
 		return after + jitter(max(t.base, after/2))
 	}
-	return jitter(grow(t.base, t.most, attempt))
+	// All of a fleet lose their sessions at once when its server dies: the server has said over how long a time it can take them
+	// back, and a dial that fails meanwhile must not gather them again.
+	return jitter(max(grow(t.base, t.most, attempt), min(end.returnWithin, t.widest)))
 }
 
 // chance is a random number in [0, 1).

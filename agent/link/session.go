@@ -66,7 +66,10 @@ func (l *Link) serve(ctx context.Context, cut context.CancelCauseFunc, conn *grp
 		return ending{err: err}
 	}
 	goodbye, err := s.run(ctx)
-	return ending{err: err, goodbye: goodbye, lasted: max(time.Since(begun), 1)}
+	return ending{
+		err: err, goodbye: goodbye, lasted: max(time.Since(begun), 1),
+		returnWithin: first.GetWelcome().GetReturnWithin().AsDuration(),
+	}
 }
 
 func (l *Link) hello() (*agentv1.Hello, error) {
