@@ -40,6 +40,7 @@ type Host struct {
 	Network  Network
 	Registry Registry
 	System   System
+	Users    Users
 }
 
 // Services controls services by display name. Implementations are safe for concurrent use.
@@ -94,6 +95,13 @@ type Registry interface {
 // System describes the machine.
 type System interface {
 	Describe(ctx context.Context) (*actionv1.HostState, error)
+}
+
+// Users knows who is signed in.
+type Users interface {
+	// Sessions returns the sessions of people, the active ones first. Services and sign-in screens are no people. ErrNotSupported
+	// when this machine has nobody to ask; any other error means that somebody may be at work.
+	Sessions(ctx context.Context) ([]*actionv1.UserSession, error)
 }
 
 // Display names, ids and file places of what the product is for.

@@ -1,5 +1,7 @@
 package host
 
+import "time"
+
 // LocalConfig says where things are on this machine.
 type LocalConfig struct {
 	// Roots are the folders that Files serves, by name of the root; nil means DefaultRoots.
@@ -7,6 +9,8 @@ type LocalConfig struct {
 	// ServiceKeys are the operating system's own names of services whose display name alone does not lead to them
 	// (display name → service name on Windows, unit on Linux).
 	ServiceKeys map[string]string
+	// QuietAfter is how long after the last input a person counts as active; 0 means DefaultQuietAfter.
+	QuietAfter time.Duration
 }
 
 // Local returns the machine that this program runs on.
@@ -15,5 +19,5 @@ func Local(cfg LocalConfig) (*Host, error) {
 	if roots == nil {
 		roots = DefaultRoots()
 	}
-	return newLocal(newLocalFiles(roots), cfg.ServiceKeys)
+	return newLocal(newLocalFiles(roots), cfg)
 }

@@ -15,14 +15,15 @@ func DefaultRoots() map[string]string {
 	return map[string]string{EndpointRoot: "/usr/bin"}
 }
 
-func newLocal(files *localFiles, serviceKeys map[string]string) (*Host, error) {
+func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
 	return &Host{
-		Services: &systemdServices{units: serviceKeys},
+		Services: &systemdServices{units: cfg.ServiceKeys},
 		Files:    files,
 		Devices:  sysfsDevices{folder: "/sys/bus/usb/devices"},
 		Network:  localNetwork{},
 		Registry: noRegistry{},
 		System:   linuxSystem{release: "/etc/os-release", bootID: "/proc/sys/kernel/random/boot_id"},
+		Users:    logindUsers{cfg.QuietAfter},
 	}, nil
 }
 

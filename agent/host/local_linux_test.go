@@ -221,3 +221,11 @@ func wantInstalled(t *testing.T, h *host.Host, name string, want bool) {
 		t.Errorf("State(%q) = %v, %v; want installed %v", name, state, err, want)
 	}
 }
+
+// TestNobodyIsSignedIn: a machine without a person has no sessions and no error, which lets a task start.
+func TestNobodyIsSignedIn(t *testing.T) {
+	sessions, err := local(t).Users.Sessions(t.Context())
+	if err != nil || len(sessions) != 0 {
+		t.Errorf("Sessions = %v, %v; want none and no error: logind runs here and nobody has signed in", sessions, err)
+	}
+}

@@ -75,7 +75,7 @@ func TestLocalConforms(t *testing.T) {
 			Host: h, Running: services["running"].display, Stopped: services["stopped"].display, Hangs: services["hangs"].display,
 			Crashes: services["crashes"].display, Dies: services["dies"].display, Disabled: services["disabled"].display,
 			ExitCode: fixtureExitCode, FilesRoot: "files", Reachable: listener.Addr().String(), Unreachable: "127.0.0.1:1",
-			Missing: map[string]string{},
+			Missing: map[string]string{"SignIn": "a test cannot sign somebody in"},
 		}
 		describeMachine(t, &f)
 		return f

@@ -10,17 +10,18 @@ func DefaultRoots() map[string]string {
 	return map[string]string{EndpointRoot: `C:\Nymi\Bluetooth_Endpoint`}
 }
 
-func newLocal(files *localFiles, serviceKeys map[string]string) (*Host, error) {
+func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
 	boot, err := bootID()
 	if err != nil {
 		return nil, err
 	}
 	return &Host{
-		Services: &scmServices{keys: serviceKeys},
+		Services: &scmServices{keys: cfg.ServiceKeys},
 		Files:    files,
 		Devices:  setupDevices{},
 		Network:  localNetwork{},
 		Registry: machineRegistry{},
 		System:   windowsSystem{bootID: boot},
+		Users:    wtsUsers{cfg.QuietAfter},
 	}, nil
 }

@@ -18,6 +18,7 @@ with --host sim:DIR.`,
 		Example: `  fleet-agent sim init ./terminal
   fleet-agent sim set ./terminal service "Nymi Bluetooth Endpoint" hang-on-stop
   fleet-agent sim set ./terminal adapter absent
+  fleet-agent sim set ./terminal user alice active
   fleet-agent sim show ./terminal
   fleet-agent sim stop ./terminal`,
 	}, newSimInit(), newSimShow(), newSimSet(), newSimStop())
@@ -57,7 +58,7 @@ func newSimShow() *cobra.Command {
 
 func newSimSet() *cobra.Command {
 	return &cobra.Command{
-		Use:   "set DIR service NAME STATE | set DIR adapter STATE",
+		Use:   "set DIR service NAME STATE | set DIR adapter STATE | set DIR user NAME ACTIVITY",
 		Short: "Change a simulated terminal",
 		Long: `Change a simulated terminal.
 
@@ -67,7 +68,9 @@ func newSimSet() *cobra.Command {
   set DIR service NAME hang-on-stop    from now on it does not stop when it is asked to
   set DIR service NAME crash-on-start  from now on it ends with an error when it starts
   set DIR service NAME die-after=5s    from now on it ends by itself so long after each start
-  set DIR adapter absent|present       pull the Bluetooth adapter out, or plug it in`,
+  set DIR adapter absent|present       pull the Bluetooth adapter out, or plug it in
+  set DIR user NAME active             sign somebody in, who is at work; also idle (no input for a while) and away (locked)
+  set DIR user NAME none               sign somebody out`,
 		Args: takes(3, 4),
 		RunE: action(func(_ *cobra.Command, args []string) error {
 			return asInput(sim.Set(args[0], args[1:]...))

@@ -28,6 +28,10 @@ type Fixture struct {
 	Adapter bool
 	// Reachable and Unreachable are addresses ("host:port") that answer and that refuse.
 	Reachable, Unreachable string
+	// SignIn has a person be signed in and do something, or be gone (USER_ACTIVITY_UNSPECIFIED).
+	SignIn func(t *testing.T, user string, activity actionv1.UserActivity)
+	// NoUsers is true when the machine has nobody to ask who is signed in. Its call must answer host.ErrNotSupported then.
+	NoUsers bool
 	// Registry is true when the machine has one. Otherwise its calls must answer host.ErrNotSupported.
 	Registry bool
 	// Missing are the things above that this implementation cannot offer, by field name, with the reason.
@@ -70,6 +74,8 @@ func Conformance(t *testing.T, fixture func(t *testing.T) Fixture) {
 		{"network/bad address", "", testBadAddress},
 		{"registry", "", testRegistry},
 		{"system", "", testSystem},
+		{"users/sessions", "", testSessions},
+		{"users/signed in", "SignIn", testSignedIn},
 	}
 	for _, c := range suite {
 		t.Run(c.name, func(t *testing.T) {
@@ -87,7 +93,7 @@ func (f Fixture) offers(t *testing.T, field string) bool {
 	offered := map[string]bool{
 		"": true, "Running": f.Running != "", "Stopped": f.Stopped != "", "Hangs": f.Hangs != "", "Crashes": f.Crashes != "",
 		"Dies": f.Dies != "", "Disabled": f.Disabled != "", "FilesRoot": f.FilesRoot != "", "Adapter": f.Adapter,
-		"Reachable": f.Reachable != "", "Unreachable": f.Unreachable != "",
+		"Reachable": f.Reachable != "", "Unreachable": f.Unreachable != "", "SignIn": f.SignIn != nil,
 	}[field]
 	reason, missing := f.Missing[field]
 	if offered == missing {

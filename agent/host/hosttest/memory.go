@@ -22,6 +22,8 @@ type Memory struct {
 	listening map[string]bool
 	registry  map[string]string
 	state     *actionv1.HostState
+	users     []*actionv1.UserSession
+	usersErr  error
 	lastPID   uint32
 	boots     int
 	calls     []string
@@ -65,6 +67,7 @@ func (m *Memory) Host() *host.Host {
 		Network:  memoryNetwork{m},
 		Registry: memoryRegistry{m},
 		System:   memorySystem{m},
+		Users:    memoryUsers{m},
 	}
 }
 

@@ -31,6 +31,7 @@ func TestMemoryConforms(t *testing.T) {
 			Host: m.Host(), Running: host.EndpointService, Stopped: "stopped", Hangs: "hangs", Crashes: "crashes", Dies: "dies",
 			Disabled: "disabled", ExitCode: 7, FilesRoot: "files", Adapter: true, Reachable: hosttest.AgentAddress,
 			Unreachable: "192.0.2.1:9", Registry: true,
+			SignIn: func(_ *testing.T, user string, activity actionv1.UserActivity) { m.SignIn(user, activity) },
 		}
 	})
 }

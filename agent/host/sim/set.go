@@ -22,6 +22,7 @@ const (
 //	service NAME normal|hang-on-stop|disabled       from now on; the service is left running
 //	service NAME crash-on-start|die-after=DURATION  from the next start on; die-after counts from each start
 //	adapter present|absent                          now
+//	user NAME active|idle|away|none                 now; none signs the person out
 func Set(dir string, args ...string) error {
 	t, err := load(dir)
 	if err != nil {
@@ -32,10 +33,15 @@ func Set(dir string, args ...string) error {
 	switch {
 	case len(args) == 3 && args[0] == "service":
 		return host.ServiceError(args[1], t.setService(ctx, args[1], args[2]))
+	case len(args) == 3 && args[0] == "user":
+		if err := t.signIn(ctx, args[1], args[2]); err != nil {
+			return fmt.Errorf("user %q: %w", args[1], err)
+		}
+		return nil
 	case len(args) == 2 && args[0] == "adapter":
 		return t.plugAdapter(ctx, args[1])
 	}
-	return errors.New("what to set: use `service NAME STATE-OR-BEHAVIOUR` or `adapter present|absent`")
+	return errors.New("what to set: use `service NAME STATE-OR-BEHAVIOUR`, `adapter present|absent` or `user NAME active|idle|away|none`")
 }
 
 func (t *terminal) setService(ctx context.Context, name, value string) error {

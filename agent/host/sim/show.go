@@ -18,7 +18,9 @@ type shownTerminal struct {
 	NBETomlPath        string         `json:"nbe_toml_path"`
 	NBEDefaultTomlPath string         `json:"nbe_default_toml_path"`
 	AgentAddress       string         `json:"agent_address"`
-	LogFolder          string         `json:"log_folder"`
+	// Users says by name what the people who are signed in are doing.
+	Users     map[string]string `json:"users"`
+	LogFolder string            `json:"log_folder"`
 }
 
 type shownService struct {
@@ -57,8 +59,20 @@ func Show(dir string) ([]byte, error) {
 	if present {
 		shown.Adapter = "present"
 	}
+	if shown.Users, err = t.showUsers(); err != nil {
+		return nil, fmt.Errorf("users: %w", err)
+	}
 	content, err := json.MarshalIndent(shown, "", "  ")
 	return append(content, '\n'), err
+}
+
+func (t *terminal) showUsers() (map[string]string, error) {
+	records, err := t.signedIn()
+	shown := map[string]string{}
+	for name, record := range records {
+		shown[name] = record.Activity
+	}
+	return shown, err
 }
 
 func (s *service) show() (shownService, error) {

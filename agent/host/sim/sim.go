@@ -62,6 +62,7 @@ func Open(dir string) (*host.Host, error) {
 		Network:  local.Network,
 		Registry: registry{t},
 		System:   system{terminal: t, local: local.System},
+		Users:    users{t},
 	}, nil
 }
 

@@ -7,12 +7,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/bandfleet/bandfleet/agent/host"
 	"github.com/bandfleet/bandfleet/agent/host/hosttest"
 	"github.com/bandfleet/bandfleet/agent/host/sim"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	"go.uber.org/goleak"
 )
 
@@ -101,8 +103,21 @@ func TestSimConforms(t *testing.T) {
 			Host: open(t, dir), Running: host.EndpointService, Stopped: "stopped", Hangs: "hangs", Crashes: "crashes", Dies: "dies",
 			Disabled: "disabled", ExitCode: sim.ExitCode, FilesRoot: host.EndpointRoot, Adapter: true,
 			Reachable: show(t, dir).AgentAddress, Unreachable: closed, Registry: true,
+			SignIn: func(t *testing.T, user string, activity actionv1.UserActivity) { signIn(t, dir, user, activity) },
 		}
 	})
+}
+
+// signIn uses the words of `fleet-agent sim set`.
+func signIn(t *testing.T, dir, user string, activity actionv1.UserActivity) {
+	t.Helper()
+	text := strings.ToLower(strings.TrimPrefix(activity.String(), "USER_ACTIVITY_"))
+	if text == "unspecified" {
+		text = "none"
+	}
+	if err := sim.Set(dir, "user", user, text); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // emptyEndpoint removes the endpoint's files, which the suite wants an empty folder instead of.
