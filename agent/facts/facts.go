@@ -1,12 +1,14 @@
-// Package facts collects what the agent tells the server of its machine: names, addresses, versions, the Nymi services and
-// the Bluetooth adapter. It only reads, through package host. Package agent runs it and hands what it finds to the link.
+// Package facts collects what the agent tells the server of its machine: names, addresses, versions, the Nymi services, the
+// Bluetooth adapter and who is signed in. It only reads, through package host. Package agent runs it and hands what it finds to the link.
 package facts
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -53,6 +55,7 @@ func (c *Collector) Collect(ctx context.Context) *agentv1.Facts {
 	f := &agentv1.Facts{Architecture: runtime.GOARCH, AgentVersion: c.config.AgentVersion}
 	c.describe(ctx, f)
 	f.Adapter = c.adapter(ctx)
+	f.UserSessions = c.users(ctx)
 	// Last, because a service manager may hang.
 	for _, name := range []string{host.EndpointService, host.AgentService} {
 		if s := c.service(ctx, name); s != nil {
@@ -75,10 +78,25 @@ func (c *Collector) Watch(ctx context.Context, changed func(*agentv1.Facts)) {
 			return
 		}
 		before := c.last
-		if now := c.Collect(ctx); ctx.Err() == nil && !proto.Equal(before, now) {
+		if now := c.Collect(ctx); ctx.Err() == nil && differ(before, now) {
 			changed(now)
 		}
 	}
+}
+
+// differ says whether facts are worth a message. People who pause and go on would cost one each time, so what they are doing
+// does not count; that they come and go does.
+func differ(a, b *agentv1.Facts) bool {
+	return !proto.Equal(withoutActivity(a), withoutActivity(b))
+}
+
+func withoutActivity(f *agentv1.Facts) *agentv1.Facts {
+	f = proto.CloneOf(f)
+	for _, s := range f.GetUserSessions() {
+		s.Activity, s.IdleSince = actionv1.UserActivity_USER_ACTIVITY_UNSPECIFIED, nil
+	}
+	slices.SortFunc(f.GetUserSessions(), func(a, b *actionv1.UserSession) int { return strings.Compare(a.GetUser(), b.GetUser()) })
+	return f
 }
 
 func (c *Collector) describe(ctx context.Context, f *agentv1.Facts) {
@@ -114,6 +132,18 @@ func (c *Collector) adapter(ctx context.Context) *actionv1.DeviceState {
 		return c.last.GetAdapter()
 	}
 	return d
+}
+
+// users reads who is signed in. A machine that has nobody to ask is no trouble.
+func (c *Collector) users(ctx context.Context) []*actionv1.UserSession {
+	s, err := c.config.Host.Users.Sessions(ctx)
+	if errors.Is(err, host.ErrNotSupported) {
+		return nil
+	}
+	if c.failed("user sessions", err) {
+		return c.last.GetUserSessions()
+	}
+	return s
 }
 
 // failed notes whether something could be read. It logs only a change, because a look is every ten seconds.

@@ -2,7 +2,10 @@ package facts
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,4 +94,57 @@ func TestWhatCannotBeReadStaysAsItWas(t *testing.T) {
 			t.Errorf("took %v, want at most %v: the other facts are waiting", took, patience)
 		}
 	})
+}
+
+// TestPeopleComeAndGo: that is told; what they are doing is not, by itself.
+func TestPeopleComeAndGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const active, idle = actionv1.UserActivity_USER_ACTIVITY_ACTIVE, actionv1.UserActivity_USER_ACTIVITY_IDLE
+		machine := hosttest.NewMemory()
+		machine.SignIn("alice", active)
+		machine.SignIn("bob", idle)
+		c := collector(machine.Host())
+		if s := c.Collect(t.Context()).GetUserSessions(); len(s) != 2 || s[0].GetUser() != "alice" || s[0].GetActivity() != active {
+			t.Errorf("user sessions are %v, want alice at work, and bob", s)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		changes := make(chan *agentv1.Facts, 16)
+		done := make(chan struct{})
+		go func() { defer close(done); c.Watch(ctx, func(f *agentv1.Facts) { changes <- f }) }()
+		for range 10 {
+			machine.SignIn("alice", idle)
+			machine.SignIn("bob", active)
+			time.Sleep(every)
+			machine.SignIn("alice", active)
+			machine.SignIn("bob", idle)
+			time.Sleep(every)
+		}
+		synctest.Wait()
+		if len(changes) != 0 {
+			t.Errorf("%d changes told of people who pause and go on, want none: each one costs a message", len(changes))
+		}
+		machine.SignIn("alice", actionv1.UserActivity_USER_ACTIVITY_UNSPECIFIED)
+		if s := (<-changes).GetUserSessions(); len(s) != 1 || s[0].GetUser() != "bob" {
+			t.Errorf("user sessions are %v, want bob alone", s)
+		}
+		cancel()
+		<-done
+	})
+}
+
+func TestNobodyToAskAboutPeopleIsNoTrouble(t *testing.T) {
+	var log strings.Builder
+	machine := hosttest.NewMemory()
+	machine.SignIn("alice", actionv1.UserActivity_USER_ACTIVITY_ACTIVE)
+	c := New(Config{Host: machine.Host(), Log: slog.New(slog.NewTextHandler(&log, nil))})
+	c.Collect(t.Context())
+	machine.HideUsers(fmt.Errorf("here: %w", host.ErrNotSupported))
+	if s := c.Collect(t.Context()).GetUserSessions(); len(s) != 0 || log.Len() > 0 {
+		t.Errorf("user sessions %v, log %q; want neither: such a machine never tells", s, log.String())
+	}
+	machine.HideUsers(errors.New("does not answer"))
+	c.Collect(t.Context())
+	if log.Len() == 0 {
+		t.Error("the log does not say that a machine which could tell does not")
+	}
 }

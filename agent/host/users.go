@@ -15,6 +15,8 @@ const (
 	DefaultQuietAfter = time.Minute
 	// LeastQuietAfter is the least that makes sense: somebody reads what the screen says.
 	LeastQuietAfter = 10 * time.Second
+	// MostQuietAfter is the most that makes sense: a task would never find a quiet moment in a shift.
+	MostQuietAfter = time.Hour
 	// maxSessions bounds what is told of a machine that very many people are signed in to. The active ones come first.
 	maxSessions = 64
 	// maxUserName bounds an account's name, in bytes.

@@ -2,7 +2,7 @@
 // settlement of what a crash left behind. It is the only caller of the host's effects; agent/link feeds it with what the
 // server sends.
 //
-// A task's way through the files: delivery.go takes it in, validate.go judges it, queue.go holds it until a permit and its
+// A task's way through the files: delivery.go takes it in, validate.go judges it, queue.go holds it until a permit, a quiet moment (people.go) and its
 // locks are there, course.go takes it to its end and phases.go drives its plugin, which calls.go answers (queries.go, effects.go, capability.go, plan.go
 // hold it to what it may), undo.go puts back what did not help, result.go says what came of it. recover.go and settle.go take
 // up what an earlier process left; obligations.go keeps at what could not be put back.

@@ -78,6 +78,7 @@ func (c *course) closeProcess() {
 }
 
 func (c *course) plan(ctx context.Context) (*actionv1.Plan, *failure) {
+	c.seeUsers(ctx)
 	finish, fail := c.phase(ctx, &actionv1.Start{Phase: actionv1.Phase_PHASE_PLAN})
 	if fail != nil {
 		return nil, fail

@@ -23,6 +23,8 @@ type entry struct {
 	permit      time.Time
 	// due is the first moment at which an entry without a permit may run.
 	due time.Time
+	// free is since when its locks are free for it, zero when they are not or nobody has looked.
+	free time.Time
 	// blocked is what was in the way when the entry could have run otherwise.
 	blocked obstacle
 	run     func(ctx context.Context)
@@ -33,10 +35,6 @@ type obstacle struct {
 	reason agentv1.HoldReason
 	// what is it, for people: "ble, held by job j-17".
 	what string
-}
-
-func lockedBy(what string) obstacle {
-	return obstacle{agentv1.HoldReason_HOLD_REASON_LOCK, what}
 }
 
 // newEntry makes the entry of a task that was accepted.
@@ -93,8 +91,12 @@ func (r *Runner) step(ctx context.Context) time.Duration {
 	expired := r.takeExpired()
 	lapsed := r.takeLapsed(now)
 	ready := r.takeReady(now)
+	look := r.takeLook()
 	wait := r.untilDue(now)
 	r.mu.Unlock()
+	if look {
+		r.courses.Go(func() { r.look(ctx) })
+	}
 	for _, e := range expired {
 		r.close(e.task.GetKey(), unstarted(actionv1.TaskStatus_TASK_STATUS_EXPIRED, "it had not started when its time was over", "ask for the job again"))
 	}
@@ -164,11 +166,15 @@ func (r *Runner) takeReady(now time.Time) []*entry {
 			rest = append(rest, e)
 			continue
 		case blocker != "":
-			e.blocked = lockedBy(blocker)
+			e.keepWaiting(blocker)
 			rest = append(rest, e)
 		case len(r.running) >= r.cfg.MaxConcurrent:
-			e.blocked = lockedBy(fmt.Sprintf("%d other tasks that run on this terminal", len(r.running)))
+			e.keepWaiting(fmt.Sprintf("%d other tasks that run on this terminal", len(r.running)))
 			rest = append(rest, e)
+		case e.waitsForQuiet() && r.disturbs(e, now):
+			// It keeps nobody from the locks: how long a person stays is not known.
+			rest = append(rest, e)
+			continue
 		default:
 			r.running = append(r.running, e)
 			ready = append(ready, e)
@@ -177,6 +183,12 @@ func (r *Runner) takeReady(now time.Time) []*entry {
 	}
 	r.queue = rest
 	return ready
+}
+
+// keepWaiting notes which locks, or how many others, are in the way.
+func (e *entry) keepWaiting(what string) {
+	e.blocked = obstacle{agentv1.HoldReason_HOLD_REASON_LOCK, what}
+	e.free = time.Time{}
 }
 
 func (e *entry) mayRun(now time.Time) bool {
@@ -196,7 +208,7 @@ func permits(until, now time.Time) bool {
 // idle is how long Run waits when nothing is due at a known time.
 const idle = time.Hour
 
-// untilDue returns how long until a permit lapses, a task expires or an obligation is due.
+// untilDue returns how long until a permit lapses, a task expires, an obligation is due or the machine is to be looked at again.
 func (r *Runner) untilDue(now time.Time) time.Duration {
 	wait := idle
 	sooner := func(d time.Duration) { wait = max(0, min(wait, d)) }
@@ -208,6 +220,7 @@ func (r *Runner) untilDue(now time.Time) time.Duration {
 			}
 		case !e.permit.IsZero():
 			sooner(e.permit.Sub(now))
+			sooner(r.untilLook(e, now))
 		}
 		if e.needsPermit && r.clock.known() {
 			sooner(e.task.GetExpires().AsTime().Sub(r.clock.now()))

@@ -29,7 +29,9 @@ type collector struct {
 	checks   []*actionv1.Check
 	evidence []*actionv1.Evidence
 	dropped  int
-	undone   []*actionv1.Undo
+	// users are those who were signed in when the run was planned.
+	users  []*actionv1.UserSession
+	undone []*actionv1.Undo
 	// down are the moments at which a service was found not to run although nothing was being done to it.
 	down      []change
 	text      string
@@ -120,7 +122,7 @@ func (c *course) finish(out outcome, fail *failure) *actionv1.TaskResult {
 		Plan: c.rec.GetPlan(), Undone: c.result.undone, Checks: c.result.checks, Evidence: c.result.evidence,
 		Started: c.rec.GetStarted(), Finished: stamp(now),
 		Output: c.result.text, OutputTruncated: c.result.truncated,
-		Runs: c.rec.GetRuns(), Recovered: c.result.recovered,
+		Runs: c.rec.GetRuns(), Recovered: c.result.recovered, UserSessions: c.result.users,
 	}
 	res.Effects = c.records()
 	res.Interruptions = interruptions(res.Effects, res.Undone, c.result.down, now)

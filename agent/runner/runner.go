@@ -49,6 +49,7 @@ type Runner struct {
 	session  bool
 	queue    []*entry
 	running  []*entry
+	presence presence
 	// broken is why the journal cannot be written any more; nothing may start then.
 	broken error
 }

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/pflag"
@@ -33,7 +34,9 @@ type settings struct {
 	Roots map[string]string `yaml:"roots"`
 	// Services name services whose display name is not found by itself.
 	Services []serviceKey `yaml:"services"`
-	Log      logSettings  `yaml:",inline"`
+	// QuietAfter is how long after the last input a person at the machine counts as active.
+	QuietAfter time.Duration `yaml:"quiet_after"`
+	Log        logSettings   `yaml:",inline"`
 }
 
 // serviceKey maps a display name to the operating system's own name. It is a list and no map because the configuration
@@ -55,7 +58,7 @@ type logSettings struct {
 
 // settingNames are the settings that have a flag and an environment variable; roots and services are in the file alone.
 func settingNames() []string {
-	return []string{"data_dir", "host", "log_level", "log_format", "log_file"}
+	return []string{"data_dir", "host", "quiet_after", "log_level", "log_format", "log_file"}
 }
 
 func flagName(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
@@ -65,6 +68,7 @@ func addSettingFlags(flags *pflag.FlagSet) {
 	flags.String("config", "", "YAML file with settings (also roots and services)")
 	flags.String("data-dir", defaultDataDir(), "folder with the identity and the journal of this agent")
 	flags.String("host", "", "the machine to act on: sim:DIR for a simulated one; this machine when empty")
+	flags.Duration("quiet-after", host.DefaultQuietAfter, "how long after the last input a person at the machine counts as active")
 	flags.String("log-level", "info", "debug, info, warn or error")
 	flags.String("log-format", "text", "text or json")
 	flags.String("log-file", "", "file for the log, kept below 20 MiB; standard error when empty")
@@ -147,6 +151,9 @@ func (s settings) check() []error {
 	if s.DataDir == "" {
 		out = append(out, errors.New("data_dir: is empty"))
 	}
+	if s.QuietAfter < host.LeastQuietAfter || s.QuietAfter > host.MostQuietAfter {
+		out = append(out, fmt.Errorf("quiet_after: %s: want %s to %s", s.QuietAfter, host.LeastQuietAfter, host.MostQuietAfter))
+	}
 	for name, path := range s.Roots {
 		if !filepath.IsAbs(path) {
 			out = append(out, fmt.Errorf("roots.%s: path %q: want an absolute path", name, path))
@@ -178,7 +185,7 @@ func (s *settings) makeAbsolute() error {
 
 // machine is what the agent acts on.
 func (s settings) machine() agent.Machine {
-	m := agent.Machine{Host: s.Host}
+	m := agent.Machine{Host: s.Host, Local: host.LocalConfig{QuietAfter: s.QuietAfter}}
 	if len(s.Roots) > 0 {
 		m.Local.Roots = host.DefaultRoots()
 		for name, path := range s.Roots {
@@ -206,6 +213,9 @@ func (s settings) commandLine(config string) ([]string, error) {
 	}
 	if s.Host != "" {
 		args = append(args, "--host", s.Host)
+	}
+	if s.QuietAfter != host.DefaultQuietAfter {
+		args = append(args, "--quiet-after", s.QuietAfter.String())
 	}
 	if s.Log.File != "" {
 		path, err := filepath.Abs(s.Log.File)

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -50,8 +52,40 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.DataDir != defaultDataDir() || s.Log.Level != "info" || s.machine().Local.Roots != nil {
+	if s.DataDir != defaultDataDir() || s.Log.Level != "info" || s.machine().Local.Roots != nil || s.machine().Local.QuietAfter != time.Minute {
 		t.Errorf("settings are %+v, want the defaults", s)
+	}
+}
+
+// TestQuietAfter: the time reaches the machine from wherever it was set, and one that makes no sense is refused.
+func TestQuietAfter(t *testing.T) {
+	for name, from := range map[string]struct {
+		file string
+		env  []string
+		args []string
+	}{
+		"file": {file: "quiet_after: 90s\n"}, "environment": {env: []string{"BANDFLEET_AGENT_QUIET_AFTER=90s"}}, "flag": {args: []string{"--quiet-after", "1m30s"}},
+	} {
+		s, err := read(t, from.file, from.env, from.args...)
+		if err != nil || s.machine().Local.QuietAfter != 90*time.Second {
+			t.Errorf("from the %s: quiet after %v, %v; want 90s", name, s.machine().Local.QuietAfter, err)
+		}
+		for _, env := range from.env {
+			variable, _, _ := strings.Cut(env, "=")
+			os.Unsetenv(variable)
+		}
+	}
+	for _, bad := range []string{"9s", "0s", "-1m", "61m"} {
+		if _, err := read(t, "", nil, "--quiet-after", bad); err == nil || !strings.Contains(err.Error(), "10s to 1h") {
+			t.Errorf("--quiet-after %s: error is %v, want the bounds", bad, err)
+		}
+	}
+	s, err := read(t, "", nil, "--quiet-after", "2m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if args, err := s.commandLine(""); err != nil || !slices.Contains(args, "2m0s") {
+		t.Errorf("a service's command line is %q, %v; want the time in it", args, err)
 	}
 }
 

@@ -26,7 +26,10 @@ over the earlier. The file also takes:
     endpoint: D:\Nymi\Bluetooth_Endpoint
   services:                  # services that are not found by their display name
     - name: Nymi Bluetooth Endpoint
-      key: nbed.service`,
+      key: nbed.service
+
+A task that people at the machine may notice waits while one of them is at work: had input within --quiet-after, is not
+away, and the screen is not locked. Where nobody tells of the last input, whoever is signed in counts as at work.`,
 		Example: `  fleet-agent run --data-dir /var/lib/bandfleet-agent
   fleet-agent run --data-dir ./agent --host sim:./terminal`,
 		Args: cobra.NoArgs,
