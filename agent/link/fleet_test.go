@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -133,11 +134,12 @@ func (c *conversation) welcome(t testing.TB) *agentv1.Hello {
 
 // fakeRunner records what the link hands on.
 type fakeRunner struct {
-	mu     sync.Mutex
-	open   []*agentv1.OpenTask
-	unsent []*agentv1.Result
-	calls  chan string
-	refuse error
+	mu        sync.Mutex
+	open      []*agentv1.OpenTask
+	unsent    []*agentv1.Result
+	calls     chan string
+	questions []*agentv1.Question
+	refuse    error
 	// unreadable is what reading the open tasks comes to.
 	unreadable error
 	at         time.Time
@@ -167,6 +169,14 @@ func (r *fakeRunner) Acknowledge(k *agentv1.TaskKey) {
 	defer r.mu.Unlock()
 	r.unsent = nil
 	r.calls <- "acknowledge " + k.GetJobId()
+}
+func (r *fakeRunner) Answer(a *agentv1.Answer) {
+	r.calls <- fmt.Sprintf("answer %s %s %t by %s", a.GetKey().GetJobId(), a.GetPlanId(), a.GetConfirmed(), a.GetBy())
+}
+func (r *fakeRunner) OpenQuestions() []*agentv1.Question {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.questions
 }
 func (r *fakeRunner) OpenTasks() ([]*agentv1.OpenTask, error) {
 	r.mu.Lock()

@@ -29,6 +29,10 @@ type Runner interface {
 	Cancel(key *agentv1.TaskKey, reason string)
 	// Hold takes a permit back.
 	Hold(key *agentv1.TaskKey, reason string)
+	// Answer hands over what a person has said to a question.
+	Answer(a *agentv1.Answer)
+	// OpenQuestions are the questions that wait for a person.
+	OpenQuestions() []*agentv1.Question
 	// Acknowledge says that a result is on the server's disk.
 	Acknowledge(key *agentv1.TaskKey)
 	// OpenTasks and Unacknowledged are what the server has not settled yet. After an error no session may be opened: the server

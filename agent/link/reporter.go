@@ -52,3 +52,10 @@ func (l *Link) PermitRequest(key *agentv1.TaskKey, reason agentv1.HoldReason, wa
 		PermitRequest: &agentv1.PermitRequest{Key: key, WaitedFor: waitedFor, Reason: reason},
 	}})
 }
+
+// Question asks a person, through the server.
+func (l *Link) Question(q *agentv1.Question) { l.report(question(q)) }
+
+func question(q *agentv1.Question) *agentv1.ConnectRequest {
+	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Question{Question: q}}
+}

@@ -153,7 +153,8 @@ func (s *session) run(ctx context.Context) (*agentv1.Goodbye, error) {
 	return goodbye, err
 }
 
-// backlog is what the server may have missed: facts that changed since the Hello, accepted tasks and results.
+// backlog is what the server may have missed: facts that changed since the Hello, accepted tasks, open questions and
+// results.
 func (s *session) backlog() ([]*agentv1.ConnectRequest, error) {
 	open, err := s.link.config.Runner.OpenTasks()
 	if err != nil {
@@ -171,6 +172,9 @@ func (s *session) backlog() ([]*agentv1.ConnectRequest, error) {
 		if t.GetState() == agentv1.TaskState_TASK_STATE_ACCEPTED {
 			out = append(out, accepted(t.GetKey()))
 		}
+	}
+	for _, q := range s.link.config.Runner.OpenQuestions() {
+		out = append(out, question(q))
 	}
 	for _, r := range results {
 		out = append(out, result(r))
@@ -206,6 +210,8 @@ func (s *session) handle(ctx context.Context, m *agentv1.ConnectResponse) error 
 		runner.Cancel(m.Cancel.GetKey(), m.Cancel.GetReason())
 	case *agentv1.ConnectResponse_Hold:
 		runner.Hold(m.Hold.GetKey(), m.Hold.GetReason())
+	case *agentv1.ConnectResponse_Answer:
+		runner.Answer(m.Answer)
 	case *agentv1.ConnectResponse_ResultAck:
 		runner.Acknowledge(m.ResultAck.GetKey())
 	case *agentv1.ConnectResponse_PluginsRequest:

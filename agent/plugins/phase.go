@@ -141,7 +141,8 @@ func (ph *phase) answer(ctx context.Context, c *actionv1.Call) error {
 	return nil
 }
 
-// carryOut hands a call to the runner. Reading and waiting end when the plugin dies; an effect is always carried through.
+// carryOut hands a call to the runner. Reading and waiting, also for a person, end when the plugin dies; an effect on the machine
+// is always carried through.
 func (ph *phase) carryOut(ctx context.Context, c *actionv1.Call) (*actionv1.Reply, error) {
 	alive, cancel := ph.whileAlive(ctx)
 	defer cancel()
@@ -150,6 +151,9 @@ func (ph *phase) carryOut(ctx context.Context, c *actionv1.Call) (*actionv1.Repl
 		res, err := ph.calls.Query(alive, c.Query)
 		return &actionv1.Reply{Reply: &actionv1.Reply_Query{Query: res}}, err
 	case *actionv1.Call_Effect:
+		if c.Effect.GetEffect().GetConfirm() != nil {
+			ctx = alive
+		}
 		rec, err := ph.calls.Effect(ctx, c.Effect)
 		return &actionv1.Reply{Reply: &actionv1.Reply_Effect{Effect: rec}}, err
 	case *actionv1.Call_Wait:

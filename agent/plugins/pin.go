@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -149,9 +150,29 @@ func checkPin(p Pin) error {
 		return fmt.Errorf("plugin %q: %s", name, versionProblem(fmt.Sprint(p.Manifest.GetProtocolVersion())))
 	case len(p.Manifest.GetActions()) == 0:
 		return fmt.Errorf("plugin %q: it offers no action", name)
-	default:
-		return nil
 	}
+	for _, a := range p.Manifest.GetActions() {
+		if err := checkAsking(a); err != nil {
+			return fmt.Errorf("plugin %q: action %q: %w", name, a.GetName(), err)
+		}
+	}
+	return nil
+}
+
+// checkAsking refuses an action that may ask a person and could never have the answer.
+func checkAsking(a *actionv1.Action) error {
+	for _, c := range a.GetCapabilities() {
+		switch least := 10 * time.Second; {
+		case c.GetKind() != actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM:
+		case c.GetObject() != "":
+			return fmt.Errorf("the right to ask a person has the object %q, want none", c.GetObject())
+		case a.GetReadOnly():
+			return errors.New("it says that it only reads, and asks a person, which is an effect")
+		case a.GetMaxDuration().AsDuration() <= least:
+			return fmt.Errorf("it asks a person, and its max_duration is %s: want more than %s, the shortest wait for one", a.GetMaxDuration().AsDuration(), least)
+		}
+	}
+	return nil
 }
 
 // versionProblem says that a plugin speaks another version of the protocol, and what to do.

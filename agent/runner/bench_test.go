@@ -186,6 +186,9 @@ type fakeServer struct {
 	delivered map[string]int
 	requests  []string
 	progress  []string
+	questions []*agentv1.Question
+	// person is told of each question and may answer; it must not block.
+	person func(q *agentv1.Question)
 }
 
 func newServer() *fakeServer {
@@ -223,6 +226,13 @@ func (s *fakeServer) PermitRequest(k *agentv1.TaskKey, reason agentv1.HoldReason
 	s.note(func() {
 		s.requests = append(s.requests, strings.TrimPrefix(reason.String(), "HOLD_REASON_")+" "+nameOf(k)+" "+waitedFor)
 	})
+}
+
+func (s *fakeServer) Question(q *agentv1.Question) {
+	s.note(func() { s.questions = append(s.questions, q) })
+	if s.person != nil {
+		s.person(q)
+	}
 }
 
 // until waits until cond, which is asked with the lock held, is true.

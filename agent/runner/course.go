@@ -125,11 +125,19 @@ func (c *course) attempt(ctx context.Context, way func(*course, context.Context)
 
 // duration is the time from start to result, before anything is put back.
 func (c *course) duration() time.Duration {
-	d := c.action.GetMaxDuration().AsDuration()
-	if d <= 0 {
-		d = defaultDuration
+	limit := c.r.cfg.MaxDuration
+	if hasCapability(c.action, actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM, "") {
+		limit += mostConfirm
 	}
-	return min(d, c.r.cfg.MaxDuration)
+	return min(declaredDuration(c.action), limit)
+}
+
+// declaredDuration is the time that an action declares.
+func declaredDuration(a *actionv1.Action) time.Duration {
+	if d := a.GetMaxDuration().AsDuration(); d > 0 {
+		return d
+	}
+	return defaultDuration
 }
 
 // journalled notes a write that failed. Nothing more may be done to the machine then but to put back what was stopped.

@@ -70,6 +70,9 @@ func (c control) kill(ctx context.Context, s host.Services, before *actionv1.Ser
 // do carries out an effect that was admitted: state before, intent to the journal, the deed, state after, outcome to the
 // journal. An effect that does not come about is in the record; an error means that the record is not to be relied on.
 func (c *course) do(ctx context.Context, req *actionv1.EffectRequest) (*actionv1.RecordedEffect, error) {
+	if req.GetEffect().GetConfirm() != nil {
+		return c.confirm(ctx, req)
+	}
 	ctl, err := controlOf(req.GetEffect())
 	if err != nil {
 		return nil, err
@@ -81,13 +84,24 @@ func (c *course) do(ctx context.Context, req *actionv1.EffectRequest) (*actionv1
 	record := &actionv1.RecordedEffect{
 		PlanId: req.GetPlanId(), Effect: proto.CloneOf(req.GetEffect()), Before: stateOf(before), Inverse: ctl.inverse, Started: stamp(time.Now()),
 	}
+	return c.journalledDeed(record, func() error {
+		c.carryOut(ctx, ctl, before, record)
+		return nil
+	})
+}
+
+// journalledDeed has a deed stand between the record of what is about to be done and that of what came of it. An error of the
+// deed means that nothing may be recorded any more.
+func (c *course) journalledDeed(record *actionv1.RecordedEffect, deed func() error) (*actionv1.RecordedEffect, error) {
 	sequence, err := c.r.journal.EffectIntent(c.key(), c.rec.GetRuns(), record)
 	if fail := c.journalled(err); fail != nil {
 		return nil, err
 	}
 	entry := &storagev1.JournalEffect{Effect: record, Run: c.rec.GetRuns()}
 	c.effects = append(c.effects, entry)
-	c.carryOut(ctx, ctl, before, record)
+	if err := deed(); err != nil {
+		return nil, err
+	}
 	entry.Finished = true
 	if err := c.r.journal.EffectOutcome(c.key(), sequence, record); err != nil {
 		c.journalled(err)

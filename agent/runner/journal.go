@@ -24,6 +24,9 @@ type Journal interface {
 	SavePlan(k *agentv1.TaskKey, plan *actionv1.Plan) error
 	EnterPhase(k *agentv1.TaskKey, phase actionv1.Phase) error
 	SaveUndone(k *agentv1.TaskKey, undone []*actionv1.Undo) error
+	// SaveAnswer keeps what a person answered a started task, by id of the planned effect that asked, and returns the answer that
+	// came first: another one changes nothing. Nil, without an error, says that the task has ended.
+	SaveAnswer(k *agentv1.TaskKey, planID string, answer *actionv1.Confirmation) (*actionv1.Confirmation, error)
 	// EffectIntent notes what is about to be done and EffectOutcome what came of it; Effects reads both back, in order:
 	// effect i has the number i+1.
 	EffectIntent(k *agentv1.TaskKey, run uint32, e *actionv1.RecordedEffect) (sequence uint32, err error)

@@ -60,6 +60,9 @@ func checkReady(plan *actionv1.Plan, a *actionv1.Action) error {
 
 // checkEffect says why an action may not have an effect.
 func checkEffect(e *actionv1.Effect, a *actionv1.Action) error {
+	if e.GetConfirm() != nil {
+		return checkConfirm(e.GetConfirm(), a)
+	}
 	ctl, err := controlOf(e)
 	if err != nil {
 		return err

@@ -79,14 +79,19 @@ func (c *course) resume(ctx context.Context) (outcome, *failure) {
 	switch {
 	case c.onlyReads() || repeatability == actionv1.Repeatability_REPEATABILITY_REPEATABLE:
 		return c.again(ctx)
-	case len(c.effects) == 0 && c.rec.GetPlan().GetVerdict() == actionv1.PlanVerdict_PLAN_VERDICT_NO_CHANGE:
+	case c.didNothing() && c.rec.GetPlan().GetVerdict() == actionv1.PlanVerdict_PLAN_VERDICT_NO_CHANGE:
 		return c.probe(ctx, actionv1.TaskStatus_TASK_STATUS_NO_CHANGE)
-	case len(c.effects) == 0:
+	case c.didNothing():
 		return outcome{}, &failure{reason: "the agent was stopped before it had done anything", nextStep: "ask for the job again"}
 	case repeatability == actionv1.Repeatability_REPEATABILITY_PROBE:
 		return c.probe(ctx, actionv1.TaskStatus_TASK_STATUS_SUCCEEDED)
 	}
 	return outcome{}, &failure{reason: "the agent was stopped in the middle, and the action is not one to be repeated", unknown: true}
+}
+
+// didNothing says that no effect on the machine was begun: a person may have been asked, which changes nothing.
+func (c *course) didNothing() bool {
+	return !slices.ContainsFunc(c.effects, func(e *storagev1.JournalEffect) bool { return e.GetEffect().GetEffect().GetConfirm() == nil })
 }
 
 // onlyReads says whether running the task again can do no harm.

@@ -17,6 +17,8 @@ type Reporter interface {
 	// PermitRequest asks again for a permit that lapsed before it could be used, or that was taken back; waitedFor says what was
 	// in the way, empty if nothing was.
 	PermitRequest(k *agentv1.TaskKey, reason agentv1.HoldReason, waitedFor string)
+	// Question asks a person, through the server. It is told again at each new session while it is open.
+	Question(q *agentv1.Question)
 }
 
 // silent is the reporter before there is one.
@@ -27,3 +29,4 @@ func (silent) Started(*agentv1.TaskKey, time.Time)                        {}
 func (silent) Progress(*agentv1.TaskKey, string, string)                  {}
 func (silent) Result(*agentv1.Result)                                     {}
 func (silent) PermitRequest(*agentv1.TaskKey, agentv1.HoldReason, string) {}
+func (silent) Question(*agentv1.Question)                                 {}

@@ -22,7 +22,7 @@ type Config struct {
 	Log      *slog.Logger
 	// BootID changes with each start of the machine.
 	BootID string
-	// MaxDuration caps what an action's manifest asks for; 0 means one hour.
+	// MaxDuration caps what an action's manifest asks for; 0 means one hour. An action that asks a person may take a day more.
 	MaxDuration time.Duration
 	// MaxConcurrent bounds the tasks that run at once; 0 means 4.
 	MaxConcurrent int
@@ -50,6 +50,8 @@ type Runner struct {
 	queue    []*entry
 	running  []*entry
 	presence presence
+	// questions are what running tasks wait for a person with.
+	questions []*question
 	// broken is why the journal cannot be written any more; nothing may start then.
 	broken error
 }

@@ -76,6 +76,10 @@ func (c *course) awaitBoot(ctx context.Context, until time.Time) {
 // settleEffect completes the record of an interrupted effect by comparing what is with what was. It returns false when the
 // effect can neither be said to have come about nor not to have.
 func (c *course) settleEffect(ctx context.Context, record *actionv1.RecordedEffect, sameBoot bool) bool {
+	if record.GetEffect().GetConfirm() != nil {
+		c.settleConfirm(record)
+		return true
+	}
 	ctl, err := controlOf(record.GetEffect())
 	if err != nil {
 		record.Error = err.Error()

@@ -114,6 +114,7 @@ func (r *reporter) Accepted(*agentv1.TaskKey)                                  {
 func (r *reporter) Started(*agentv1.TaskKey, time.Time)                        {}
 func (r *reporter) Progress(*agentv1.TaskKey, string, string)                  {}
 func (r *reporter) Result(res *agentv1.Result)                                 { r.results <- res }
+func (r *reporter) Question(*agentv1.Question)                                 {}
 func (r *reporter) PermitRequest(*agentv1.TaskKey, agentv1.HoldReason, string) {}
 
 // inProcess offers the plugin's actions without a process.

@@ -63,6 +63,11 @@ func ReadHost() *actionv1.Capability {
 	return capability(actionv1.CapabilityKind_CAPABILITY_KIND_HOST_READ, "")
 }
 
+// AskPerson declares that the action asks a person to confirm something.
+func AskPerson() *actionv1.Capability {
+	return capability(actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM, "")
+}
+
 func capability(kind actionv1.CapabilityKind, object string) *actionv1.Capability {
 	return &actionv1.Capability{Kind: kind, Object: object}
 }

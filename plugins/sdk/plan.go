@@ -52,6 +52,13 @@ func KillService(service string, timeout time.Duration) *actionv1.Effect {
 		Service: service, Timeout: durationpb.New(timeout)}}}
 }
 
+// Confirm is the effect of asking a person to confirm something and waiting for the answer. The prompt is 1 to 500 bytes, in words
+// for the support desk; the timeout is 10 s to 24 h and less than the action's MaxDuration. No answer in time is a no.
+func Confirm(prompt string, timeout time.Duration) *actionv1.Effect {
+	return &actionv1.Effect{Effect: &actionv1.Effect_Confirm{Confirm: &actionv1.Confirm{
+		Prompt: prompt, Timeout: durationpb.New(timeout)}}}
+}
+
 // Check is one verification, for people: what was checked, what was expected, what was found.
 func Check(name, expected, observed string, ok bool) *actionv1.Check {
 	return &actionv1.Check{Name: name, Expected: expected, Observed: observed, Ok: ok}

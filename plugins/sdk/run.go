@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -107,6 +108,21 @@ func (r *ApplyRun) MustDo(ctx context.Context, id string) error {
 		err = Fail(rec.GetError(), "see to that on the machine, then run this again")
 	}
 	return err
+}
+
+// Confirm asks the person that the plan has under this id (see Planned and the effect Confirm), waits, and returns the answer. A
+// no, and no answer in time, is an error; nothing was changed by asking.
+func (r *ApplyRun) Confirm(ctx context.Context, id string) (*actionv1.Confirmation, error) {
+	rec, err := r.Do(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	answer := rec.GetAfter().GetConfirmation()
+	if rec.GetError() != "" || !answer.GetConfirmed() {
+		reason := cmp.Or(rec.GetError(), "nobody confirmed")
+		return answer, Fail(reason, "see to what was asked, then run this again")
+	}
+	return answer, nil
 }
 
 // VerifyRun is the Verify phase: a Run that knows what was done.

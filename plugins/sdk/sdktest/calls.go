@@ -65,7 +65,10 @@ func (c *calls) Effect(ctx context.Context, e *actionv1.EffectRequest) (*actionv
 		c.asked = map[string]bool{}
 	}
 	c.asked[e.GetPlanId()] = true
-	rec := c.machine.effect(e.GetPlanId(), e.GetEffect())
+	rec, err := c.machine.effectOrAnswer(ctx, e)
+	if err != nil {
+		return nil, err
+	}
 	c.records = append(c.records, rec)
 	return proto.CloneOf(rec), nil
 }

@@ -144,6 +144,9 @@ func planProblems(a *actionv1.Action, plan *actionv1.Plan) []string {
 		p.check(e.GetId() != "" && !seen[e.GetId()], "effect id %q is empty or there twice", e.GetId())
 		seen[e.GetId()] = true
 		p.check(e.GetBefore() != "" && e.GetAfter() != "", "effect %q does not say what is before and after", e.GetId())
+		if c := e.GetEffect().GetConfirm(); c != nil {
+			p.confirms(a, e.GetId(), c)
+		}
 		right := rightForEffect(e.GetEffect())
 		p.check(declared(a, right), "effect %q needs the right %v, which the manifest does not declare", e.GetId(), right)
 	}

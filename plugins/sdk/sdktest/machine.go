@@ -34,6 +34,9 @@ type Machine struct {
 	Host     *actionv1.HostState
 	// Fail says why an effect does not come about, by the id of the planned effect.
 	Fail map[string]string
+	// Answers are what people say to a confirm effect, by the id of the planned effect. One that names nobody comes when the time is
+	// over; where there is none, somebody says yes.
+	Answers map[string]*actionv1.Confirmation
 
 	mu      sync.Mutex
 	lastPID uint32
@@ -111,6 +114,14 @@ func (m *Machine) probe(p *actionv1.TCPProbe) *actionv1.TCPProbeResult {
 
 func address(p *actionv1.TCPProbe) string {
 	return net.JoinHostPort(p.GetHost(), strconv.Itoa(int(p.GetPort())))
+}
+
+// effectOrAnswer carries out one effect on the machine, or asks its people.
+func (m *Machine) effectOrAnswer(ctx context.Context, e *actionv1.EffectRequest) (*actionv1.RecordedEffect, error) {
+	if e.GetEffect().GetConfirm() != nil {
+		return m.confirm(ctx, e.GetPlanId(), e.GetEffect())
+	}
+	return m.effect(e.GetPlanId(), e.GetEffect()), nil
 }
 
 // effect carries out one effect and returns its record.
@@ -201,6 +212,9 @@ func (m *Machine) rightFor(q *actionv1.Query) *actionv1.Capability {
 
 // rightForEffect returns the capability that an effect needs.
 func rightForEffect(e *actionv1.Effect) *actionv1.Capability {
+	if e.GetConfirm() != nil {
+		return &actionv1.Capability{Kind: actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM}
+	}
 	service, _ := target(e)
 	kind := actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_CONTROL
 	if e.GetServiceKill() != nil {

@@ -17,7 +17,8 @@ var (
 	version    = regexp.MustCompile(`^\d+\.\d+\.\d+$`)
 )
 
-// maxActionDuration is the longest MaxDuration that makes sense for something that people wait for.
+// maxActionDuration is the longest MaxDuration that makes sense for something that people wait for. One that waits for people may
+// take a day more.
 const maxActionDuration = time.Hour
 
 // ManifestProblems returns what is wrong with an action's manifest, nothing when it is well formed.
@@ -36,7 +37,11 @@ func ManifestProblems(a *actionv1.Action) []string {
 	p.check(a.GetReadOnly() || len(a.GetResources()) > 0, "it changes something and names no resource, so two could run at once")
 	p.check(a.GetRepeatability() != actionv1.Repeatability_REPEATABILITY_UNSPECIFIED, "repeatability is not set")
 	d := a.GetMaxDuration().AsDuration()
-	p.check(d > 0 && d <= maxActionDuration, "max_duration %s: want more than 0s and at most %s", d, maxActionDuration)
+	least, most := time.Duration(0), maxActionDuration
+	if declared(a, &actionv1.Capability{Kind: actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM}) {
+		least, most = leastConfirm, most+mostConfirm
+	}
+	p.check(d > least && d <= most, "max_duration %s: want more than %s and at most %s", d, least, most)
 	p.check(len(a.GetRoles()) > 0, "roles: want at least one")
 	for _, r := range a.GetRoles() {
 		p.check(r == "user-terminal" || r == "nes-host", "role %q is not known", r)
@@ -97,12 +102,17 @@ func (p *problems) budgets(a *actionv1.Action) {
 func (p *problems) capabilities(a *actionv1.Action) {
 	changing := []actionv1.CapabilityKind{
 		actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_CONTROL, actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_KILL,
+		actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM,
+	}
+	whole := []actionv1.CapabilityKind{
+		actionv1.CapabilityKind_CAPABILITY_KIND_HOST_READ, actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM,
 	}
 	seen := map[string]bool{}
 	for _, c := range a.GetCapabilities() {
 		name := fmt.Sprintf("%v %q", c.GetKind(), c.GetObject())
 		p.check(c.GetKind() != actionv1.CapabilityKind_CAPABILITY_KIND_UNSPECIFIED, "capability %s has no kind", name)
-		p.check(c.GetObject() != "" || c.GetKind() == actionv1.CapabilityKind_CAPABILITY_KIND_HOST_READ, "capability %s has no object", name)
+		p.check(c.GetObject() != "" || slices.Contains(whole, c.GetKind()), "capability %s has no object", name)
+		p.check(c.GetObject() == "" || c.GetKind() != actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM, "capability %s has an object; the right to ask a person has none", name)
 		p.check(!seen[name], "capability %s is there twice", name)
 		p.check(!a.GetReadOnly() || !slices.Contains(changing, c.GetKind()), "it is read-only and declares %s", name)
 		seen[name] = true
