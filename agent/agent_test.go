@@ -37,7 +37,7 @@ func TestMain(m *testing.M) {
 		os.Exit(sim.ServiceMain(os.Args[3:]))
 	}
 	if strings.HasPrefix(filepath.Base(os.Args[0]), "restarter") {
-		sdk.Serve("restarter", "1.0.0", restart{})
+		sdk.Serve("restarter", "1.0.0", restart{}, askFirst{})
 		os.Exit(0)
 	}
 	goleak.VerifyTestMain(m)

@@ -178,6 +178,11 @@ func (r *fakeRunner) OpenQuestions() []*agentv1.Question {
 	defer r.mu.Unlock()
 	return r.questions
 }
+func (r *fakeRunner) setQuestions(open ...*agentv1.Question) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.questions = open
+}
 func (r *fakeRunner) OpenTasks() ([]*agentv1.OpenTask, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

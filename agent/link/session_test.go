@@ -119,6 +119,39 @@ func TestResultsAreSentUntilAcknowledged(t *testing.T) {
 	})
 }
 
+// TestQuestionsAreAskedAtEachSession while they are open, and what people say is handed on.
+func TestQuestionsAreAskedAtEachSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, runner := newFleet(t), newFakeRunner()
+		l := startLink(t, f, runner)
+		q := &agentv1.Question{Key: key("j-1"), PlanId: "ask", Prompt: "is the band on its charger?"}
+		l.Question(q) // nobody hears it: there is no session yet
+		runner.setQuestions(q)
+		for range 2 {
+			c := <-f.sessions
+			c.welcome(t)
+			runner.want(t, "started")
+			if got := c.receive(t).GetQuestion(); !proto.Equal(got, q) {
+				t.Errorf("the session began with the question %v, want %v: a person must hear it however often the line is cut", got, q)
+			}
+			c.over <- status.Error(codes.Unavailable, "cut")
+			runner.want(t, "ended")
+		}
+		c := <-f.sessions
+		c.welcome(t)
+		runner.want(t, "started")
+		c.receive(t)
+		answer := &agentv1.Answer{Key: key("j-1"), PlanId: "ask", Confirmed: true, By: "ada"}
+		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Answer{Answer: answer}})
+		runner.want(t, "answer j-1 ask true by ada")
+		runner.setQuestions()
+		l.Question(&agentv1.Question{Key: key("j-2")})
+		if got := c.receive(t).GetQuestion().GetKey().GetJobId(); got != "j-2" {
+			t.Errorf("question of %q, want j-2's at once", got)
+		}
+	})
+}
+
 // TestNoSessionWithoutTheJournal: a Hello without the open tasks would tell the server that they were never started.
 func TestNoSessionWithoutTheJournal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

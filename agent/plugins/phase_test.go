@@ -133,6 +133,33 @@ func TestFailedCallIsAnswered(t *testing.T) {
 	}
 }
 
+// asking is a runner.Calls whose person takes for ever.
+type asking struct{ *memory }
+
+func (a asking) Effect(ctx context.Context, _ *actionv1.EffectRequest) (*actionv1.RecordedEffect, error) {
+	return nil, a.Wait(ctx, 0)
+}
+
+// TestWaitForAPersonEndsWithThePlugin: nothing is half done then, and nobody would hear the answer.
+func TestWaitForAPersonEndsWithThePlugin(t *testing.T) {
+	proc := playing(t, func(stream grpc.BidiStreamingServer[actionv1.RunRequest, actionv1.RunResponse]) error {
+		ask := &actionv1.EffectRequest{PlanId: "ask", Effect: &actionv1.Effect{Effect: &actionv1.Effect_Confirm{Confirm: &actionv1.Confirm{}}}}
+		if err := stream.Send(callMessage(&actionv1.Call{Id: 1, Call: &actionv1.Call_Effect{Effect: ask}})); err != nil {
+			return err
+		}
+		_, err := stream.Recv()
+		return err
+	})
+	m := newMemory()
+	go func() {
+		<-m.waiting
+		close(proc.child.exited)
+	}()
+	if _, err := proc.Phase(t.Context(), plan("nothing"), asking{m}); err == nil {
+		t.Error("the phase ended well, want an error: its plugin is dead")
+	}
+}
+
 // refusing is a runner.Calls that refuses every effect.
 type refusing struct{ *memory }
 

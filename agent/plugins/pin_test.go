@@ -7,10 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
+	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/bandfleet/bandfleet/plugins/sdk"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
@@ -151,6 +154,12 @@ func TestNewSetRefusals(t *testing.T) {
 	relative.File = "good"
 	foreign := pin("good", "test")
 	foreign.Manifest.ProtocolVersion = 2
+	asker := func(spoil func(*actionv1.Action)) Pin {
+		p := pin("good", "test")
+		p.Manifest.Actions[0].Capabilities = []*actionv1.Capability{sdk.AskPerson()}
+		spoil(p.Manifest.GetActions()[0])
+		return p
+	}
 	for name, c := range map[string]struct {
 		pins []Pin
 		want string
@@ -160,6 +169,9 @@ func TestNewSetRefusals(t *testing.T) {
 		"same plugin":      {[]Pin{pin("good", "a"), pin("good", "b")}, "pinned twice"},
 		"same action":      {[]Pin{pin("good", "test"), pin("evil", "test")}, `action "test" is offered by plugin "good" already`},
 		"bad name":         {[]Pin{pin("Good", "test")}, "lower case"},
+		"asks for whom":    {[]Pin{asker(func(a *actionv1.Action) { a.Capabilities[0].Object = "ada" })}, `action "test": the right to ask a person has the object "ada"`},
+		"asks and reads":   {[]Pin{asker(func(a *actionv1.Action) { a.ReadOnly = true })}, "which is an effect"},
+		"asks in no time":  {[]Pin{asker(func(a *actionv1.Action) { a.MaxDuration = durationpb.New(10 * time.Second) })}, "want more than 10s"},
 		"no manifest":      {[]Pin{{File: root + "/x", SHA256: strings.Repeat("a", 64)}}, "lower case"},
 	} {
 		t.Run(name, func(t *testing.T) {
