@@ -92,11 +92,11 @@ func wtsQuery(id uint32) (wtsInfo, error) {
 	done, _, err := proc.Call(0, uintptr(id), classSessionInfoEx,
 		uintptr(unsafe.Pointer(&answer)), uintptr(unsafe.Pointer(&size))) //nolint:gosec // variables of this frame
 	if done == 0 {
-		return wtsInfo{}, err
+		return wtsInfo{}, fmt.Errorf("this Windows does not tell of it: %w", err)
 	}
 	defer windows.WTSFreeMemory(uintptr(unsafe.Pointer(answer))) //nolint:gosec // memory of the API's own
 	if answer == nil || uintptr(size) < unsafe.Sizeof(*answer) || answer.level != 1 {
-		return wtsInfo{}, fmt.Errorf("Windows answered with %d bytes of another layout", size)
+		return wtsInfo{}, fmt.Errorf("the answer has %d bytes and another layout", size)
 	}
 	return *answer, nil
 }

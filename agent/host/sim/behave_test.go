@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -154,6 +155,20 @@ func TestChangedByAgentAndPersonAtOnce(t *testing.T) {
 	}
 }
 
+// crowd signs people in until no more may be.
+func crowd(t *testing.T, dir string) error {
+	t.Helper()
+	for i := range 16 {
+		if err := sim.Set(dir, "user", fmt.Sprintf("user-%d", i), "away"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := sim.Set(dir, "user", "user-0", "active"); err != nil {
+		t.Errorf("one of them is at work again: %v, want success", err)
+	}
+	return sim.Set(dir, "user", "one-more", "active")
+}
+
 func TestRefusals(t *testing.T) {
 	dir := newTerminal(t, sim.Options{})
 	other := t.TempDir()
@@ -172,6 +187,11 @@ func TestRefusals(t *testing.T) {
 		{"unknown behaviour", sim.Set(dir, "service", host.AgentService, "sulk"), "hang-on-stop"},
 		{"negative duration", sim.Set(dir, "service", host.AgentService, "die-after=-5s"), "above zero"},
 		{"unknown adapter state", sim.Set(dir, "adapter", "broken"), "present or absent"},
+		{"unknown activity", sim.Set(dir, "user", "alice", "asleep"), `user "alice": "asleep" is no activity: use active, idle, away or none`},
+		{"user without a name", sim.Set(dir, "user", "", "active"), "1 to 64 bytes"},
+		{"user with a long name", sim.Set(dir, "user", strings.Repeat("x", 65), "active"), "1 to 64 bytes"},
+		{"user with a control character", sim.Set(dir, "user", "a\x1b[2J", "active"), "control characters"},
+		{"too many users", crowd(t, dir), "16 people are signed in already"},
 		{"nothing to set", sim.Set(dir), "what to set"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
