@@ -124,6 +124,29 @@ func TestNobodyIsDisturbedAfterTheLock(t *testing.T) {
 	})
 }
 
+// TestAnOldLookDoesNotCount: a task whose permit lapsed while somebody was active is not started by the next permit on a look that
+// was made for another task in between.
+func TestAnOldLookDoesNotCount(t *testing.T) {
+	inBench(t, func(b *bench) {
+		b.machine.SignIn("alice", active)
+		task, other := b.considerate("j"), b.considerate("other")
+		other.Action = "look"
+		b.plugins["look"] = newBlocker("look", time.Second, "other")
+		b.dispatchPermitted(task)
+		b.server.until(time.Minute, func() bool { return len(b.server.requests) > 0 })
+		b.machine.SignIn("alice", idling)
+		b.dispatchPermitted(other)
+		b.result(other)
+		b.machine.SignIn("alice", active)
+		time.Sleep(10 * time.Second)
+		b.permit(task)
+		time.Sleep(10 * time.Second)
+		if slices.Contains(b.server.started, "j/1") {
+			t.Error("the task was started on a look that is ten seconds old: somebody is at work again")
+		}
+	})
+}
+
 // TestWhoWaitsForQuietHoldsNoLock: another task with the same lock runs meanwhile.
 func TestWhoWaitsForQuietHoldsNoLock(t *testing.T) {
 	inBench(t, func(b *bench) {
