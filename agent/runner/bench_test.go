@@ -467,3 +467,9 @@ func verifyRestart(ctx context.Context, start *actionv1.Start, calls Calls) (*ac
 }
 
 var errDied = errors.New("the process ended with exit code 2")
+
+// pass lets time pass in a bubble, and everybody come to rest, so that what they left may be read.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}

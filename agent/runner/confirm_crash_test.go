@@ -132,7 +132,7 @@ func TestAnswerThatCannotBeJournalled(t *testing.T) {
 		b.start()
 		b.answering(&agentv1.Answer{Confirmed: true, By: "ada"})
 		b.dispatchPermitted(b.task("j", "restart"))
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if err := b.stop(); !errors.Is(err, errCrashed) {
 			t.Errorf("Run ended with %v, want the journal's error", err)
 		}

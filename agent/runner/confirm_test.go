@@ -137,7 +137,7 @@ func TestConfirm(t *testing.T) {
 				if q.GetPrompt() != prompt || q.GetPlanId() != "ask" || !q.GetDeadline().AsTime().Equal(begun.Add(10*time.Minute)) {
 					t.Errorf("the question is %v, want the plan's prompt and id, and when the time is over", q)
 				}
-				time.Sleep(time.Second)
+				pass(time.Second)
 				if len(b.machine.Calls()) > 0 {
 					t.Errorf("the machine was told to %v before the answer", b.machine.Calls())
 				}
@@ -174,7 +174,7 @@ func TestQuestionsAreKeptForTheNextSession(t *testing.T) {
 	inAskingBench(t, func(b *bench) {
 		q := b.asked(b.task("j", "restart"))
 		b.runner.SessionEnded()
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		b.runner.SessionStarted()
 		if open := b.runner.OpenQuestions(); len(open) != 1 || open[0].GetPrompt() != prompt || !open[0].GetDeadline().AsTime().Equal(q.GetDeadline().AsTime()) {
 			t.Fatalf("open questions are %v, want the one that was asked, with its deadline", open)

@@ -26,7 +26,7 @@ func TestHold(t *testing.T) {
 				}
 				synctest.Wait()
 				b.runner.Hold(task.GetKey(), "the job was paused")
-				time.Sleep(30 * time.Minute)
+				pass(30 * time.Minute)
 				if want := []string{"HELD j/1 "}; !slices.Equal(b.server.requests, want) {
 					t.Errorf("permit requests are %q, want %q: the server waits for the answer to its Hold", b.server.requests, want)
 				}
@@ -103,7 +103,7 @@ func TestHoldRacesStart(t *testing.T) {
 			b.dispatch(task)
 			go b.runner.Hold(task.GetKey(), "race")
 			b.permit(task)
-			time.Sleep(10 * time.Minute)
+			pass(10 * time.Minute)
 			started, held := len(b.server.started), len(b.server.requests)
 			// A Hold before the permit is answered too, and the permit then counts.
 			if started != 1 && (started != 0 || held != 1) {

@@ -65,7 +65,7 @@ func TestWhoIsDisturbed(t *testing.T) {
 					b.wantStatus(b.result(task), succeeded)
 					return
 				}
-				time.Sleep(30 * time.Minute)
+				pass(30 * time.Minute)
 				want := "IN_USE j/1 " + tc.waits
 				if len(b.server.requests) != 1 || !strings.HasPrefix(b.server.requests[0], want) || len(b.server.started) > 0 {
 					t.Errorf("permit requests %q, started %q; want one request %q and no start", b.server.requests, b.server.started, want)
@@ -82,7 +82,7 @@ func TestTheQuietMoment(t *testing.T) {
 		b.machine.SignIn("alice", active)
 		task := b.considerate("j")
 		b.dispatchPermitted(task)
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		if len(b.server.started) > 0 {
 			t.Fatal("the task was started while somebody is active")
 		}
@@ -113,11 +113,11 @@ func TestNobodyIsDisturbedAfterTheLock(t *testing.T) {
 		b.plugins["look"] = newBlocker("look", 100*time.Millisecond, "other")
 		task := b.considerate("j")
 		b.dispatchPermitted(task)
-		time.Sleep(19*time.Second + 500*time.Millisecond)
+		pass(19*time.Second + 500*time.Millisecond)
 		b.dispatchPermitted(first) // it has the machine looked at
 		b.result(first)
 		b.machine.SignIn("alice", active)
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		if slices.Contains(b.server.started, "j/1") {
 			t.Error("the task was started on a look from before its lock was free")
 		}
@@ -138,9 +138,9 @@ func TestAnOldLookDoesNotCount(t *testing.T) {
 		b.dispatchPermitted(other)
 		b.result(other)
 		b.machine.SignIn("alice", active)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		b.permit(task)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if slices.Contains(b.server.started, "j/1") {
 			t.Error("the task was started on a look that is ten seconds old: somebody is at work again")
 		}
@@ -170,10 +170,10 @@ func TestHoldOfWhoWaitsForQuiet(t *testing.T) {
 		b.machine.SignIn("alice", active)
 		task := b.considerate("j")
 		b.dispatchPermitted(task)
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		b.runner.Hold(task.GetKey(), "paused")
 		b.machine.SignIn("alice", idling)
-		time.Sleep(10 * time.Minute)
+		pass(10 * time.Minute)
 		if want := []string{"HELD j/1 "}; !slices.Equal(b.server.requests, want) || len(b.server.started) > 0 {
 			t.Errorf("permit requests %q, started %q; want %q and no start", b.server.requests, b.server.started, want)
 		}
@@ -215,7 +215,7 @@ func TestLooksAreBounded(t *testing.T) {
 				for _, job := range []string{"a", "b", "c"} {
 					b.handOver(&agentv1.Dispatch{Task: b.considerate(job), PermitValidFor: durationpb.New(maxPermit)})
 				}
-				time.Sleep(maxPermit)
+				pass(maxPermit)
 				synctest.Wait()
 				if looks < tc.least || looks > tc.most {
 					t.Errorf("%d looks in %v, want %d to %d", looks, maxPermit, tc.least, tc.most)
@@ -224,7 +224,7 @@ func TestLooksAreBounded(t *testing.T) {
 					t.Errorf("permit requests are %q, want each task's, with %q", b.server.requests, tc.says)
 				}
 				before := looks
-				time.Sleep(20 * time.Minute)
+				pass(20 * time.Minute)
 				if looks > before+1 {
 					t.Errorf("%d looks while no task has a permit, want none", looks-before)
 				}
