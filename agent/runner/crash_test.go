@@ -69,11 +69,11 @@ func crashCases() map[string]crashCase {
 		},
 		"asks and is told no": {
 			arrange: asking(actionv1.Repeatability_REPEATABILITY_REPEATABLE, &agentv1.Answer{By: "ada"}),
-			may:     []actionv1.TaskStatus{failedStatus}, runs: 3, untouched: true, twice: true,
+			may:     []actionv1.TaskStatus{failedStatus}, runs: 3, untouched: true,
 		},
 		"asks and nobody answers": {
 			arrange: asking(actionv1.Repeatability_REPEATABILITY_REPEATABLE, nil),
-			may:     []actionv1.TaskStatus{failedStatus}, runs: 3, untouched: true, twice: true,
+			may:     []actionv1.TaskStatus{failedStatus}, runs: 3, untouched: true,
 		},
 	}
 }
@@ -114,7 +114,7 @@ func TestCrashAnywhere(t *testing.T) {
 					break
 				}
 			}
-			if points < 25 && !t.Failed() {
+			if points < 18 && !t.Failed() {
 				t.Errorf("only %d points were tried: the steps are not seen", points)
 			}
 		})
