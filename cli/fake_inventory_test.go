@@ -153,11 +153,29 @@ func (f *fakeFleet) pick(s *fleetv1.Selection) ([]*fleetv1.Terminal, error) {
 	}
 	var out []*fleetv1.Terminal
 	for _, t := range f.terminals {
-		if chosen(s, t) {
+		if chosen(s, t) && f.wasIn(s.GetFromJob(), t.GetId()) {
 			out = append(out, t)
 		}
 	}
+	if s.GetLimit() != nil {
+		out = out[:of(s.GetLimit(), len(out))]
+	}
 	return out, nil
+}
+
+// wasIn tells whether a terminal was a target of an earlier job, and, if so asked, one on which it did not succeed.
+func (f *fakeFleet) wasIn(from *fleetv1.FromJob, id string) bool {
+	if from == nil {
+		return true
+	}
+	for _, j := range f.jobs {
+		for _, t := range j.tasks {
+			if j.job.GetId() == from.GetJobId() && t.GetTerminalId() == id {
+				return !from.GetFailed() || !succeeded(t.GetStatus())
+			}
+		}
+	}
+	return false
 }
 
 func chosen(s *fleetv1.Selection, t *fleetv1.Terminal) bool {

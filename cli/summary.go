@@ -19,6 +19,11 @@ const listedSuccesses = 25
 func printSummary(a *app, b *board) {
 	a.out.Line("")
 	a.out.Line("%s  %s: %s", a.out.Paint(output.Bold, b.job.GetId()), actionOf(b.job), countsWord(b.job))
+	for _, n := range b.notes() {
+		if n.style == output.Doubt {
+			a.out.Line("  %s", a.out.Paint(n.style, n.text))
+		}
+	}
 	var good, bad, open []*fleetv1.Task
 	for _, t := range b.ordered() {
 		switch {
