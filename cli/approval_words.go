@@ -58,6 +58,14 @@ func approvalWord(j *fleetv1.Job) string {
 	}
 }
 
+// approvalStyle marks what is not approved.
+func approvalStyle(j *fleetv1.Job) output.Style {
+	if missing(j) > 0 || j.GetApproval().GetRejection() != nil {
+		return output.Doubt
+	}
+	return output.Faint
+}
+
 // approvalLines writes each approval in a line, as a record.
 func approvalLines(s *fleetv1.ApprovalState) []string {
 	var lines []string

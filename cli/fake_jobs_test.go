@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -161,7 +162,11 @@ func (f *fakeFleet) GetJob(_ context.Context, r *fleetv1.GetJobRequest) (*fleetv
 	if err != nil {
 		return nil, err
 	}
-	return &fleetv1.GetJobResponse{Job: proto.CloneOf(j.job)}, nil
+	job := proto.CloneOf(j.job)
+	if f.take("miscount") {
+		job.Counts.Failed, job.Counts.Unknown = 0, 1
+	}
+	return &fleetv1.GetJobResponse{Job: job}, nil
 }
 
 func (f *fakeFleet) ListJobs(_ context.Context, r *fleetv1.ListJobsRequest) (*fleetv1.ListJobsResponse, error) {
@@ -177,19 +182,28 @@ func (f *fakeFleet) ListJobs(_ context.Context, r *fleetv1.ListJobsRequest) (*fl
 	return resp, nil
 }
 
+// ListTasks gives two tasks a page, so that every list of a script shows that pages are merged.
 func (f *fakeFleet) ListTasks(_ context.Context, r *fleetv1.ListTasksRequest) (*fleetv1.ListTasksResponse, error) {
 	j, err := f.find(r.GetJobId())
 	if err != nil {
 		return nil, err
 	}
-	resp := &fleetv1.ListTasksResponse{}
+	var found []*fleetv1.Task
 	for _, t := range j.tasks {
 		if r.GetTerminal() == "" || r.GetTerminal() == t.GetTerminalName() {
-			resp.Tasks = append(resp.Tasks, proto.CloneOf(t))
+			found = append(found, proto.CloneOf(t))
 		}
 	}
-	if len(resp.GetTasks()) == 0 {
+	if len(found) == 0 {
 		return nil, notFound("task of terminal", r.GetTerminal())
+	}
+	if f.take("hide-tasks") {
+		return &fleetv1.ListTasksResponse{Tasks: found[1:]}, nil
+	}
+	from := len(r.GetPageToken())
+	resp := &fleetv1.ListTasksResponse{Tasks: found[from:min(from+2, len(found))]}
+	if from+2 < len(found) {
+		resp.NextPageToken = strings.Repeat("x", from+2)
 	}
 	return resp, nil
 }

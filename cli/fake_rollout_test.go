@@ -89,7 +89,7 @@ func (j *fakeJob) held() bool {
 		return false
 	}
 	for _, t := range j.tasks {
-		if t.GetState() == fleetv1.TaskState_TASK_STATE_WAITING {
+		if r := t.GetWait().GetReason(); t.GetState() == fleetv1.TaskState_TASK_STATE_WAITING && r != fleetv1.WaitReason_WAIT_REASON_OFFLINE && r != fleetv1.WaitReason_WAIT_REASON_WINDOW {
 			t.Wait = &fleetv1.Wait{Reason: reason}
 		}
 	}

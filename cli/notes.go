@@ -20,7 +20,7 @@ func (b *board) notes() []note {
 	j := b.job
 	all := []note{
 		{about: "pause", text: pauseWord(j), style: output.Doubt, over: "no longer paused"},
-		{about: "approval", text: approvalWord(j), style: output.Doubt},
+		{about: "approval", text: approvalWord(j), style: approvalStyle(j)},
 	}
 	if !b.done() && missing(j) == 0 {
 		all = append(all,
