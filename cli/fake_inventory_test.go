@@ -163,21 +163,6 @@ func (f *fakeFleet) pick(s *fleetv1.Selection) ([]*fleetv1.Terminal, error) {
 	return out, nil
 }
 
-// wasIn tells whether a terminal was a target of an earlier job, and, if so asked, one on which it did not succeed.
-func (f *fakeFleet) wasIn(from *fleetv1.FromJob, id string) bool {
-	if from == nil {
-		return true
-	}
-	for _, j := range f.jobs {
-		for _, t := range j.tasks {
-			if j.job.GetId() == from.GetJobId() && t.GetTerminalId() == id {
-				return !from.GetFailed() || !succeeded(t.GetStatus())
-			}
-		}
-	}
-	return false
-}
-
 func chosen(s *fleetv1.Selection, t *fleetv1.Terminal) bool {
 	among := func(names []string, values ...string) bool {
 		return len(names) == 0 || slices.ContainsFunc(names, func(n string) bool {

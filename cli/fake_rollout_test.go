@@ -59,6 +59,21 @@ func fakeRollout(spec *fleetv1.JobSpec, total int) (*fleetv1.Rollout, *fleetv1.R
 	return r, p
 }
 
+// wasIn tells whether a terminal was a target of an earlier job, and, if so asked, one on which it did not succeed.
+func (f *fakeFleet) wasIn(from *fleetv1.FromJob, id string) bool {
+	if from == nil {
+		return true
+	}
+	for _, j := range f.jobs {
+		for _, t := range j.tasks {
+			if j.job.GetId() == from.GetJobId() && t.GetTerminalId() == id {
+				return !from.GetFailed() || !succeeded(t.GetStatus())
+			}
+		}
+	}
+	return false
+}
+
 // fakeApproval says what a job needs; nil when it needs nothing.
 func (f *fakeFleet) fakeApproval(spec *fleetv1.JobSpec) *fleetv1.ApprovalState {
 	needed := spec.GetApprovals()
@@ -77,7 +92,7 @@ func (f *fakeFleet) fakeApproval(spec *fleetv1.JobSpec) *fleetv1.ApprovalState {
 
 // held tells whether something keeps the whole job from starting, and makes its waiting tasks say so.
 func (j *fakeJob) held() bool {
-	reason := fleetv1.WaitReason_WAIT_REASON_UNSPECIFIED
+	var reason fleetv1.WaitReason
 	switch {
 	case missing(j.job) > 0:
 		reason = fleetv1.WaitReason_WAIT_REASON_APPROVAL

@@ -23,9 +23,15 @@ and at the end accounts for every target. Success means that the action's own ch
 
 --dry-run changes nothing: each terminal works out what it would do, and the plans are shown. It does not ask. A terminal that
 made a plan is PLANNED (in the API its status is SUCCEEDED).
+A job begins with one terminal, then does the rest, a tenth of it at once (five or fewer: all). When 20% of what was reached up to now
+have failed, or 3 in a row, it pauses: what runs goes on, nothing more starts. --canary, --waves, --max-concurrent, --max-errors,
+--max-consecutive, --soak, --floor and --on-limit change that; shares are rounded up. Where the action, a site or --approvals asks for it,
+the job waits until others have approved it with "fleetctl job approve".
+
 --timeout bounds only the wait; the job goes on. Ctrl-C ends the wait, too. Without --timeout the wait lasts to the job's end: a
-terminal that is offline is waited for, in a dry run too, until it connects or the job expires (--expires-in), and a server that
-went away until it answers again. What has not started when the job expires is EXPIRED.
+terminal that is offline is waited for, in a dry run too, until it connects or the job expires (--expires), and a server that
+went away until it answers again. A job that is paused or not approved is waited for in the same way, and it is said once. What has
+not started when the job expires is EXPIRED.
 
 With -o json or yaml the end is a document {job, tasks}, the shape of a WatchJobResponse (with --no-wait only {job}); -o name
 prints the job's id. Everything else then goes to standard error.
@@ -43,7 +49,10 @@ func newFix(a *app) *cobra.Command {
   fleetctl fix ble-restart --site lyon --reason INC-4711
   fleetctl fix ble-restart --terminal lyon-01,lyon-02 --param force_kill=true --yes
   fleetctl fix ble-restart --select 'site in (lyon, turin) and online and endpoint=stopped'
-  fleetctl fix nymi-agent-restart --role user-terminal -l line=3 --max-concurrent 2 --yes --timeout 10m`,
+  fleetctl fix nymi-agent-restart --role user-terminal -l line=3 --max-concurrent 2 --yes --timeout 10m
+  fleetctl fix ble-restart --site lyon --waves 1,5%,25%,100% --soak 10m --floor zone=3 --max-errors 5%
+  fleetctl fix ble-restart --site lyon --not-before "2026-12-01 22:00" --expires 14d --approvals 1 --no-wait
+  fleetctl fix ble-restart --from-job 01JD... --failed --limit 10%`,
 		Args:              takes(1, "ACTION"),
 		ValidArgsFunction: byPlace(a.completeActions),
 		RunE: func(cmd *cobra.Command, args []string) error {

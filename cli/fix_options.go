@@ -69,7 +69,7 @@ func oneName(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 // spec reads the flags and reports all their problems together.
 func (o *fixOptions) spec(now time.Time) (*fleetv1.JobSpec, error) {
 	selection, problems := o.selection()
-	problems = append(problems, o.fromJobOptions.apply(selection)...)
+	problems = append(problems, o.narrow(selection)...)
 	given, more := parsePairs("--param", o.params)
 	problems = append(problems, more...)
 	spec := &fleetv1.JobSpec{

@@ -21,8 +21,8 @@ func (o *fromJobOptions) addTo(c *cobra.Command, a *app) {
 	mustComplete(c, "from-job", a.completeJobs)
 }
 
-// apply puts what the flags say into a selection and returns every problem with them.
-func (o *fromJobOptions) apply(s *fleetv1.Selection) (problems []string) {
+// narrow puts what the flags say into a selection and returns every problem with them.
+func (o *fromJobOptions) narrow(s *fleetv1.Selection) (problems []string) {
 	switch {
 	case o.job != "":
 		s.FromJob = &fleetv1.FromJob{JobId: o.job, Failed: o.failed}

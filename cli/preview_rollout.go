@@ -10,11 +10,8 @@ import (
 
 // printSpread shows how a job would spread, when it would start, and whose approval it needs.
 func printSpread(p *output.Printer, spec *fleetv1.JobSpec, preview *fleetv1.PreviewJobResponse) {
-	r, progress := preview.GetRollout(), preview.GetProgress()
-	for _, line := range []string{
-		joinWords(", ", wavesWord(progress.GetReach()), paceWord(r, progress)),
-		limitsWord(r), careWord(r), startsWord(spec.GetNotBefore()), untilWord(spec),
-	} {
+	lines := append(rolloutWords(preview.GetRollout(), preview.GetProgress()), startsWord(spec.GetNotBefore()), untilWord(spec))
+	for _, line := range lines {
 		if line != "" {
 			p.Line("  %s", line)
 		}

@@ -51,7 +51,7 @@ func pauseRecord(j *fleetv1.Job) string {
 	if j.GetPause() == nil {
 		return ""
 	}
-	return pausedBy(j.GetPause())
+	return joinWords(": ", "by "+j.GetPause().GetBy()+" at "+output.UTC(j.GetPause().GetTime()), j.GetPause().GetReason())
 }
 
 func cancelRecord(j *fleetv1.Job) string {
@@ -90,18 +90,15 @@ func reportColumns(dryRun bool) []reportColumn {
 		one("plugin", func(t *fleetv1.Task) string { return t.GetResult().GetPlugin() }),
 		one("plugin_version", func(t *fleetv1.Task) string { return t.GetResult().GetPluginVersion() }),
 		one("plugin_sha256", func(t *fleetv1.Task) string { return t.GetResult().GetPluginSha256() }),
-		{"effects", func(t *fleetv1.Task) []string { return lines(t.GetResult().GetEffects(), effectRecord) }},
-		{"put_back", func(t *fleetv1.Task) []string { return lines(t.GetResult().GetUndone(), undoRecord) }},
-		{"checks", func(t *fleetv1.Task) []string { return lines(t.GetResult().GetChecks(), checkRecord) }},
-		{"interruptions", func(t *fleetv1.Task) []string { return lines(t.GetResult().GetInterruptions(), interruptionRecord) }},
-		{"evidence", func(t *fleetv1.Task) []string { return lines(t.GetResult().GetEvidence(), evidenceRecord) }},
-		{"answers", func(t *fleetv1.Task) []string { return lines(t.GetAnswers(), answerWord) }},
-		{"artifacts", func(t *fleetv1.Task) []string { return lines(t.GetResult().GetArtifacts(), artifactRecord) }},
+		{"effects", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetEffects(), effectRecord) }},
+		{"put_back", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetUndone(), undoRecord) }},
+		{"checks", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetChecks(), checkRecord) }},
+		{"interruptions", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetInterruptions(), interruptionRecord) }},
+		{"evidence", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetEvidence(), evidenceRecord) }},
+		{"answers", func(t *fleetv1.Task) []string { return namesOf(t.GetAnswers(), answerWord) }},
+		{"artifacts", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetArtifacts(), artifactRecord) }},
 	}
 }
-
-// lines writes each of a list.
-func lines[T any](of []T, write func(T) string) []string { return namesOf(of, write) }
 
 // reasonOf is why a task ended as it did, or what it waits for.
 func reasonOf(t *fleetv1.Task) string {
@@ -138,7 +135,7 @@ func durationOf(t *fleetv1.Task) string {
 }
 
 func effectRecord(e *actionv1.RecordedEffect) string {
-	text := effectWord(e.GetEffect()) + " [" + stateWord(e.GetBefore()) + " → " + stateWord(e.GetAfter()) + "]"
+	text := output.UTC(e.GetStarted()) + " " + effectWord(e.GetEffect()) + " [" + stateWord(e.GetBefore()) + " → " + stateWord(e.GetAfter()) + "]"
 	return joinWords(": did not come about: ", text, e.GetError())
 }
 

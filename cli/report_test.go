@@ -110,11 +110,10 @@ func TestAReportThatIsNotWholeIsAnError(t *testing.T) {
 	gone := exit.Errorf(exit.Unreachable, "gone")
 	r, tasks := manyTasks(3, func(int) {})
 	cut := func(yield func(*fleetv1.Task, error) bool) {
-		for t := range tasks {
-			if !yield(t, nil) {
-				return
+		for t, err := range tasks {
+			if yield(t, err) {
+				yield(nil, gone)
 			}
-			yield(nil, gone)
 			return
 		}
 	}

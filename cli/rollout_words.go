@@ -80,10 +80,18 @@ func careWord(r *fleetv1.Rollout) string {
 	return strings.Join(parts, "; ")
 }
 
+// rolloutWords are a rollout's spread, limits and what else it minds. On a single terminal there is nothing to spread and nothing to
+// stop.
+func rolloutWords(r *fleetv1.Rollout, p *fleetv1.RolloutProgress) []string {
+	if reach := p.GetReach(); len(reach) == 1 && reach[0] == 1 {
+		return []string{careWord(r)}
+	}
+	return []string{joinWords(", ", wavesWord(p.GetReach()), paceWord(r, p)), limitsWord(r), careWord(r)}
+}
+
 // rolloutWord is all of a rollout in one line.
 func rolloutWord(r *fleetv1.Rollout, p *fleetv1.RolloutProgress) string {
-	spread := joinWords(", ", wavesWord(p.GetReach()), paceWord(r, p))
-	return joinWords("; ", spread, limitsWord(r), careWord(r))
+	return joinWords("; ", rolloutWords(r, p)...)
 }
 
 // failuresWord writes what counts against the limits: "1 of 8 failures, 1 of 3 in a row".

@@ -200,5 +200,11 @@ func downRange(tasks []*fleetv1.Task) string {
 
 // joinWords joins what is not empty.
 func joinWords(separator string, words ...string) string {
-	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), separator)
+	var there []string
+	for _, w := range words {
+		if w != "" {
+			there = append(there, w)
+		}
+	}
+	return strings.Join(there, separator)
 }
