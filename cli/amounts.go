@@ -48,6 +48,9 @@ func amountWord(a *fleetv1.Amount) string {
 	}
 }
 
+// mostWaves is the most that the API takes.
+const mostWaves = 20
+
 // parseWaves reads "1,5%,25%,100%": amounts that grow, the last one all.
 func parseWaves(text string, problems *[]string) []*fleetv1.Amount {
 	var waves []*fleetv1.Amount
@@ -63,6 +66,9 @@ func parseWaves(text string, problems *[]string) []*fleetv1.Amount {
 	if len(*problems) > before {
 		return nil
 	}
+	if len(waves) > mostWaves {
+		*problems = append(*problems, "--waves: "+strconv.Itoa(len(waves))+" waves are given, want at most "+strconv.Itoa(mostWaves))
+	}
 	if waves[len(waves)-1].GetPercent() != 100 {
 		*problems = append(*problems, "--waves "+text+": the last wave must be 100%")
 	}
@@ -77,6 +83,8 @@ func parseWaves(text string, problems *[]string) []*fleetv1.Amount {
 // grows compares what can be compared without knowing the targets: numbers with numbers, shares with shares.
 func grows(from, to *fleetv1.Amount) bool {
 	switch {
+	case from.GetPercent() == 100:
+		return false
 	case from.GetPercent() > 0 && to.GetPercent() > 0:
 		return from.GetPercent() < to.GetPercent()
 	case from.GetCount() > 0 && to.GetCount() > 0:

@@ -82,11 +82,16 @@ func parseFloor(text string, problems *[]string) *fleetv1.Floor {
 	}
 	label, digits, ok := strings.Cut(text, "=")
 	n, err := strconv.ParseUint(digits, 10, 32)
-	if !ok || label == "" || err != nil || n == 0 {
+	if !ok || !isLabelKey(label) || err != nil || n == 0 {
 		*problems = append(*problems, "--floor "+strconv.Quote(text)+": want a label and how many must keep working, as in zone=3")
 		return nil
 	}
 	return &fleetv1.Floor{Label: label, Working: uint32(n)}
+}
+
+// isLabelKey tells whether a text can be the key of a label.
+func isLabelKey(text string) bool {
+	return text != "" && len(text) <= 63 && strings.Trim(text[:1], "._-") != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz0123456789._-") == ""
 }
 
 // parseCount reads a number from 1; none is 0.
