@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"strings"
+
 	"github.com/bandfleet/bandfleet/cli/output"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
@@ -38,10 +40,10 @@ func jobMore(j *fleetv1.Job) []output.Field {
 	}
 	add("Starts nothing before", output.UTC(j.GetNotBefore()))
 	add("Rollout", rolloutWord(j.GetRollout(), p))
-	if j.GetState() == fleetv1.JobState_JOB_STATE_ACTIVE {
+	if j.GetState() == fleetv1.JobState_JOB_STATE_ACTIVE && missing(j) == 0 {
 		add("Now", joinWords("; ", waveWord(p), failuresWord(p), soakWord(p)))
-		add("Paused", pauseWord(j))
 	}
+	add("Paused", strings.TrimPrefix(pauseWord(j), "PAUSED "))
 	if j.GetInUse() == fleetv1.InUse_IN_USE_PROCEED {
 		add("In use", "does not wait where a person is at work")
 	}
@@ -56,7 +58,7 @@ func jobMore(j *fleetv1.Job) []output.Field {
 	if s.GetNeeded() > 0 {
 		add("Approvals", number(uint32(len(counting(s))))+" of "+number(s.GetNeeded())+" ("+joinWords("; ", s.GetReasons()...)+")")
 		add("Digest", s.GetDigest())
-		add("Waits for", awaitedWord(j))
+		add("Held up", awaitedWord(j))
 	}
 	return fields
 }

@@ -10,7 +10,10 @@ import (
 
 // printSpread shows how a job would spread, when it would start, and whose approval it needs.
 func printSpread(p *output.Printer, spec *fleetv1.JobSpec, preview *fleetv1.PreviewJobResponse) {
-	lines := append(rolloutWords(preview.GetRollout(), preview.GetProgress()), startsWord(spec.GetNotBefore()), untilWord(spec))
+	lines := []string{startsWord(spec.GetNotBefore()), untilWord(spec)}
+	if !spec.GetDryRun() || spec.GetRollout() != nil {
+		lines = append(rolloutWords(preview.GetRollout(), preview.GetProgress()), lines...)
+	}
 	for _, line := range lines {
 		if line != "" {
 			p.Line("  %s", line)
@@ -24,7 +27,6 @@ func printSpread(p *output.Printer, spec *fleetv1.JobSpec, preview *fleetv1.Prev
 	}
 	if s := preview.GetApproval(); s.GetNeeded() > 0 {
 		p.Line("  %s %s of others (%s)", p.Paint(output.Doubt, "needs"), output.Count(s.GetNeeded(), "approval"), joinWords("; ", s.GetReasons()...))
-		p.Line("  digest %s", s.GetDigest())
 	}
 }
 

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bandfleet/bandfleet/cli/output"
@@ -150,16 +152,17 @@ func doneLine(t *fleetv1.Task, dryRun bool) string {
 	return joinWords(": ", outcomeWord(t.GetStatus(), dryRun), briefWord(t, dryRun))
 }
 
-// waitWord writes why a task waits: "offline (last seen 2026-11-24T07:10:03Z)".
+// waitWord writes why a task waits: "offline (last seen 2026-11-24T07:10:03Z)". A detail that says the reason itself stands alone.
 func waitWord(w *fleetv1.Wait) string {
-	text := word(w.GetReason())
-	if text == "" {
-		text = "no reason given"
+	reason, detail := cmp.Or(word(w.GetReason()), "no reason given"), w.GetDetail()
+	switch {
+	case detail == "":
+		return reason
+	case strings.HasPrefix(detail, reason):
+		return detail
+	default:
+		return reason + " (" + detail + ")"
 	}
-	if w.GetDetail() != "" {
-		text += " (" + w.GetDetail() + ")"
-	}
-	return text
 }
 
 func taskStyle(t *fleetv1.Task) output.Style {
