@@ -22,9 +22,12 @@ func (b *board) notes() []note {
 		{about: "pause", text: pauseWord(j), style: output.Doubt, over: "no longer paused"},
 		{about: "approval", text: approvalWord(j), style: approvalStyle(j)},
 	}
-	if !b.done() && missing(j) == 0 {
+	switch start := b.startNote(); {
+	case b.done() || missing(j) > 0:
+	case start != "":
+		all = append(all, note{about: "start", text: start, style: output.Faint})
+	default:
 		all = append(all,
-			note{about: "start", text: b.startNote(), style: output.Faint},
 			note{about: "wave", text: waveWord(j.GetProgress()), style: output.Faint},
 			note{about: "soak", text: soakWord(j.GetProgress()), style: output.Active})
 	}

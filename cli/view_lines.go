@@ -74,7 +74,7 @@ func (v *lineView) tellNotes(b *board) {
 		}
 	}
 	for _, about := range slices.Sorted(maps.Keys(v.told)) {
-		if _, still := now[about]; !still && v.told[about].over != "" {
+		if _, still := now[about]; !still && !b.done() && v.told[about].over != "" {
 			v.printer.Line("%s  %s  %s", v.stamp(), b.job.GetId(), v.told[about].over)
 		}
 	}
