@@ -14,10 +14,18 @@ type board struct {
 	tasks map[string]*fleetv1.Task
 	// away is why the server does not answer now; nil when it does.
 	away error
+	// open is how many of tasks have no result, waits how many of them wait for what. They are kept up to date, because a job of
+	// ten thousand tasks is not gone through for each result.
+	open  int
+	waits map[fleetv1.WaitReason]int
+	// asking holds the tasks that ask something of a person, by terminal.
+	asking map[string]*fleetv1.Task
 }
 
 func newBoard(job *fleetv1.Job) *board {
-	return &board{job: job, tasks: make(map[string]*fleetv1.Task)}
+	return &board{
+		job: job, tasks: make(map[string]*fleetv1.Task), waits: make(map[fleetv1.WaitReason]int), asking: make(map[string]*fleetv1.Task),
+	}
 }
 
 // change is a task before and after a message. before is nil for one that was not known.
@@ -28,16 +36,50 @@ type change struct {
 // apply takes over what a message tells and returns the tasks that it changed, in the job's order.
 func (b *board) apply(m *fleetv1.WatchJobResponse) []change {
 	b.away = nil
-	if m.GetJob() != nil {
-		b.job = m.GetJob()
-	}
+	b.take(m.GetJob())
 	changes := make([]change, 0, len(m.GetTasks()))
 	for _, t := range m.GetTasks() {
-		changes = append(changes, change{b.tasks[t.GetTerminalId()], t})
+		before := b.tasks[t.GetTerminalId()]
+		changes = append(changes, change{before, t})
+		b.tally(before, -1)
+		b.tally(t, 1)
 		b.tasks[t.GetTerminalId()] = t
 	}
 	slices.SortFunc(changes, func(x, y change) int { return byIndex(x.after, y.after) })
 	return changes
+}
+
+// take takes over a job; only the first message of a watch holds its selection.
+func (b *board) take(j *fleetv1.Job) {
+	if j == nil {
+		return
+	}
+	if j.GetSelection() == nil {
+		j.Selection = b.job.GetSelection()
+	}
+	b.job = j
+}
+
+// tally counts a task in (by 1) or out (by -1).
+func (b *board) tally(t *fleetv1.Task, by int) {
+	if t == nil {
+		return
+	}
+	delete(b.asking, t.GetTerminalId())
+	if t.GetState() != fleetv1.TaskState_TASK_STATE_DONE {
+		b.open += by
+	}
+	if t.GetState() == fleetv1.TaskState_TASK_STATE_WAITING {
+		b.waits[t.GetWait().GetReason()] += by
+	}
+	if by > 0 && t.GetState() == fleetv1.TaskState_TASK_STATE_RUNNING && t.GetQuestion() != nil {
+		b.asking[t.GetTerminalId()] = t
+	}
+}
+
+// questions returns the tasks that ask something of a person, in the job's order.
+func (b *board) questions() []*fleetv1.Task {
+	return slices.SortedFunc(maps.Values(b.asking), byIndex)
 }
 
 // ordered returns the tasks in the job's order.
@@ -53,6 +95,9 @@ func (b *board) done() bool { return b.job.GetState() == fleetv1.JobState_JOB_ST
 
 // offline names the targets that wait for their terminal to connect, in the job's order.
 func (b *board) offline() []string {
+	if b.waits[fleetv1.WaitReason_WAIT_REASON_OFFLINE] == 0 {
+		return nil
+	}
 	var names []string
 	for _, t := range b.ordered() {
 		if waitsOffline(t) {
@@ -64,12 +109,7 @@ func (b *board) offline() []string {
 
 // onlyOffline tells whether every target that has no result waits for its terminal to connect.
 func (b *board) onlyOffline() bool {
-	for _, t := range b.tasks {
-		if t.GetState() != fleetv1.TaskState_TASK_STATE_DONE && !waitsOffline(t) {
-			return false
-		}
-	}
-	return len(b.tasks) > 0
+	return b.open > 0 && b.open == b.waits[fleetv1.WaitReason_WAIT_REASON_OFFLINE]
 }
 
 func waitsOffline(t *fleetv1.Task) bool {

@@ -71,6 +71,8 @@ func verbOf(e *actionv1.Effect) string {
 		return "start"
 	case *actionv1.Effect_ServiceKill:
 		return "kill"
+	case *actionv1.Effect_Confirm:
+		return "ask"
 	default:
 		return "change"
 	}

@@ -35,6 +35,7 @@ func describeAction(a *app, act *actionv1.Action) {
 		output.Text("Interrupts", act.GetInterrupts()),
 		output.Text("Verifies", act.GetVerifies()),
 		output.Text("Undo", act.GetUndo()),
+		output.Text("Approvals", approvalsWord(act.GetApprovals())),
 		output.Text("For roles", list(act.GetRoles())),
 		output.Text("Longest run", output.Duration(act.GetMaxDuration().AsDuration())),
 		output.Text("After a crash", word(act.GetRepeatability())),
@@ -82,4 +83,12 @@ func budgetWord(r *actionv1.BudgetRule) string {
 		text += ", unless " + r.GetUnless() + "=true"
 	}
 	return text + " (" + r.GetReason() + ")"
+}
+
+// approvalsWord writes how many others must approve a job of an action.
+func approvalsWord(n uint32) string {
+	if n == 0 {
+		return ""
+	}
+	return number(n) + ", of people who did not ask for the job"
 }

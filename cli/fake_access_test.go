@@ -81,14 +81,19 @@ func (f *fakeFleet) RevokeOperator(_ context.Context, r *fleetv1.RevokeOperatorR
 
 // WhoAmI answers from the caller's certificate, as the real server does.
 func (f *fakeFleet) WhoAmI(ctx context.Context, _ *fleetv1.WhoAmIRequest) (*fleetv1.WhoAmIResponse, error) {
+	op := f.operator(caller(ctx))
+	if op == nil || op.GetRevoked() {
+		return nil, refuse(codes.Unauthenticated, "operator \""+caller(ctx)+"\": is shut out", "REVOKED")
+	}
+	return &fleetv1.WhoAmIResponse{Operator: op, ServerVersion: "1.2.3", ServerTime: at(0)}, nil
+}
+
+// caller is the operator's name in the certificate of a call.
+func caller(ctx context.Context) string {
 	p, _ := peer.FromContext(ctx)
 	name, err := identity.FromCertificate(p.AuthInfo.(credentials.TLSInfo).State.PeerCertificates[0])
 	if err != nil {
-		return nil, err
+		return ""
 	}
-	op := f.operator(name.ID)
-	if op == nil || op.GetRevoked() {
-		return nil, refuse(codes.Unauthenticated, "operator \""+name.ID+"\": is shut out", "REVOKED")
-	}
-	return &fleetv1.WhoAmIResponse{Operator: op, ServerVersion: "1.2.3", ServerTime: at(0)}, nil
+	return name.ID
 }

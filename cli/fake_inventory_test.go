@@ -153,9 +153,12 @@ func (f *fakeFleet) pick(s *fleetv1.Selection) ([]*fleetv1.Terminal, error) {
 	}
 	var out []*fleetv1.Terminal
 	for _, t := range f.terminals {
-		if chosen(s, t) {
+		if chosen(s, t) && f.wasIn(s.GetFromJob(), t.GetId()) {
 			out = append(out, t)
 		}
+	}
+	if s.GetLimit() != nil {
+		out = out[:of(s.GetLimit(), len(out))]
 	}
 	return out, nil
 }

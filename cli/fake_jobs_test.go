@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bandfleet/bandfleet/proto/params"
 
@@ -42,11 +43,16 @@ func (f *fakeFleet) PreviewJob(_ context.Context, r *fleetv1.PreviewJobRequest) 
 		if f.outcome(t.GetName()) == "refused" {
 			target.Problem = "its plugins do not offer ble-restart"
 		}
+		if f.outcome(t.GetName()) == "window" {
+			target.Wait = fakeWindow()
+		}
 		if !t.GetOnline() {
 			resp.Warnings = append(resp.Warnings, t.GetName()+" is offline: it is served when it connects before the job expires")
 		}
 		resp.Targets = append(resp.Targets, target)
 	}
+	resp.Rollout, resp.Progress = fakeRollout(r.GetSpec(), len(found))
+	resp.Approval = f.fakeApproval(r.GetSpec())
 	return resp, nil
 }
 
@@ -85,21 +91,34 @@ func (f *fakeFleet) newJob(r *fleetv1.CreateJobRequest) (*fakeJob, error) {
 	j := &fakeJob{requestID: r.GetRequestId(), job: &fleetv1.Job{
 		Id: fmt.Sprintf("job-%d", len(f.jobs)+1), Action: spec.GetAction(), Params: spec.GetParams(), Selection: spec.GetSelection(),
 		DryRun: spec.GetDryRun(), Reason: spec.GetReason(), Requester: "admin", Created: at(0), Expires: at(time.Hour),
-		MaxConcurrent: spec.GetRollout().GetMaxConcurrent().GetCount(), State: fleetv1.JobState_JOB_STATE_ACTIVE,
+		State: fleetv1.JobState_JOB_STATE_ACTIVE, Approval: f.fakeApproval(spec), NotBefore: spec.GetNotBefore(),
+		BreakGlass: spec.GetBreakGlass(), InUse: max(spec.GetInUse(), fleetv1.InUse_IN_USE_WAIT), Attempt: 1, ActionVersion: "1.0.0",
 	}}
+	if spec.GetExpiresIn() != nil {
+		j.job.Expires = timestamppb.New(testNow.Add(spec.GetExpiresIn().AsDuration()))
+	}
+	j.job.Rollout, j.job.Progress = fakeRollout(spec, len(found))
 	for i, t := range found {
 		task := &fleetv1.Task{JobId: j.job.GetId(), TerminalId: t.GetId(), TerminalName: t.GetName(), Site: t.GetSite(), Index: uint32(i),
 			State: fleetv1.TaskState_TASK_STATE_WAITING, Wait: &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_SLOT, Detail: "2 of 2 slots are in use"}}
 		if !t.GetOnline() {
 			task.Wait = &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_OFFLINE, Detail: "last seen 2026-11-24T07:55:00Z"}
 		}
+		if f.outcome(t.GetName()) == "window" {
+			task.Wait = fakeWindow()
+		}
 		if !slices.Contains(j.job.GetSites(), t.GetSite()) {
 			j.job.Sites = append(j.job.Sites, t.GetSite())
 		}
 		j.tasks = append(j.tasks, task)
 	}
+	j.held()
 	j.count()
 	return j, nil
+}
+
+func fakeWindow() *fleetv1.Wait {
+	return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_WINDOW, Detail: "lyon opens at 22:00", NextLook: at(14 * time.Hour)}
 }
 
 // count brings the job's counts and state up to date.
@@ -143,7 +162,11 @@ func (f *fakeFleet) GetJob(_ context.Context, r *fleetv1.GetJobRequest) (*fleetv
 	if err != nil {
 		return nil, err
 	}
-	return &fleetv1.GetJobResponse{Job: proto.CloneOf(j.job)}, nil
+	job := proto.CloneOf(j.job)
+	if f.take("miscount") {
+		job.Counts.Failed, job.Counts.Unknown = 0, 1
+	}
+	return &fleetv1.GetJobResponse{Job: job}, nil
 }
 
 func (f *fakeFleet) ListJobs(_ context.Context, r *fleetv1.ListJobsRequest) (*fleetv1.ListJobsResponse, error) {
@@ -159,19 +182,28 @@ func (f *fakeFleet) ListJobs(_ context.Context, r *fleetv1.ListJobsRequest) (*fl
 	return resp, nil
 }
 
+// ListTasks gives two tasks a page, so that every list of a script shows that pages are merged.
 func (f *fakeFleet) ListTasks(_ context.Context, r *fleetv1.ListTasksRequest) (*fleetv1.ListTasksResponse, error) {
 	j, err := f.find(r.GetJobId())
 	if err != nil {
 		return nil, err
 	}
-	resp := &fleetv1.ListTasksResponse{}
+	var found []*fleetv1.Task
 	for _, t := range j.tasks {
 		if r.GetTerminal() == "" || r.GetTerminal() == t.GetTerminalName() {
-			resp.Tasks = append(resp.Tasks, proto.CloneOf(t))
+			found = append(found, proto.CloneOf(t))
 		}
 	}
-	if len(resp.GetTasks()) == 0 {
+	if len(found) == 0 {
 		return nil, notFound("task of terminal", r.GetTerminal())
+	}
+	if f.take("hide-tasks") {
+		return &fleetv1.ListTasksResponse{Tasks: found[1:]}, nil
+	}
+	from := len(r.GetPageToken())
+	resp := &fleetv1.ListTasksResponse{Tasks: found[from:min(from+2, len(found))]}
+	if from+2 < len(found) {
+		resp.NextPageToken = strings.Repeat("x", from+2)
 	}
 	return resp, nil
 }
@@ -184,14 +216,7 @@ func (f *fakeFleet) CancelJob(_ context.Context, r *fleetv1.CancelJobRequest) (*
 	if j.job.GetState() == fleetv1.JobState_JOB_STATE_DONE {
 		return &fleetv1.CancelJobResponse{Job: proto.CloneOf(j.job)}, nil
 	}
-	for _, t := range j.tasks {
-		if t.GetState() == fleetv1.TaskState_TASK_STATE_WAITING {
-			t.State, t.Status = fleetv1.TaskState_TASK_STATE_DONE, actionv1.TaskStatus_TASK_STATUS_CANCELLED
-			t.Result = &actionv1.TaskResult{Status: t.GetStatus(), Reason: r.GetReason()}
-		}
-	}
-	j.job.Cancelled, j.job.CancelledBy, j.job.CancelReason = true, "admin", r.GetReason()
-	j.count()
+	j.cancel("admin", r.GetReason())
 	return &fleetv1.CancelJobResponse{Job: proto.CloneOf(j.job)}, nil
 }
 
@@ -228,9 +253,15 @@ func (f *fakeFleet) play(id string, s grpc.ServerStreamingServer[fleetv1.WatchJo
 		return false, s.Context().Err()
 	}
 	for _, t := range j.tasks {
+		if j.held() {
+			break
+		}
 		if err := f.advance(j, t, send); err != nil {
 			return false, err
 		}
+	}
+	if err := send(j.tasks...); err != nil {
+		return false, err
 	}
 	if f.take("shut-out") {
 		return false, refuse(codes.Unauthenticated, "operator \"admin\": is shut out", "REVOKED")
@@ -241,12 +272,15 @@ func (f *fakeFleet) play(id string, s grpc.ServerStreamingServer[fleetv1.WatchJo
 // advance runs one task. Tasks of offline terminals stay, and so do those with the outcome "hang", once they run.
 func (f *fakeFleet) advance(j *fakeJob, t *fleetv1.Task, send func(...*fleetv1.Task) error) error {
 	outcome := f.outcome(t.GetTerminalName())
-	if t.GetState() == fleetv1.TaskState_TASK_STATE_DONE || (t.GetWait().GetReason() == fleetv1.WaitReason_WAIT_REASON_OFFLINE && outcome == "") {
+	if t.GetState() == fleetv1.TaskState_TASK_STATE_DONE || outcome == "window" || (t.GetWait().GetReason() == fleetv1.WaitReason_WAIT_REASON_OFFLINE && outcome == "") {
 		return nil
 	}
 	t.State, t.Wait, t.Attempt, t.Online, t.Started = fleetv1.TaskState_TASK_STATE_RUNNING, nil, 1, true, at(time.Second)
-	t.Progress = "verify: watching for 30s"
-	if err := send(t); err != nil || outcome == "hang" {
+	t.Progress, t.Permitted, t.Wave = "verify: watching for 30s", at(0), j.job.GetProgress().GetWave()
+	if outcome == "asks" && len(t.GetAnswers()) == 0 {
+		t.Question = question()
+	}
+	if err := send(t); err != nil || outcome == "hang" || t.GetQuestion() != nil {
 		return err
 	}
 	t.State, t.Progress, t.Finished = fleetv1.TaskState_TASK_STATE_DONE, "", at(6*time.Second)
@@ -255,67 +289,6 @@ func (f *fakeFleet) advance(j *fakeJob, t *fleetv1.Task, send func(...*fleetv1.T
 	if effects := t.GetResult().GetPlan().GetEffects(); len(effects) > 0 {
 		effects[0].Before = fmt.Sprintf("running (process %d)", 400+t.GetIndex())
 	}
+	j.rollOn(t)
 	return send(t)
-}
-
-const fakeService = "Nymi Bluetooth Endpoint"
-
-func fakeResult(outcome string, dryRun bool) *actionv1.TaskResult {
-	r := &actionv1.TaskResult{Status: actionv1.TaskStatus_TASK_STATUS_SUCCEEDED, Started: at(time.Second), Finished: at(6 * time.Second),
-		Plugin: "endpoint", PluginVersion: "1.0.0", PluginSha256: "0123456789abcdef", Plan: fakePlan(), Runs: 1}
-	switch {
-	case outcome == "refused":
-		r.Status, r.Plan = actionv1.TaskStatus_TASK_STATUS_REFUSED, nil
-		r.Reason, r.NextStep = "its plugins do not offer ble-restart", "install the endpoint plugin"
-	case dryRun:
-	case outcome == "failed":
-		r.Status, r.Reason, r.NextStep = actionv1.TaskStatus_TASK_STATUS_FAILED, "verification failed: the service runs: expected running for 30s, observed stopped after 5s", "look at its log"
-		r.Effects = fakeEffects()
-		r.Checks = []*actionv1.Check{{Name: "the service runs", Expected: "running for 30s", Observed: "stopped after 5s"}}
-		r.Undone = []*actionv1.Undo{{Resource: "service " + fakeService, Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_DONE}}
-	case outcome == "hangs":
-		r.Status, r.NextStep = actionv1.TaskStatus_TASK_STATUS_ROLLBACK_FAILED, "run this again with force_kill=true"
-		r.Reason = `"Nymi Bluetooth Endpoint" did not stop within 10s: service "Nymi Bluetooth Endpoint": did not get there in time`
-		r.Effects = fakeEffects()[:1]
-		r.Effects[0].Error, r.Effects[0].After = "did not get there in time", r.Effects[0].GetBefore()
-		r.Undone = []*actionv1.Undo{{Resource: "service " + fakeService, Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION, Reason: "it is still stopping"},
-			{Resource: "service Nymi Agent", Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION, Reason: "did not get there in time"}}
-		r.Interruptions = []*actionv1.Interruption{
-			{Service: fakeService, Duration: durationpb.New(56 * time.Millisecond)},
-			{Service: fakeService, Duration: durationpb.New(20 * time.Second), Ongoing: true},
-		}
-	case outcome == "hostile":
-		r.Status = actionv1.TaskStatus_TASK_STATUS_FAILED
-		r.Reason = "bad\x1b[2J\x1b]0;owned\x07\nfleetctl: job-1: 5 targets succeeded\u202e"
-		r.Output = "line one\r\n\x1b[31mred"
-	default:
-		r.Effects = fakeEffects()
-		r.Interruptions = []*actionv1.Interruption{{Service: fakeService, Duration: durationpb.New(4200 * time.Millisecond)}}
-		r.Checks = []*actionv1.Check{{Name: "process id is new", Expected: "not 412", Observed: "977", Ok: true}}
-		r.Evidence = []*actionv1.Evidence{{Name: "adapter", Value: "present"}}
-	}
-	return r
-}
-
-func fakePlan() *actionv1.Plan {
-	stop := &actionv1.Effect{Effect: &actionv1.Effect_ServiceStop{ServiceStop: &actionv1.ServiceStop{Service: fakeService, Timeout: durationpb.New(10 * time.Second)}}}
-	kill := &actionv1.Effect{Effect: &actionv1.Effect_ServiceKill{ServiceKill: &actionv1.ServiceKill{Service: fakeService, Timeout: durationpb.New(5 * time.Second)}}}
-	start := &actionv1.Effect{Effect: &actionv1.Effect_ServiceStart{ServiceStart: &actionv1.ServiceStart{Service: fakeService, Timeout: durationpb.New(10 * time.Second)}}}
-	return &actionv1.Plan{Verdict: actionv1.PlanVerdict_PLAN_VERDICT_READY, Effects: []*actionv1.PlannedEffect{
-		{Id: "stop", Effect: stop, Before: "running", After: "stopped"},
-		{Id: "kill", Effect: kill, OnlyIf: "it does not stop within 10s"},
-		{Id: "start", Effect: start, Before: "stopped", After: "running"},
-	}}
-}
-
-func fakeEffects() []*actionv1.RecordedEffect {
-	state := func(status actionv1.ServiceStatus, pid uint32) *actionv1.State {
-		return &actionv1.State{State: &actionv1.State_Service{Service: &actionv1.ServiceState{Service: fakeService, Installed: true, Status: status, Pid: pid}}}
-	}
-	plan := fakePlan().GetEffects()
-	running, stopped := actionv1.ServiceStatus_SERVICE_STATUS_RUNNING, actionv1.ServiceStatus_SERVICE_STATUS_STOPPED
-	return []*actionv1.RecordedEffect{
-		{PlanId: "stop", Effect: plan[0].GetEffect(), Changed: true, Before: state(running, 412), After: state(stopped, 0), Started: at(time.Second), Finished: at(3 * time.Second)},
-		{PlanId: "start", Effect: plan[2].GetEffect(), Changed: true, Before: state(stopped, 0), After: state(running, 977), Started: at(3 * time.Second), Finished: at(5 * time.Second)},
-	}
 }

@@ -54,7 +54,7 @@ type fakeFleet struct {
 	// outcomes says what becomes of a terminal's task, by the terminal's name; success when there is none.
 	outcomes map[string]string
 	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "die-in-watch" and "shut-out" (while watching),
-	// "targets-changed", "cut-backup", "spoil-backup".
+	// "targets-changed", "cut-backup", "spoil-backup", "hide-tasks" (the first one of a list), "miscount" (in GetJob).
 	faults map[string]bool
 }
 

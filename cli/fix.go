@@ -2,19 +2,15 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 	"github.com/spf13/cobra"
-	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/bandfleet/bandfleet/cli/client"
 	"github.com/bandfleet/bandfleet/cli/exit"
 	"github.com/bandfleet/bandfleet/cli/output"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
-	"github.com/bandfleet/bandfleet/proto/params"
 )
 
 // createFor is how long the creation of a job is tried again when the server cannot be reached.
@@ -27,28 +23,21 @@ and at the end accounts for every target. Success means that the action's own ch
 
 --dry-run changes nothing: each terminal works out what it would do, and the plans are shown. It does not ask. A terminal that
 made a plan is PLANNED (in the API its status is SUCCEEDED).
+A job begins with one terminal, then does the rest, a tenth of it at once (five or fewer: all). When 20% of what was reached up to now
+have failed, or 3 in a row, it pauses: what runs goes on, nothing more starts. --canary, --waves, --max-concurrent, --max-errors,
+--max-consecutive, --soak, --floor and --on-limit change that; shares are rounded up. Where the action, a site or --approvals asks for it,
+the job waits until others have approved it with "fleetctl job approve".
+
 --timeout bounds only the wait; the job goes on. Ctrl-C ends the wait, too. Without --timeout the wait lasts to the job's end: a
-terminal that is offline is waited for, in a dry run too, until it connects or the job expires (--expires-in), and a server that
-went away until it answers again. What has not started when the job expires is EXPIRED.
+terminal that is offline is waited for, in a dry run too, until it connects or the job expires (--expires), and a server that
+went away until it answers again. A job that is paused or not approved is waited for in the same way, and it is said once. What has
+not started when the job expires is EXPIRED.
 
 With -o json or yaml the end is a document {job, tasks}, the shape of a WatchJobResponse (with --no-wait only {job}); -o name
 prints the job's id. Everything else then goes to standard error.
 
 Exit codes:
 `
-
-type fixOptions struct {
-	selectionOptions
-	action        string
-	params        []string
-	dryRun        bool
-	reason        string
-	yes           bool
-	noWait        bool
-	timeout       time.Duration
-	maxConcurrent uint32
-	expiresIn     time.Duration
-}
 
 func newFix(a *app) *cobra.Command {
 	o := &fixOptions{}
@@ -60,7 +49,10 @@ func newFix(a *app) *cobra.Command {
   fleetctl fix ble-restart --site lyon --reason INC-4711
   fleetctl fix ble-restart --terminal lyon-01,lyon-02 --param force_kill=true --yes
   fleetctl fix ble-restart --select 'site in (lyon, turin) and online and endpoint=stopped'
-  fleetctl fix nymi-agent-restart --role user-terminal -l line=3 --max-concurrent 2 --yes --timeout 10m`,
+  fleetctl fix nymi-agent-restart --role user-terminal -l line=3 --max-concurrent 2 --yes --timeout 10m
+  fleetctl fix ble-restart --site lyon --waves 1,5%,25%,100% --soak 10m --floor zone=3 --max-errors 5%
+  fleetctl fix ble-restart --site lyon --not-before "2026-12-01 22:00" --expires 14d --approvals 1 --no-wait
+  fleetctl fix ble-restart --from-job 01JD... --failed --limit 10%`,
 		Args:              takes(1, "ACTION"),
 		ValidArgsFunction: byPlace(a.completeActions),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -69,21 +61,11 @@ func newFix(a *app) *cobra.Command {
 		},
 	}
 	o.addTo(c, a)
-	f := c.Flags()
-	f.StringArrayVarP(&o.params, "param", "p", nil, "parameter of the action, as `name=value` (repeatable); see `fleetctl describe action ACTION`")
-	f.BoolVar(&o.dryRun, "dry-run", false, "only show what would be done")
-	addReason(c, &o.reason)
-	addYes(c, &o.yes)
-	f.BoolVar(&o.noWait, "no-wait", false, "end as soon as the server has accepted the job")
-	f.DurationVar(&o.timeout, "timeout", 0, "longest time to wait; the job goes on after it (default: to the job's end)")
-	f.Uint32Var(&o.maxConcurrent, "max-concurrent", 0, "most terminals that are worked on at once (default: no limit)")
-	f.DurationVar(&o.expiresIn, "expires-in", 0, "time after which nothing of the job starts any more, 1m to 720h (default 1h)")
-	mustComplete(c, "param", a.completeParams)
 	return c
 }
 
 func runFix(ctx context.Context, a *app, o *fixOptions) error {
-	spec, err := o.spec()
+	spec, err := o.spec(a.now())
 	if err != nil {
 		return err
 	}
@@ -99,15 +81,16 @@ func runFix(ctx context.Context, a *app, o *fixOptions) error {
 	if err != nil {
 		return err
 	}
-	job, err := createJob(ctx, a, c, req)
+	if err := o.renew(spec, a.now()); err != nil {
+		return err
+	}
+	job, err := createJob(ctx, a, func(ctx context.Context, lost func(error)) (*fleetv1.Job, error) {
+		return c.CreateJob(ctx, req, lost)
+	})
 	if err != nil {
 		return err
 	}
-	if o.noWait {
-		return printAccepted(a, job)
-	}
-	a.people().Line("job %s", job.GetId())
-	return a.follow(ctx, c, job, o.timeout)
+	return afterCreation(ctx, a, c, job, o.noWait, o.timeout)
 }
 
 // prepareJob checks what is asked, shows what it would reach, and asks the person. Nothing is created yet.
@@ -130,75 +113,14 @@ func prepareJob(ctx context.Context, a *app, c *client.Client, spec *fleetv1.Job
 	return &fleetv1.CreateJobRequest{Spec: spec, RequestId: ulid.Make().String(), TargetsDigest: preview.GetTargetsDigest()}, nil
 }
 
-// spec reads the flags and reports all their problems together.
-func (o *fixOptions) spec() (*fleetv1.JobSpec, error) {
-	selection, problems := o.selection()
-	given, more := parsePairs("--param", o.params)
-	problems = append(problems, more...)
-	if o.timeout < 0 {
-		problems = append(problems, "--timeout: want a positive duration")
-	}
-	if o.noWait && o.timeout != 0 {
-		problems = append(problems, "--no-wait and --timeout exclude each other")
-	}
-	if o.isEmpty() {
-		problems = append(problems, "no terminals are selected: give --site, --terminal, --host, --role, -l or --select")
-	}
-	if len(problems) > 0 {
-		return nil, exit.Errorf(exit.BadInput, "action %q: the command cannot be read; nothing was created", o.action).
-			With(problems...).Then("see `fleetctl fix --help`")
-	}
-	spec := &fleetv1.JobSpec{
-		Action: o.action, Params: given, Selection: selection, DryRun: o.dryRun, Reason: o.reason,
-	}
-	if o.maxConcurrent != 0 {
-		spec.Rollout = &fleetv1.Rollout{MaxConcurrent: &fleetv1.Amount{Amount: &fleetv1.Amount_Count{Count: o.maxConcurrent}}}
-	}
-	if o.expiresIn != 0 {
-		spec.ExpiresIn = durationpb.New(o.expiresIn)
-	}
-	return spec, nil
-}
+// creation asks the server for a new job and calls lost when it has to ask again.
+type creation func(ctx context.Context, lost func(error)) (*fleetv1.Job, error)
 
-// checkParams refuses parameters that no offered version of the action takes, before the server is asked. When some version
-// takes them, the server refuses the terminals of the others.
-func checkParams(offered *fleetv1.GetActionResponse, given map[string]string) error {
-	var firstErr error
-	for _, o := range offered.GetActions() {
-		_, err := params.Resolve(o.GetAction(), given)
-		if err == nil {
-			return nil
-		}
-		if firstErr == nil {
-			firstErr = err
-		}
-	}
-	if firstErr == nil {
-		return nil
-	}
-	name := offered.GetActions()[0].GetAction().GetName()
-	e := exit.Errorf(exit.BadInput, "action %q: these parameters are refused; nothing was created", name)
-	if bad, ok := errors.AsType[*params.Error](firstErr); ok {
-		for _, p := range bad.Problems {
-			e.Details = append(e.Details, problemWord(p))
-		}
-	}
-	return e.Then("see `fleetctl describe action %s`", name)
-}
-
-// problemWord writes what is wrong with a parameter; a rule over several of them names them itself.
-func problemWord(p params.Problem) string {
-	if strings.HasPrefix(p.Reason, p.Param) {
-		return p.Reason
-	}
-	return p.Param + " " + p.Reason
-}
-
-// createJob creates the job, over broken connections. When nobody can say whether it was created, the error says so.
-func createJob(ctx context.Context, a *app, c *client.Client, req *fleetv1.CreateJobRequest) (*fleetv1.Job, error) {
+// createJob creates a job, over broken connections. When nobody can say whether it was created, the error says so.
+func createJob(ctx context.Context, a *app, create creation) (*fleetv1.Job, error) {
 	limited, cancel := bounded(ctx, createFor)
 	defer cancel()
-	job, err := c.CreateJob(limited, req, func(err error) {
+	job, err := create(limited, func(err error) {
 		a.info.Line("connection to the server lost (%s); trying for at most %s", err, output.Duration(createFor))
 	})
 	switch {
@@ -214,9 +136,21 @@ func createJob(ctx context.Context, a *app, c *client.Client, req *fleetv1.Creat
 	}
 }
 
+// afterCreation ends at once or follows the job.
+func afterCreation(ctx context.Context, a *app, c *client.Client, job *fleetv1.Job, noWait bool, timeout time.Duration) error {
+	if noWait {
+		return printAccepted(a, job)
+	}
+	a.people().Line("job %s", job.GetId())
+	return a.follow(ctx, c, job, timeout)
+}
+
 func printAccepted(a *app, job *fleetv1.Job) error {
 	return printObject(a, &fleetv1.WatchJobResponse{Job: job}, job.GetId(), func() {
 		a.out.Line("job %s is accepted: %s", job.GetId(), output.Count(job.GetCounts().GetTotal(), "target"))
+		if text := awaitedWord(job); text != "" {
+			a.out.Line("it %s", text)
+		}
 		a.out.Line("next: watch it with `fleetctl job watch %s`", job.GetId())
 	})
 }

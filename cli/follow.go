@@ -125,14 +125,29 @@ func verdict(b *board, why string) error {
 	c := b.counts()
 	switch good := c.GetSucceeded() + c.GetNoChange(); {
 	case !b.done():
-		return exit.Errorf(exit.StillRunning, "job %s: %s; the job goes on (what has not started by %s will not start)",
-			id, why, output.UTC(b.job.GetExpires())).
-			Then("watch it with `fleetctl job watch %s`, or take back what has not started with `fleetctl job cancel %s`", id, id)
+		return stillRunning(b.job, why)
 	case c.GetTotal() == 0 || good < c.GetTotal():
 		return exit.Errorf(exit.NotSuccessful, "job %s: %d of %s not successful", id, c.GetTotal()-good, output.Count(c.GetTotal(), "target")).
 			Then("see all of it with `fleetctl job show %s %s`", id, firstUnsuccessful(b))
 	default:
 		return nil
+	}
+}
+
+// stillRunning ends a wait before its job's end: it says what the job itself waits for.
+func stillRunning(j *fleetv1.Job, why string) error {
+	id := j.GetId()
+	switch {
+	case j.GetPause() != nil:
+		return exit.Errorf(exit.StillRunning, "job %s: %s; it is %s", id, why, pausedBy(j.GetPause())).
+			Then("let it go on with `fleetctl job resume %s`, or end it with `fleetctl job cancel %s`", id, id)
+	case missing(j) > 0:
+		return exit.Errorf(exit.StillRunning, "job %s: %s; it %s", id, why, awaitedWord(j)).
+			Then("watch it with `fleetctl job watch %s`, or take it back with `fleetctl job cancel %s`", id, id)
+	default:
+		return exit.Errorf(exit.StillRunning, "job %s: %s; the job goes on (what has not started by %s will not start)",
+			id, why, output.UTC(j.GetExpires())).
+			Then("watch it with `fleetctl job watch %s`, or take back what has not started with `fleetctl job cancel %s`", id, id)
 	}
 }
 

@@ -98,15 +98,26 @@ func actionOf(j *fleetv1.Job) string {
 	return j.GetAction()
 }
 
+// jobWord is a job's state; what people must act on is in capitals.
 func jobWord(j *fleetv1.Job) string {
-	if j.GetCancelled() {
+	switch {
+	case missing(j) > 0:
+		return "AWAITING APPROVAL"
+	case j.GetPause() != nil && j.GetState() != fleetv1.JobState_JOB_STATE_DONE:
+		return "PAUSED"
+	case j.GetApproval().GetRejection() != nil:
+		return word(j.GetState()) + ", rejected"
+	case j.GetCancelled():
 		return word(j.GetState()) + ", cancelled"
+	default:
+		return word(j.GetState())
 	}
-	return word(j.GetState())
 }
 
 func jobStyle(j *fleetv1.Job) output.Style {
 	switch {
+	case missing(j) > 0 || (j.GetPause() != nil && j.GetState() != fleetv1.JobState_JOB_STATE_DONE):
+		return output.Doubt
 	case j.GetState() != fleetv1.JobState_JOB_STATE_DONE:
 		return output.Active
 	case unsuccessful(j.GetCounts()) > 0:

@@ -72,56 +72,6 @@ func readBoard(ctx context.Context, c *client.Client, id, terminal string) (*boa
 	return b, nil
 }
 
-func printJob(a *app, j *fleetv1.Job) {
-	fields := []output.Field{
-		output.Text("Job", j.GetId()),
-		output.Text("Action", actionOf(j)),
-		output.Text("Parameters", pairs(j.GetParams())),
-		output.Text("Selection", selectionWord(j.GetSelection())),
-		output.Text("Sites", list(j.GetSites())),
-		output.Text("Asked for by", j.GetRequester()),
-		output.Text("Reason", j.GetReason()),
-		output.Text("Created", output.UTC(j.GetCreated())),
-		output.Text("Starts nothing after", output.UTC(j.GetExpires())),
-		output.Text("Finished", output.UTC(j.GetFinished())),
-		{Name: "State", Value: a.out.Paint(jobStyle(j), jobWord(j))},
-		output.Text("Targets", countsWord(j)),
-	}
-	if j.GetMaxConcurrent() > 0 {
-		fields = append(fields, output.Text("At once", "at most "+number(j.GetMaxConcurrent())))
-	}
-	if j.GetCancelled() {
-		fields = append(fields, output.Text("Cancelled", joinWords(": ", "by "+j.GetCancelledBy(), j.GetCancelReason())))
-	}
-	a.out.Fields(0, fields...)
-	a.out.Line("")
-}
-
-// selectionWord writes a selection as the flags that would make it.
-func selectionWord(s *fleetv1.Selection) string {
-	var parts []string
-	add := func(flag string, values []string) {
-		if len(values) > 0 {
-			parts = append(parts, flag+" "+strings.Join(values, ","))
-		}
-	}
-	add("--site", s.GetSites())
-	add("--terminal", s.GetTerminals())
-	add("--host", s.GetHosts())
-	if s.GetRole() != 0 {
-		add("--role", []string{word(s.GetRole())})
-	}
-	if len(s.GetLabels()) > 0 {
-		for label := range strings.SplitSeq(pairs(s.GetLabels()), ",") {
-			add("-l", []string{label})
-		}
-	}
-	if text := s.GetExpression(); text != "" {
-		add("-s", []string{"'" + strings.ReplaceAll(text, "'", `'\''`) + "'"})
-	}
-	return strings.Join(parts, " ")
-}
-
 func taskColumns(dryRun bool) []output.Column[*fleetv1.Task] {
 	return []output.Column[*fleetv1.Task]{
 		{Title: "TERMINAL", Text: (*fleetv1.Task).GetTerminalName},
@@ -179,8 +129,24 @@ func stamp(t time.Time) string { return t.UTC().Format("15:04:05.000Z") }
 func stampSeconds(t *timestamppb.Timestamp) string { return t.AsTime().UTC().Format("15:04:05Z") }
 
 func stateWord(s *actionv1.State) string {
-	if s.GetService() != nil {
+	switch {
+	case s.GetService() != nil:
 		return serviceWord(s.GetService())
+	case s.GetConfirmation() != nil:
+		return confirmationWord(s.GetConfirmation())
+	default:
+		return "not known"
 	}
-	return "not known"
+}
+
+// confirmationWord writes a person's answer: `confirmed by ada ("it is on the charger")`.
+func confirmationWord(c *actionv1.Confirmation) string {
+	text := "not confirmed"
+	if c.GetConfirmed() {
+		text = "confirmed"
+	}
+	if c.GetBy() == "" {
+		return text + ", nobody answered in time"
+	}
+	return joinWords(": ", text+" by "+c.GetBy(), c.GetNote())
 }

@@ -17,18 +17,49 @@ func printTask(a *app, t *fleetv1.Task, dryRun bool) {
 		output.Field{Name: "Status", Value: a.out.Paint(taskStyle(t), taskWord(t, dryRun))},
 		output.Text("What", whatWord(t)),
 		output.Text("Next", r.GetNextStep()),
-		output.Text("Attempt", number(t.GetAttempt())),
+		output.Text("Attempt", number(t.GetAttempt())+inWave(t)),
 		output.Text("Started", output.UTC(r.GetStarted())),
 		output.Text("Finished", output.UTC(r.GetFinished())),
 		output.Text("Took", tookWord(t)),
 		output.Text("Begun", beginsWord(r)),
 		output.Text("Plugin", joinWords(" ", r.GetPlugin(), r.GetPluginVersion(), short(r.GetPluginSha256()))),
 	)
+	printPeopleOf(a, t)
 	printPlan(a, r.GetPlan())
 	printEffects(a, r.GetEffects())
 	printChecks(a, r)
 	printUndone(a, r.GetUndone())
 	printOutput(a, r)
+}
+
+// waveNumber is the wave in which a task was started; "" when it was not.
+func waveNumber(t *fleetv1.Task) string {
+	if t.GetWave() == 0 {
+		return ""
+	}
+	return number(t.GetWave())
+}
+
+// printPeopleOf prints what a task asks of people, what they answered, and who was signed in.
+func printPeopleOf(a *app, t *fleetv1.Task) {
+	if t.GetQuestion() != nil {
+		a.out.Line("%s", a.out.Paint(output.Doubt, questionWord(t)))
+	}
+	for _, answer := range t.GetAnswers() {
+		a.out.Line("Answer: %s", answerWord(answer))
+	}
+	if who := sessionsWord(t.GetResult().GetUserSessions()); who != "" {
+		a.out.Line("Signed in: %s", who)
+	}
+}
+
+// answerWord writes an answer as a record: `yes by ada at 2026-11-24T08:00:05Z: it is on the charger`.
+func answerWord(answer *fleetv1.Answer) string {
+	text := "no"
+	if answer.GetConfirmed() {
+		text = "yes"
+	}
+	return joinWords(": ", text+" by "+answer.GetBy()+" at "+output.UTC(answer.GetTime()), answer.GetNote())
 }
 
 func beginsWord(r *actionv1.TaskResult) string {

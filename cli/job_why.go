@@ -18,10 +18,11 @@ func newJobWhy(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "why JOB [TERMINAL]",
 		Short: "Say why tasks have not started",
-		Long: `Lists every task of a job that waits: the reason, what blocks it, and when it is looked at next ("on an event" when there
-is no such time: the terminal comes online, a slot gets free). With a terminal it says the same of its task, whatever its state.
+		Long: `Says why tasks of a job have not started: what holds the whole job up, then each reason with what blocks, when it is looked at next,
+and which terminals it holds up. With -o wide it lists every task that waits in a line ("on an event" when there is no time of the
+next look: the terminal comes online, a slot gets free). With a terminal it tells the story of that task, whatever its state.
 With -o json or yaml it prints {job, tasks} with these tasks only.`,
-		Example:           "  fleetctl job why 01JD...",
+		Example:           "  fleetctl job why 01JD...\n  fleetctl job why 01JD... lyon-03",
 		Args:              takes(1, "JOB", "TERMINAL"),
 		ValidArgsFunction: byPlace(a.completeJobs, a.completeTerminals),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -41,9 +42,13 @@ func runJobWhy(ctx context.Context, a *app, o *jobWhyOptions) error {
 	if err != nil {
 		return err
 	}
-	tasks := b.ordered()
-	if o.terminal == "" {
-		tasks = waitingTasks(tasks)
+	if o.terminal != "" {
+		return printStory(a, b)
+	}
+	tasks := waitingTasks(b.ordered())
+	if a.format == output.Table {
+		printWhy(a, b, tasks)
+		return nil
 	}
 	return printList(a, listing[*fleetv1.Task]{
 		noun:     "tasks wait; " + countsWord(b.job),

@@ -47,7 +47,7 @@ with mode 0600; hand it over in a safe way. A file that is there already is neve
 	f.StringVar(&o.role, "role", "", "`role`: "+strings.Join(words(fleetv1.OperatorRole(0)), ", "))
 	f.StringArrayVar(&o.sites, "site", nil, "`sites` on which the role holds (repeatable, or separated by commas); \"*\" for all")
 	f.StringArrayVar(&o.grants, "grant", nil, "a further role, as `ROLE@SITE[,SITE]` (repeatable)")
-	f.DurationVar(&o.ttl, "ttl", 0, "validity of the certificate, 1h to 9552h (default 90 days)")
+	spanVar(f, &o.ttl, "ttl", 0, "validity of the certificate, 1h to 9552h (default 90 days)")
 	f.StringVar(&o.out, "out", "", "context `file` to write (default NAME.yaml)")
 	mustComplete(c, "role", fixedCompletion(words(fleetv1.OperatorRole(0))...))
 	mustComplete(c, "site", a.completeSites)

@@ -13,6 +13,8 @@ import (
 type planGroup struct {
 	names []string
 	lines []string
+	// people are who is signed in, terminal by terminal.
+	people []string
 }
 
 // printPlans prints what a dry run found: each plan once, under the names of the terminals that have it.
@@ -23,6 +25,17 @@ func printPlans(p *output.Printer, b *board) {
 		for _, line := range g.lines {
 			p.Line("  %s", line)
 		}
+		printPeople(p, g.people)
+	}
+}
+
+// printPeople shows who is signed in; of very many terminals some are shown, and how many more there are.
+func printPeople(p *output.Printer, people []string) {
+	for _, who := range people[:min(len(people), listedSuccesses)] {
+		p.Line("  %s %s", p.Paint(output.Doubt, "signed in:"), who)
+	}
+	if more := len(people) - listedSuccesses; more > 0 {
+		p.Line("  people are signed in on %d more; -o json lists them", more)
 	}
 }
 
@@ -48,8 +61,24 @@ func groupPlans(b *board) []*planGroup {
 			g.lines = bare
 		}
 		g.names = append(g.names, planName(t))
+		if who := sessionsWord(t.GetResult().GetUserSessions()); who != "" {
+			g.people = append(g.people, t.GetTerminalName()+": "+who)
+		}
 	}
 	return groups
+}
+
+// sessionsWord writes who is signed in and how active: "PLANT\anna (active), PLANT\bo (idle since 2026-11-24T07:10:00Z)".
+func sessionsWord(sessions []*actionv1.UserSession) string {
+	parts := make([]string, 0, len(sessions))
+	for _, s := range sessions {
+		how := word(s.GetActivity())
+		if s.GetIdleSince() != nil {
+			how += " since " + output.UTC(s.GetIdleSince())
+		}
+		parts = append(parts, s.GetUser()+" ("+how+")")
+	}
+	return strings.Join(parts, ", ")
 }
 
 func planName(t *fleetv1.Task) string { return t.GetTerminalName() + " (" + t.GetSite() + ")" }

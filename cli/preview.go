@@ -40,6 +40,8 @@ func printPreview(p *output.Printer, spec *fleetv1.JobSpec, offered *fleetv1.Get
 		p.Line("  %s %s", p.Paint(output.Doubt, "interrupts:"), text)
 	}
 	printProblems(p, targets)
+	printWaits(p, targets)
+	printSpread(p, spec, preview)
 	for _, w := range preview.GetWarnings() {
 		p.Line("  %s %s", p.Paint(output.Doubt, "warning:"), w)
 	}

@@ -86,6 +86,8 @@ func deed(e *actionv1.RecordedEffect) string {
 		done, tried = "started", "tried to start"
 	case *actionv1.Effect_ServiceKill:
 		done, tried = "killed", "tried to kill"
+	case *actionv1.Effect_Confirm:
+		done, tried = "asked", "asked in vain"
 	}
 	if e.GetError() != "" {
 		return tried
@@ -101,6 +103,8 @@ func serviceOf(e *actionv1.Effect) string {
 		return e.ServiceStart.GetService()
 	case *actionv1.Effect_ServiceKill:
 		return e.ServiceKill.GetService()
+	case *actionv1.Effect_Confirm:
+		return "a person"
 	default:
 		return "something that this fleetctl does not know"
 	}
@@ -115,6 +119,8 @@ func effectWord(e *actionv1.Effect) string {
 		return serviceEffect("start", e.ServiceStart.GetService(), e.ServiceStart.GetTimeout().AsDuration())
 	case *actionv1.Effect_ServiceKill:
 		return serviceEffect("kill the process of", e.ServiceKill.GetService(), e.ServiceKill.GetTimeout().AsDuration())
+	case *actionv1.Effect_Confirm:
+		return fmt.Sprintf("ask a person %q (waits at most %s)", e.Confirm.GetPrompt(), output.Duration(e.Confirm.GetTimeout().AsDuration()))
 	default:
 		return "an effect that this fleetctl does not know; update it"
 	}

@@ -47,10 +47,10 @@ func newRoot(a *app) *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFlag, "config", "", "context `file` with the server's address and your certificate (default $FLEETCTL_CONFIG)")
 	flags.VarP(&a.format, "output", "o", "form of the output: "+output.Names())
-	flags.DurationVar(&a.timeout, "request-timeout", 20*time.Second, "longest time for one answer of the server")
+	spanVar(flags, &a.timeout, "request-timeout", 20*time.Second, "longest time for one answer of the server")
 	mustComplete(root, "output", fixedCompletion("table", "wide", "json", "yaml", "name"))
 	root.AddCommand(
-		newFix(a), newGet(a), newDescribe(a), newJob(a),
+		newStatus(a), newFix(a), newGet(a), newDescribe(a), newJob(a),
 		newSite(a), newTerminal(a), newBand(a),
 		newToken(a), newOperator(a), newWhoAmI(a), newBackup(a),
 		newConfig(a), newVersion(a), newCompletion(a), newExitCodes(), newExpressions(),

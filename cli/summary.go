@@ -19,6 +19,11 @@ const listedSuccesses = 25
 func printSummary(a *app, b *board) {
 	a.out.Line("")
 	a.out.Line("%s  %s: %s", a.out.Paint(output.Bold, b.job.GetId()), actionOf(b.job), countsWord(b.job))
+	for _, n := range b.notes() {
+		if n.style == output.Doubt {
+			a.out.Line("  %s", a.out.Paint(n.style, n.text))
+		}
+	}
 	var good, bad, open []*fleetv1.Task
 	for _, t := range b.ordered() {
 		switch {
@@ -35,11 +40,32 @@ func printSummary(a *app, b *board) {
 	for _, t := range bad {
 		printUnsuccessful(a.out, t, width)
 	}
-	for _, t := range open {
-		a.out.Line("  %s  %s", output.Painted(pad(output.Safe(t.GetTerminalName()), width)), a.out.Paint(output.Doubt, "NO RESULT YET: "+stateLine(t, b.job.GetDryRun())))
-	}
+	printOpen(a, b, open, width)
 	if hidden := int(b.counts().GetTotal()) - len(b.tasks); hidden > 0 {
 		a.out.Line("  %s not listed: at sites that you may not see, or not heard of before the wait ended", output.Count(hidden, "target"))
+	}
+}
+
+// printOpen names the targets without a result; many that wait for the same get one line, as on the way.
+func printOpen(a *app, b *board, open []*fleetv1.Task, width int) {
+	var order []string
+	alike := make(map[string][]string)
+	for _, t := range open {
+		why := stateLine(t, b.job.GetDryRun())
+		if alike[why] == nil {
+			order = append(order, why)
+		}
+		alike[why] = append(alike[why], t.GetTerminalName())
+	}
+	for _, why := range order {
+		names := alike[why]
+		if len(names) > namedAlone {
+			a.out.Line("  %s: %s", a.out.Paint(output.Doubt, output.Count(len(names), "target")+" NO RESULT YET: "+why), someNames(names))
+			continue
+		}
+		for _, name := range names {
+			a.out.Line("  %s  %s", output.Painted(pad(output.Safe(name), width)), a.out.Paint(output.Doubt, "NO RESULT YET: "+why))
+		}
 	}
 }
 
@@ -195,5 +221,11 @@ func downRange(tasks []*fleetv1.Task) string {
 
 // joinWords joins what is not empty.
 func joinWords(separator string, words ...string) string {
-	return strings.Join(slices.DeleteFunc(words, func(w string) bool { return w == "" }), separator)
+	var there []string
+	for _, w := range words {
+		if w != "" {
+			there = append(there, w)
+		}
+	}
+	return strings.Join(there, separator)
 }

@@ -42,7 +42,7 @@ it. Each call makes another token.`,
 	f.StringVar(&o.site, "site", "", "the `site` that the machines join")
 	f.StringVar(&o.role, "role", "user-terminal", "their `role`: "+strings.Join(words(fleetv1.TerminalRole(0)), " or "))
 	f.Uint32Var(&o.uses, "uses", 1, "how many machines may use it, 1 to 10000")
-	f.DurationVar(&o.ttl, "ttl", time.Hour, "how long it may be used, 1m to 720h")
+	spanVar(f, &o.ttl, "ttl", time.Hour, "how long it may be used, 1m to 720h")
 	mustComplete(c, "site", a.completeSites)
 	mustComplete(c, "role", fixedCompletion(words(fleetv1.TerminalRole(0))...))
 	return c

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -30,9 +32,39 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 	walk(newRoot(newApp("test", time.Now)))
 }
 
+// splitCommand splits a command line as far as examples need it.
+func splitCommand(line string) []string {
+	words := regexp.MustCompile(`"[^"]*"|'[^']*'|[^\s()]+`).FindAllString(line, -1)
+	for i, w := range words {
+		words[i] = strings.Trim(w, `"'`)
+	}
+	return words
+}
+
+// TestTheCommandsOfTheDocsAreUnderstood reads the commands of the page on rollouts: people copy them, too.
+func TestTheCommandsOfTheDocsAreUnderstood(t *testing.T) {
+	page, err := os.ReadFile("../docs/rollouts.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for line := range strings.Lines(string(page)) {
+		command, ok := strings.CutPrefix(line, "    fleetctl ")
+		if !ok {
+			continue
+		}
+		found++
+		if err := understand(splitCommand(command)); err != nil {
+			t.Errorf("docs/rollouts.md: %q: %v", strings.TrimSpace(line), err)
+		}
+	}
+	if found < 15 {
+		t.Errorf("%d commands are found, want more: the test reads the page no longer", found)
+	}
+}
+
 // TestEveryExampleIsUnderstood reads the examples of all help texts as a shell and cobra would: people copy them.
 func TestEveryExampleIsUnderstood(t *testing.T) {
-	word := regexp.MustCompile(`"[^"]*"|'[^']*'|[^\s()]+`)
 	var walk func(c *cobra.Command)
 	walk = func(c *cobra.Command) {
 		for line := range strings.Lines(c.Example) {
@@ -42,7 +74,7 @@ func TestEveryExampleIsUnderstood(t *testing.T) {
 			}
 			command, _, _ = strings.Cut(command, " > ")
 			command, _, _ = strings.Cut(command, " | ")
-			if err := understand(word.FindAllString(command, -1)); err != nil {
+			if err := understand(splitCommand(command)); err != nil {
 				t.Errorf("%s: the example %q: %v", c.CommandPath(), strings.TrimSpace(line), err)
 			}
 		}
@@ -62,10 +94,33 @@ func understand(args []string) error {
 	if err := c.ParseFlags(rest); err != nil {
 		return err
 	}
+	if err := readable(c); err != nil {
+		return err
+	}
 	if c.HasSubCommands() {
 		return needVerb(c, c.Flags().Args())
 	}
 	return c.ValidateArgs(c.Flags().Args())
+}
+
+// readable reads the values of fix's flags, which it keeps as text until it runs.
+func readable(c *cobra.Command) error {
+	if c.Name() != "fix" {
+		return nil
+	}
+	var problems []string
+	value := func(name string) string { return c.Flags().Lookup(name).Value.String() }
+	o := &rolloutOptions{canary: value("canary"), waves: value("waves"), maxConcurrent: value("max-concurrent"),
+		floor: value("floor"), maxErrors: value("max-errors"), soak: value("soak"), onLimit: value("on-limit")}
+	o.rollout(&problems)
+	notBefore := parseNotBefore(value("not-before"), testNow, &problems)
+	parseExpiry(value("expires"), testNow, notBefore, &problems)
+	parseApprovals(value("approvals"), &problems)
+	parseAmount("--limit", value("limit"), &problems)
+	if len(problems) > 0 {
+		return errors.New(strings.Join(problems, "; "))
+	}
+	return nil
 }
 
 func TestWordsAreReadBack(t *testing.T) {
@@ -73,6 +128,8 @@ func TestWordsAreReadBack(t *testing.T) {
 	checkWords[fleetv1.BandStatus](t)
 	checkWords[fleetv1.OperatorRole](t)
 	checkWords[actionv1.TaskStatus](t)
+	checkWords[fleetv1.LimitAction](t)
+	checkWords[fleetv1.InUse](t)
 	if got := word(fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST); got != "nes-host" {
 		t.Errorf("the role of a NES host is written %q, want nes-host, which scripts use", got)
 	}

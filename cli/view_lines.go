@@ -1,6 +1,10 @@
 package cli
 
 import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/bandfleet/bandfleet/cli/output"
@@ -15,7 +19,12 @@ type lineView struct {
 	lostNow bool
 	// note is the last that was printed of what is waited for.
 	note string
+	// told holds the notes of the job that were printed, by what they are about.
+	told map[string]note
 }
+
+// namedAlone is the most terminals that get a line each when they begin to wait for the same.
+const namedAlone = 5
 
 func (v *lineView) changed(b *board, changes []change) {
 	dryRun := b.job.GetDryRun()
@@ -23,33 +32,83 @@ func (v *lineView) changed(b *board, changes []change) {
 		v.lostNow = false
 		v.printer.Line("%s  the server answers again", v.stamp())
 	}
+	waiting := make(map[string][]string)
 	for _, c := range changes {
 		if waitsItsTurn(c.after) {
 			continue
 		}
-		if after := stateLine(c.after, dryRun); c.before == nil || stateLine(c.before, dryRun) != after {
+		after := stateLine(c.after, dryRun)
+		switch {
+		case c.before != nil && stateLine(c.before, dryRun) == after:
+		case c.after.GetState() == fleetv1.TaskState_TASK_STATE_WAITING:
+			waiting[after] = append(waiting[after], c.after.GetTerminalName())
+		default:
 			v.printer.Line("%s  %s  %s", v.stamp(), c.after.GetTerminalName(), v.printer.Paint(taskStyle(c.after), after))
 		}
 	}
+	v.tellWaits(waiting)
+	v.tellNotes(b)
 	v.explainWait(b)
+}
+
+// tellWaits prints who begins to wait for what; many that wait for the same get one line.
+func (v *lineView) tellWaits(waiting map[string][]string) {
+	for _, why := range slices.Sorted(maps.Keys(waiting)) {
+		names := waiting[why]
+		if len(names) > namedAlone {
+			names = []string{output.Count(len(names), "terminal") + " (" + someNames(names) + ")"}
+		}
+		for _, name := range names {
+			v.printer.Line("%s  %s  %s", v.stamp(), name, v.printer.Paint(output.Faint, why))
+		}
+	}
+}
+
+// tellNotes prints each note of the job once, and that one is over.
+func (v *lineView) tellNotes(b *board) {
+	now := make(map[string]note)
+	for _, n := range b.notes() {
+		now[n.about] = n
+		if v.told[n.about].text != n.text {
+			v.printer.Line("%s  %s  %s", v.stamp(), b.job.GetId(), v.printer.Paint(n.style, n.text))
+		}
+	}
+	for _, about := range slices.Sorted(maps.Keys(v.told)) {
+		if _, still := now[about]; !still && !b.done() && v.told[about].over != "" {
+			v.printer.Line("%s  %s  %s", v.stamp(), b.job.GetId(), v.told[about].over)
+		}
+	}
+	v.told = now
 }
 
 // explainWait says, once there is nothing else to hear of, that offline terminals are waited for and until when.
 func (v *lineView) explainWait(b *board) {
-	note := offlineNote(b)
-	if note != "" && note != v.note && !b.done() && b.onlyOffline() {
+	if b.done() || !b.onlyOffline() || b.job.GetPause() != nil || missing(b.job) > 0 {
+		return
+	}
+	if note := offlineNote(b); note != v.note {
 		v.printer.Line("%s  %s; Ctrl-C ends only the wait", v.stamp(), note)
 		v.note = note
 	}
 }
 
-// waitsItsTurn tells whether a task waits for nothing but the job's own pace, which is no news.
+// waitsItsTurn tells whether a task waits for nothing of its own, which is no news.
 func waitsItsTurn(t *fleetv1.Task) bool {
 	if t.GetState() != fleetv1.TaskState_TASK_STATE_WAITING {
 		return false
 	}
-	reason := t.GetWait().GetReason()
-	return reason == fleetv1.WaitReason_WAIT_REASON_SLOT || reason == fleetv1.WaitReason_WAIT_REASON_WAVE
+	return ownPace(t.GetWait().GetReason())
+}
+
+// ownPace tells whether a reason to wait is that of the whole job, of which its notes tell, or its pace.
+func ownPace(r fleetv1.WaitReason) bool {
+	switch r {
+	case fleetv1.WaitReason_WAIT_REASON_SLOT, fleetv1.WaitReason_WAIT_REASON_WAVE, fleetv1.WaitReason_WAIT_REASON_PAUSED,
+		fleetv1.WaitReason_WAIT_REASON_APPROVAL, fleetv1.WaitReason_WAIT_REASON_NOT_BEFORE, fleetv1.WaitReason_WAIT_REASON_ADMISSION:
+		return true
+	default:
+		return false
+	}
 }
 
 // offlineNote says that offline terminals are waited for, which, and until when; empty when there are none.
@@ -93,16 +152,17 @@ func doneLine(t *fleetv1.Task, dryRun bool) string {
 	return joinWords(": ", outcomeWord(t.GetStatus(), dryRun), briefWord(t, dryRun))
 }
 
-// waitWord writes why a task waits: "offline (last seen 2026-11-24T07:10:03Z)".
+// waitWord writes why a task waits: "offline (last seen 2026-11-24T07:10:03Z)". A detail that says the reason itself stands alone.
 func waitWord(w *fleetv1.Wait) string {
-	text := word(w.GetReason())
-	if text == "" {
-		text = "no reason given"
+	reason, detail := cmp.Or(word(w.GetReason()), "no reason given"), w.GetDetail()
+	switch {
+	case detail == "":
+		return reason
+	case strings.HasPrefix(detail, reason):
+		return detail
+	default:
+		return reason + " (" + detail + ")"
 	}
-	if w.GetDetail() != "" {
-		text += " (" + w.GetDetail() + ")"
-	}
-	return text
 }
 
 func taskStyle(t *fleetv1.Task) output.Style {

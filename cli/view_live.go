@@ -11,6 +11,9 @@ import (
 // liveRows is the most tasks that are drawn; the counts above them account for the rest.
 const liveRows = 20
 
+// liveNotes is the most notes that are drawn, so that many questions leave room for the tasks.
+const liveNotes = 6
+
 // liveView draws the job in place on a terminal.
 type liveView struct {
 	printer *output.Printer
@@ -33,7 +36,11 @@ func (v *liveView) lines(b *board) []output.Painted {
 	if v.away != nil {
 		lines = append(lines, v.printer.Paint(output.Doubt, "connection to the server lost; the job goes on, trying again: "+v.away.Error()))
 	}
-	if n := len(b.offline()); n > 0 {
+	notes := b.notes()
+	for _, n := range notes[:min(len(notes), liveNotes)] {
+		lines = append(lines, v.printer.Paint(n.style, n.text))
+	}
+	if n := b.waits[fleetv1.WaitReason_WAIT_REASON_OFFLINE]; n > 0 {
 		lines = append(lines, v.printer.Paint(output.Faint, number(uint32(n))+" offline, waited for until "+stampSeconds(b.job.GetExpires())+"; Ctrl-C ends the wait"))
 	}
 	tasks := b.ordered()

@@ -229,3 +229,44 @@ func TestPagesAreMerged(t *testing.T) {
 		t.Errorf("got %v, %v, want 2 jobs and the token of the rest", some, err)
 	}
 }
+
+// pagedJobs is a JobService with two pages of tasks, the second of which may fail.
+type pagedJobs struct {
+	fleetv1.JobServiceClient
+	second error
+	asked  []string
+}
+
+func (p *pagedJobs) ListTasks(_ context.Context, r *fleetv1.ListTasksRequest, _ ...grpc.CallOption) (*fleetv1.ListTasksResponse, error) {
+	p.asked = append(p.asked, r.GetPageToken())
+	if r.GetPageToken() == "" {
+		return &fleetv1.ListTasksResponse{Tasks: []*fleetv1.Task{{TerminalId: "T-1"}, {TerminalId: "T-2"}}, NextPageToken: "2"}, nil
+	}
+	return &fleetv1.ListTasksResponse{Tasks: []*fleetv1.Task{{TerminalId: "T-3"}}}, p.second
+}
+
+func TestTasksAreReadPageByPage(t *testing.T) {
+	jobs := &pagedJobs{}
+	c := &Client{Jobs: jobs}
+	var heard []string
+	for task, err := range c.EachTask(t.Context(), "j") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		heard = append(heard, task.GetTerminalId())
+		if len(heard) == 2 && len(jobs.asked) != 1 {
+			t.Errorf("%d pages were asked for when the first was not used up: a large job would be in memory", len(jobs.asked))
+		}
+	}
+	if want := []string{"T-1", "T-2", "T-3"}; !slices.Equal(heard, want) {
+		t.Errorf("heard %q, want %q", heard, want)
+	}
+	jobs.second = exit.Errorf(exit.Unreachable, "gone")
+	var last error
+	for _, err := range c.EachTask(t.Context(), "j") {
+		last = err
+	}
+	if !exit.Is(last, exit.Unreachable) {
+		t.Errorf("a list that was cut ended with %v, want the error: half of it would pass for all", last)
+	}
+}

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"iter"
 
 	"google.golang.org/protobuf/proto"
 
@@ -84,6 +85,26 @@ func (c *Client) Tasks(ctx context.Context, job, terminal string) ([]*fleetv1.Ta
 		return c.Jobs.ListTasks(ctx, &fleetv1.ListTasksRequest{JobId: job, Terminal: terminal, PageSize: taskPageSize, PageToken: token})
 	}, nil)
 	return merged.GetTasks(), err
+}
+
+// EachTask reads a job's tasks page by page, in their order, and holds one page at a time: a job may have ten thousand results. It
+// ends with the first error.
+func (c *Client) EachTask(ctx context.Context, job string) iter.Seq2[*fleetv1.Task, error] {
+	return func(yield func(*fleetv1.Task, error) bool) {
+		for token, more := "", true; more; more = token != "" {
+			page, err := c.Jobs.ListTasks(ctx, &fleetv1.ListTasksRequest{JobId: job, PageSize: taskPageSize, PageToken: token})
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, t := range page.GetTasks() {
+				if !yield(t, nil) {
+					return
+				}
+			}
+			token = page.GetNextPageToken()
+		}
+	}
 }
 
 // Tokens returns all enrolment tokens.

@@ -74,26 +74,6 @@ func (c *Client) watchOnce(ctx context.Context, id string, w Watcher) (heard, do
 	}
 }
 
-// CreateJob creates a job, and tries again with the same request id while the server cannot be reached, until ctx ends: the
-// same request makes one job, however often it arrives. lost is called once when it has to be tried again.
-func (c *Client) CreateJob(ctx context.Context, req *fleetv1.CreateJobRequest, lost func(error)) (*fleetv1.Job, error) {
-	retry := newRetry()
-	told := false
-	for {
-		resp, err := c.Jobs.CreateJob(ctx, req)
-		if err == nil {
-			return resp.GetJob(), nil
-		}
-		if exit.Is(err, exit.Unreachable) && !told {
-			lost(err)
-			told = true
-		}
-		if !exit.Is(err, exit.Unreachable) || sleep(ctx, retry.NextBackOff()) != nil {
-			return nil, err
-		}
-	}
-}
-
 func newRetry() *backoff.ExponentialBackOff {
 	b := backoff.NewExponentialBackOff()
 	b.InitialInterval = 200 * time.Millisecond

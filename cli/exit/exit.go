@@ -41,7 +41,7 @@ func (c Code) Meaning() string {
 	case Unreachable:
 		return "the server could not be reached"
 	case StillRunning:
-		return "still running or waiting when the wait ended; the job goes on"
+		return "still running, waiting, paused or not approved when the wait ended; the job goes on"
 	default:
 		return "unknown"
 	}
