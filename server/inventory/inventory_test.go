@@ -40,6 +40,10 @@ func TestEveryChangeIsAudited(t *testing.T) {
 		call func() error
 	}{
 		{"CreateSite", func() error { _, err := f.CreateSite(ctx, ada, &fleetv1.CreateSiteRequest{Name: "graz"}); return err }},
+		{"SetSite", func() error {
+			_, err := f.SetSite(ctx, ada, &fleetv1.SetSiteRequest{Name: "graz", Fields: []string{"approvals"}, Settings: &fleetv1.SiteSettings{Approvals: 1}})
+			return err
+		}},
 		{"CreateToken", func() error {
 			_, _, err := f.CreateToken(ctx, ada, &fleetv1.CreateTokenRequest{Site: "lyon", Role: 1, Uses: 1, Ttl: durationpb.New(time.Hour)})
 			return err
