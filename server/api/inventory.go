@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -91,6 +92,18 @@ func (s *Inventory) SetSite(ctx context.Context, req *fleetv1.SetSiteRequest) (*
 		return nil, err
 	}
 	return &fleetv1.SetSiteResponse{Site: site}, s.countOnline(ctx, site)
+}
+
+// Import implements the service. The job engine hears of every site that was changed, also when the rest must wait.
+func (s *Inventory) Import(ctx context.Context, req *fleetv1.ImportRequest) (*fleetv1.ImportResponse, error) {
+	counts, changed, err := s.inventory.Import(ctx, access.From(ctx), req)
+	for _, site := range changed {
+		err = errors.Join(err, s.tasks.SiteChanged(ctx, site))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
 }
 
 // GetTerminal implements the service.

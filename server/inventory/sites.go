@@ -56,7 +56,7 @@ func (i *Inventory) addSite(w store.Writer, by identity.Name, request *requests.
 	}
 	return audit.Append(w, i.now(), audit.Entry{
 		Site: s.GetName(), Actor: by, Verb: "site.create", Object: "site/" + s.GetName(),
-		Changes: changes("description", "", s.GetDescription()),
+		Changes: siteChanges(&fleetv1.Site{}, s),
 	})
 }
 

@@ -1027,10 +1027,13 @@ func (x *ImportRecord) GetCounts() *v1.ImportResponse {
 // ImportPart is some rows of an import, all of one site. It is removed in the transaction that carries it out.
 type ImportPart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	Site  string                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
-	Rows  []*ImportedRow         `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
-	// Set, and rows empty, in the part that closes a site's account: it comes after all others.
-	Total         *ImportTotal `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"`
+	// Empty in an import of sites.
+	Site string         `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	Rows []*ImportedRow `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	// Set, and rows empty, in the part that closes a site's account: it comes after all that have rows.
+	Total *ImportTotal `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"`
+	// Place of the part that closes the site's account.
+	Account       uint32 `protobuf:"varint,4,opt,name=account,proto3" json:"account,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1084,6 +1087,13 @@ func (x *ImportPart) GetTotal() *ImportTotal {
 		return x.Total
 	}
 	return nil
+}
+
+func (x *ImportPart) GetAccount() uint32 {
+	if x != nil {
+		return x.Account
+	}
+	return 0
 }
 
 // ImportedRow is a checked row.
@@ -1674,12 +1684,13 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\boperator\x18\x04 \x01(\tR\boperator\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12.\n" +
 	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
-	"\x06counts\x18\a \x01(\v2\x18.fleet.v1.ImportResponseR\x06counts\"|\n" +
+	"\x06counts\x18\a \x01(\v2\x18.fleet.v1.ImportResponseR\x06counts\"\x96\x01\n" +
 	"\n" +
 	"ImportPart\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12+\n" +
 	"\x04rows\x18\x02 \x03(\v2\x17.storage.v1.ImportedRowR\x04rows\x12-\n" +
-	"\x05total\x18\x03 \x01(\v2\x17.storage.v1.ImportTotalR\x05total\"\x99\x01\n" +
+	"\x05total\x18\x03 \x01(\v2\x17.storage.v1.ImportTotalR\x05total\x12\x18\n" +
+	"\aaccount\x18\x04 \x01(\rR\aaccount\"\x99\x01\n" +
 	"\vImportedRow\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x128\n" +
 	"\x05cells\x18\x02 \x03(\v2\".storage.v1.ImportedRow.CellsEntryR\x05cells\x1a8\n" +
