@@ -63,3 +63,25 @@ func TestEachViolationTravels(t *testing.T) {
 		t.Error("the engine was told of a change that was refused")
 	}
 }
+
+// An import of sites changes settings, too. Of other imports the engine need not hear.
+func TestTheEngineHearsOfImportedSites(t *testing.T) {
+	f := newFixture(t)
+	inv := fleetv1.NewInventoryServiceClient(f.dial(f.operator("ada", admin, "*")))
+	for _, req := range []*fleetv1.ImportRequest{
+		{Kind: fleetv1.ImportKind_IMPORT_KIND_BANDS, Columns: []string{"serial", "site"}, Rows: []*fleetv1.ImportRow{{Cells: []string{"AAAH-00001", "turin"}}}},
+		{Kind: fleetv1.ImportKind_IMPORT_KIND_SITES, Columns: []string{"name", "time_zone"}, Rows: []*fleetv1.ImportRow{{Cells: []string{"Lyon", "Europe/Paris"}}}},
+	} {
+		if _, err := inv.Import(t.Context(), req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !slices.Equal(f.tasks.changed, []string{"lyon"}) {
+		t.Errorf("the engine heard of %v, want lyon once", f.tasks.changed)
+	}
+	viewer := fleetv1.NewInventoryServiceClient(f.dial(f.operator("vic", fleetv1.OperatorRole_OPERATOR_ROLE_OPERATOR, "lyon")))
+	_, err := viewer.Import(t.Context(), &fleetv1.ImportRequest{Kind: fleetv1.ImportKind_IMPORT_KIND_BANDS})
+	if status.Code(err) != codes.PermissionDenied {
+		t.Errorf("who administers no site: %v, want denied", err)
+	}
+}
