@@ -17,10 +17,10 @@ import (
 // bandImport adds bands and changes those that are there. An empty cell leaves what is there.
 type bandImport struct{ *Inventory }
 
-func (bandImport) word() string                        { return "bands" }
-func (bandImport) rowsAtOnce() int                     { return 40 }
-func (bandImport) mayImport(p *access.Principal) error { return nil }
-func (bandImport) keyColumn() string                   { return "serial" }
+func (bandImport) word() string                      { return "bands" }
+func (bandImport) rowsAtOnce() int                   { return 40 }
+func (bandImport) mayImport(*access.Principal) error { return nil }
+func (bandImport) keyColumn() string                 { return "serial" }
 
 func (bandImport) columnProblem(column string) string {
 	switch column {

@@ -18,10 +18,10 @@ const removeLabel = "-"
 // labelImport sets and removes labels of terminals: one column names the terminal, each other one is a label.
 type labelImport struct{ *Inventory }
 
-func (labelImport) word() string                        { return "labels" }
-func (labelImport) rowsAtOnce() int                     { return 40 }
-func (labelImport) mayImport(p *access.Principal) error { return nil }
-func (labelImport) keyColumn() string                   { return "terminal" }
+func (labelImport) word() string                      { return "labels" }
+func (labelImport) rowsAtOnce() int                   { return 40 }
+func (labelImport) mayImport(*access.Principal) error { return nil }
+func (labelImport) keyColumn() string                 { return "terminal" }
 
 func (labelImport) columnProblem(column string) string {
 	if !labelKey.MatchString(column) {
