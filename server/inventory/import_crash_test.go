@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
@@ -176,9 +177,9 @@ func TestACallerWhoGoesAway(t *testing.T) {
 	for left := range 8 {
 		f := newFixture(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		seen := 0
+		var seen atomic.Int32
 		inv := f.on(&dyingStore{Store: f.store, left: 1000, before: func() {
-			if seen++; seen == left+1 {
+			if seen.Add(1) == int32(left+1) {
 				cancel()
 			}
 		}})

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
@@ -21,6 +22,9 @@ import (
 // partsAtOnce is how many parts are under way together, so that they share a commit.
 const partsAtOnce = 16
 
+// importRetention is how long the answer of an import is kept: longer than the request is remembered that asks for it.
+const importRetention = requests.Retention + 24*time.Hour
+
 // finishImports brings every import to its end. It returns the sites that imports of sites have changed.
 func (i *Inventory) finishImports(ctx context.Context) (changed []string, err error) {
 	var all []*storagev1.ImportRecord
@@ -34,7 +38,7 @@ func (i *Inventory) finishImports(ctx context.Context) (changed []string, err er
 			break
 		}
 		var more []string
-		switch old := i.now().Sub(rec.GetTime().AsTime()) > requests.Retention; {
+		switch old := i.now().Sub(rec.GetTime().AsTime()) > importRetention; {
 		case rec.GetState() == storagev1.ImportState_IMPORT_STATE_READY:
 			more, err = i.finishImport(ctx, rec)
 		case rec.GetState() == storagev1.ImportState_IMPORT_STATE_PREPARING, old:

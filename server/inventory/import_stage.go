@@ -3,6 +3,7 @@ package inventory
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"maps"
 	"slices"
 
@@ -32,9 +33,7 @@ func (i *Inventory) takeImport(ctx context.Context, p *access.Principal, plan *i
 		Operator: p.Name.ID, Reason: req.GetReason(), Time: timestamppb.New(i.now()),
 	}
 	if err := i.stage(ctx, rec, plan, request); err != nil {
-		// What cannot be removed now is removed before the next import.
-		_ = i.discardImport(context.WithoutCancel(ctx), rec.GetId())
-		return nil, nil, err
+		return nil, nil, errors.Join(err, i.discardUnready(context.WithoutCancel(ctx), rec.GetId()))
 	}
 	// The caller may go away; what is READY is done all the same.
 	ctx = context.WithoutCancel(ctx)
@@ -44,6 +43,18 @@ func (i *Inventory) takeImport(ctx context.Context, p *access.Principal, plan *i
 	}
 	counts, err := view[storagev1.ImportRecord](ctx, i.store, store.TableImports, store.ImportKey(rec.GetId()), nil)
 	return addCounts(counts.GetCounts(), nil), changed, err
+}
+
+// discardUnready removes what a failed stage has left, if it can; if not, it is removed before the next import. Only what the store
+// itself says is not READY is removed.
+func (i *Inventory) discardUnready(ctx context.Context, id string) error {
+	rec, err := view[storagev1.ImportRecord](ctx, i.store, store.TableImports, store.ImportKey(id), nil)
+	if err != nil || rec.GetState() != storagev1.ImportState_IMPORT_STATE_PREPARING {
+		return err
+	}
+	// Its error would only repeat why the stage failed.
+	_ = i.discardImport(ctx, id)
+	return nil
 }
 
 // stage writes the record, the parts, and last the one update that makes the import READY.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -353,7 +354,7 @@ func TestARepeatedImportIsDoneOnce(t *testing.T) {
 	other.RequestId = "again"
 	_, _, err := f.Import(t.Context(), admin, other)
 	wantRefusal(t, err, "REQUEST_ID_REUSED")
-	f.now = f.now.Add(8 * 24 * 3600e9)
+	f.now = f.now.Add(9 * 24 * time.Hour)
 	if err := f.FinishImports(t.Context()); err != nil {
 		t.Fatal(err)
 	}
