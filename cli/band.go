@@ -16,7 +16,7 @@ func newBand(a *app) *cobra.Command {
 	return newGroup("band", "Keep the inventory of bands",
 		"Bands are wearables in the inventory. Their status here says nothing of the Nymi Enterprise Server and changes nothing there.\n\nList them with `fleetctl get bands`.",
 		"  fleetctl band add AAAH-00125 --site lyon\n  fleetctl band set-status AAAH-00125 fault --note \"does not charge\"",
-		newBandAdd(a), newBandSetStatus(a))
+		newBandAdd(a), newBandSetStatus(a), newBandImport(a))
 }
 
 type bandAddOptions struct {

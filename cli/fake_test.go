@@ -48,13 +48,16 @@ type fakeFleet struct {
 	operators []*fleetv1.Operator
 	actions   []*fleetv1.OfferedAction
 	jobs      []*fakeJob
+	// imported is the last import, as text.
+	imported string
 
 	// mu guards what scripts set.
 	mu sync.Mutex
 	// outcomes says what becomes of a terminal's task, by the terminal's name; success when there is none.
 	outcomes map[string]string
 	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "die-in-watch" and "shut-out" (while watching),
-	// "targets-changed", "cut-backup", "spoil-backup", "hide-tasks" (the first one of a list), "miscount" (in GetJob).
+	// "targets-changed", "cut-backup", "spoil-backup", "hide-tasks" (the first one of a list), "miscount" (in GetJob),
+	// "moot".
 	faults map[string]bool
 }
 

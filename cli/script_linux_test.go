@@ -69,6 +69,7 @@ func setupScript(e *testscript.Env) error {
 //	fleet stranger FILE            the same, but it trusts this fleet's CA
 //	fleet plain FILE ADDRESS       write the administrator's context file with another address
 //	fleet many                     add a site with 40 terminals
+//	fleet imported FILE            write what the last import brought
 //	fleet stop                     stop serving
 func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 	f := ts.Value(fleetKey{}).(*fakeFleet)
@@ -85,6 +86,8 @@ func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 		f.outcomes[args[1]] = args[2]
 	case "fault":
 		f.faults[args[1]] = true
+	case "imported":
+		ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(f.imported), 0o600))
 	case "rename":
 		name, err := strconv.Unquote(`"` + args[2] + `"`)
 		ts.Check(err)

@@ -11,9 +11,10 @@ import (
 )
 
 func newSite(a *app) *cobra.Command {
-	return newGroup("site", "Add sites",
-		"Sites are plants or buildings: the unit of scope, of enrolment and of the audit record.\n\nList them with `fleetctl get sites`.",
-		"  fleetctl site add lyon", newSiteAdd(a))
+	return newGroup("site", "Add sites, show and change their settings",
+		"Sites are plants or buildings: the unit of scope, of enrolment, of maintenance windows and of the audit record.\n\nList them with `fleetctl get sites`.",
+		"  fleetctl site add lyon\n  fleetctl site set lyon --time-zone Europe/Paris --window \"mon-fri 22:00-04:00\"",
+		newSiteAdd(a), newSiteShow(a), newSiteSet(a), newSiteImport(a))
 }
 
 type siteAddOptions struct {
@@ -73,14 +74,4 @@ func siteStyle(s *fleetv1.Site) output.Style {
 		return output.Doubt
 	}
 	return output.Good
-}
-
-func describeSite(a *app, s *fleetv1.Site) {
-	a.out.Fields(0,
-		output.Text("Name", s.GetName()),
-		output.Text("Description", s.GetDescription()),
-		output.Text("Created", output.UTC(s.GetCreated())),
-		output.Text("Terminals", number(s.GetTerminals())),
-		output.Text("Online", number(s.GetOnline())),
-	)
 }

@@ -48,6 +48,9 @@ func (s *Server) compose(ctx context.Context) error {
 	log := s.cfg.Log
 	s.registry = sessions.NewRegistry(log)
 	s.inv = inventory.New(inventory.Config{Store: s.store, CA: s.ca.Fingerprint(), Presence: s.registry})
+	if err := s.inv.FinishImports(ctx); err != nil {
+		return err
+	}
 	epoch, err := readEpoch(ctx, s.store)
 	if err != nil {
 		return err

@@ -87,6 +87,15 @@ func refusalStatus(r *refusal.Error) error {
 			FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: r.Field, Description: r.Message, Reason: r.Reason}},
 		})
 	}
+	if len(r.Violations) > 0 {
+		request := &errdetails.BadRequest{}
+		for _, v := range r.Violations {
+			request.FieldViolations = append(request.FieldViolations, &errdetails.BadRequest_FieldViolation{
+				Field: v.Field, Description: v.Text, Reason: r.Reason,
+			})
+		}
+		details = append(details, request)
+	}
 	if r.Next != "" {
 		details = append(details, nextStep(r.Next))
 	}

@@ -40,12 +40,17 @@ type sessions struct {
 func (s *sessions) Online(id string) bool { return s.online[id] }
 func (s *sessions) Kick(id, _ string)     { s.kicked = append(s.kicked, id) }
 
-// tasks has none, and notes which terminals were retired.
-type tasks struct{ retired []string }
+// tasks has none, and notes which terminals were retired, and at which sites something was changed.
+type tasks struct{ retired, changed []string }
 
 func (t *tasks) Busy(context.Context, string) (bool, error) { return false, nil }
 func (t *tasks) Retire(_ context.Context, id string) error {
 	t.retired = append(t.retired, id)
+	return nil
+}
+
+func (t *tasks) SiteChanged(_ context.Context, name string) error {
+	t.changed = append(t.changed, name)
 	return nil
 }
 

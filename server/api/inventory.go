@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -26,6 +27,8 @@ type Tasks interface {
 	Busy(ctx context.Context, terminalID string) (bool, error)
 	// Retire ends the tasks of a decommissioned terminal.
 	Retire(ctx context.Context, terminalID string) error
+	// SiteChanged tells it that a site's settings were written; name is the site's folded name.
+	SiteChanged(ctx context.Context, name string) error
 }
 
 // Inventory serves fleet.v1.InventoryService.
@@ -77,6 +80,30 @@ func (s *Inventory) countOnline(ctx context.Context, sites ...*fleetv1.Site) (er
 		}
 	}
 	return nil
+}
+
+// SetSite implements the service. The job engine hears of it after it is on disk.
+func (s *Inventory) SetSite(ctx context.Context, req *fleetv1.SetSiteRequest) (*fleetv1.SetSiteResponse, error) {
+	site, err := s.inventory.SetSite(ctx, caller(ctx), req)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.tasks.SiteChanged(ctx, site.GetName()); err != nil {
+		return nil, err
+	}
+	return &fleetv1.SetSiteResponse{Site: site}, s.countOnline(ctx, site)
+}
+
+// Import implements the service. The job engine hears of every site that was changed, also when the rest must wait.
+func (s *Inventory) Import(ctx context.Context, req *fleetv1.ImportRequest) (*fleetv1.ImportResponse, error) {
+	counts, changed, err := s.inventory.Import(ctx, access.From(ctx), req)
+	for _, site := range changed {
+		err = errors.Join(err, s.tasks.SiteChanged(ctx, site))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return counts, nil
 }
 
 // GetTerminal implements the service.

@@ -46,6 +46,9 @@ type Inventory struct {
 	ca       [32]byte
 	presence Presence
 
+	// importing is held while an import is carried out.
+	importing sync.Mutex
+
 	// plugins are manifests by the hash of their executable. What a hash stands for never changes.
 	plugins sync.Map
 }

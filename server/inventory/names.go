@@ -42,18 +42,24 @@ func wantName(kind string, p *regexp.Regexp, name, field, allowed string) error 
 
 // wantText refuses text that is too long, is not UTF-8, or holds control characters, which could fool a terminal.
 func wantText(what, text, field string, most int) error {
-	var cause string
+	if cause := textProblem(text, most); cause != "" {
+		return refusal.New(refusal.Invalid, "BAD_TEXT", "%s: %s", what, cause).At(field)
+	}
+	return nil
+}
+
+// textProblem says what is wrong with text, or "".
+func textProblem(text string, most int) string {
 	switch {
 	case len(text) > most:
-		cause = fmt.Sprintf("is %d bytes long, at most %d are allowed", len(text), most)
+		return fmt.Sprintf("is %d bytes long, at most %d are allowed", len(text), most)
 	case !utf8.ValidString(text):
-		cause = "is not valid UTF-8"
+		return "is not valid UTF-8"
 	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
-		cause = "has a character that cannot be printed"
+		return "has a character that cannot be printed"
 	default:
-		return nil
+		return ""
 	}
-	return refusal.New(refusal.Invalid, "BAD_TEXT", "%s: %s", what, cause).At(field)
 }
 
 func clipped(text string) string {

@@ -35,10 +35,13 @@ func (i *Inventory) CreateSite(ctx context.Context, by identity.Name, req *fleet
 			s, err = readSite(w, done, err)
 			return err
 		}
-		s = &fleetv1.Site{Name: name, Description: req.GetDescription(), Created: timestamppb.New(i.now())}
+		s = &fleetv1.Site{Etag: "1", Name: name, Description: req.GetDescription(), Created: timestamppb.New(i.now())}
 		return i.addSite(w, by, request, s)
 	})
-	return s, err
+	if err != nil {
+		return nil, err
+	}
+	return tagged(s), nil
 }
 
 func (i *Inventory) addSite(w store.Writer, by identity.Name, request *requests.Request, s *fleetv1.Site) error {
@@ -53,13 +56,17 @@ func (i *Inventory) addSite(w store.Writer, by identity.Name, request *requests.
 	}
 	return audit.Append(w, i.now(), audit.Entry{
 		Site: s.GetName(), Actor: by, Verb: "site.create", Object: "site/" + s.GetName(),
-		Changes: changes("description", "", s.GetDescription()),
+		Changes: siteChanges(&fleetv1.Site{}, s),
 	})
 }
 
 // Site returns a site by name, without its count of terminals that are online.
 func (i *Inventory) Site(ctx context.Context, name string) (*fleetv1.Site, error) {
-	return view[fleetv1.Site](ctx, i.store, store.TableSites, store.Key(access.Fold(name)), access.NotFound(access.Site, name))
+	s, err := view[fleetv1.Site](ctx, i.store, store.TableSites, store.Key(access.Fold(name)), access.NotFound(access.Site, name))
+	if err != nil {
+		return nil, err
+	}
+	return tagged(s), nil
 }
 
 // Sites lists the sites that the principal may read, by name.
@@ -69,7 +76,8 @@ func (i *Inventory) Sites(ctx context.Context, p *access.Principal, page Page) (
 			return nil, false, nil
 		}
 		s := &fleetv1.Site{}
-		return s, true, proto.Unmarshal(value, s)
+		err := proto.Unmarshal(value, s)
+		return tagged(s), true, err
 	})
 }
 

@@ -83,16 +83,21 @@ func (i *Inventory) change(ctx context.Context, idOrName string, fn func(w store
 
 // commit stores a terminal under a new etag, with its audit record. It writes three keys.
 func (i *Inventory) commit(w store.Writer, r *storagev1.TerminalRecord, e audit.Entry) error {
-	t := r.GetTerminal()
-	revision, _ := strconv.ParseUint(t.GetEtag(), 10, 64)
-	t.Etag = strconv.FormatUint(revision+1, 10)
 	if e.Site == "" {
-		e.Site = t.GetSite()
+		e.Site = r.GetTerminal().GetSite()
 	}
-	if err := write(w, store.TableTerminals, store.TerminalKey(t.GetId()), r); err != nil {
+	if err := keepTerminal(w, r); err != nil {
 		return err
 	}
 	return audit.Append(w, i.now(), e)
+}
+
+// keepTerminal stores a terminal under a new etag; the caller sees to the audit record.
+func keepTerminal(w store.Writer, r *storagev1.TerminalRecord) error {
+	t := r.GetTerminal()
+	revision, _ := strconv.ParseUint(t.GetEtag(), 10, 64)
+	t.Etag = strconv.FormatUint(revision+1, 10)
+	return write(w, store.TableTerminals, store.TerminalKey(t.GetId()), r)
 }
 
 // changeBy is change for an operator. The right was looked at when the call came in; it is looked at again in the update, for

@@ -21,7 +21,7 @@ import (
 func Verify(ctx context.Context, st store.Store) (found string, err error) {
 	err = st.View(ctx, func(v store.Snapshot) error {
 		c := &verifier{v: v, terminalsAt: map[string]uint32{}}
-		for _, step := range []func() error{c.terminals, c.sites, c.bands, c.tokens, c.operators, c.plugins} {
+		for _, step := range []func() error{c.terminals, c.sites, c.bands, c.tokens, c.operators, c.plugins, c.imports} {
 			if err := errors.Join(ctx.Err(), step()); err != nil {
 				return err
 			}
@@ -188,6 +188,34 @@ func (c *verifier) plugins() error {
 		return wantKey(key, store.Key(r.GetPlugin().GetSha256()))
 	})
 	c.note(n, "plugins")
+	return err
+}
+
+// imports wants parts only of imports that are under way, and of those that are READY each with its account.
+func (c *verifier) imports() error {
+	states := map[string]storagev1.ImportState{}
+	n, err := each(c, store.TableImports, func(key []byte, r *storagev1.ImportRecord) error {
+		states[r.GetId()] = r.GetState()
+		return wantKey(key, store.ImportKey(r.GetId()))
+	})
+	if err != nil {
+		return err
+	}
+	c.note(n, "imports")
+	_, err = each(c, store.TableImportParts, func(key []byte, part *storagev1.ImportPart) error {
+		id := string(key[:max(0, len(key)-4)])
+		switch states[id] {
+		case storagev1.ImportState_IMPORT_STATE_PREPARING:
+			return nil
+		case storagev1.ImportState_IMPORT_STATE_READY:
+			if part.GetTotal() != nil {
+				return nil
+			}
+			return c.mustHave(store.TableImportParts, store.ImportPartKey(id, part.GetAccount()))
+		default:
+			return fmt.Errorf("is of import %q, which is done or not there", id)
+		}
+	})
 	return err
 }
 

@@ -2,12 +2,14 @@ package inventory_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
 	"google.golang.org/protobuf/proto"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/store"
@@ -32,6 +34,7 @@ func populated(t *testing.T) *fixture {
 	if _, err := f.CreateBand(t.Context(), ada, &fleetv1.CreateBandRequest{Serial: "AAAH-00125", Site: "lyon"}); err != nil {
 		t.Fatal(err)
 	}
+	f.mustImport(bandTable("AAAH-00125,,lost,,,"))
 	for _, name := range []string{"bob", "carol"} {
 		_, _, err := f.CreateOperator(t.Context(), ada, &fleetv1.CreateOperatorRequest{
 			Name: name, Csr: csr(t), Bindings: []*fleetv1.RoleBinding{{Role: fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, Sites: []string{"*"}}},
@@ -49,7 +52,7 @@ func populated(t *testing.T) *fixture {
 func TestVerifyOfASoundInventory(t *testing.T) {
 	f := populated(t)
 	found, err := inventory.Verify(t.Context(), f.store)
-	if want := "3 terminals, 2 sites, 1 bands, 1 tokens, 2 operators, 1 plugins"; err != nil || found != want {
+	if want := "3 terminals, 2 sites, 1 bands, 1 tokens, 2 operators, 1 plugins, 1 imports"; err != nil || found != want {
 		t.Errorf("found %q, %v; want %q", found, err, want)
 	}
 }
@@ -83,8 +86,15 @@ func TestVerifyFindsWhatDoesNotAgree(t *testing.T) {
 		"not a record":               {raw(store.TableSites, store.Key("lyon"), []byte{0xff}), `"sites": record "lyon"`},
 		"ids begin again":            {raw(store.TableMeta, store.Key(store.KeyTerminals), store.Number(1)), `id "T-0002" was never given`},
 		"administrators are counted": {raw(store.TableMeta, store.Key(store.KeyAdministrators), store.Number(5)), "counts 5, and there are 1"},
-		"a band is nowhere":          {remove(store.TableBandSites, store.Key("lyon", "aaah-00125")), `"band-sites" has no record`},
-		"a band's place is left":     {remove(store.TableBands, store.Key("aaah-00125")), `"band-sites": holds 1 records, and 0 belong there`},
+		"a part of nothing":          {put(store.TableImportParts, store.ImportPartKey(strings.Repeat("0", 26), 1), &storagev1.ImportPart{}), "which is done or not there"},
+		"a part without account": {func(w store.Writer) error {
+			id := strings.Repeat("0", 26)
+			rec := &storagev1.ImportRecord{Id: id, State: storagev1.ImportState_IMPORT_STATE_READY}
+			return errors.Join(put(store.TableImports, store.ImportKey(id), rec)(w),
+				put(store.TableImportParts, store.ImportPartKey(id, 0), &storagev1.ImportPart{Account: 9})(w))
+		}, `"import-parts" has no record`},
+		"a band is nowhere":      {remove(store.TableBandSites, store.Key("lyon", "aaah-00125")), `"band-sites" has no record`},
+		"a band's place is left": {remove(store.TableBands, store.Key("aaah-00125")), `"band-sites": holds 1 records, and 0 belong there`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := populated(t)

@@ -40,6 +40,16 @@ type Error struct {
 	Message string
 	// Next is what the caller does next, as a sentence without full stop; may be empty.
 	Next string
+	// Violations are all fields at fault when there may be several; Field is empty then.
+	Violations []Violation
+}
+
+// Violation is what is wrong with one field.
+type Violation struct {
+	// Field is its path in the request.
+	Field string
+	// Text says what is wrong and what to give instead.
+	Text string
 }
 
 // Error implements error.
@@ -64,5 +74,11 @@ func (e *Error) At(field string) *Error {
 // Then says what to do next.
 func (e *Error) Then(format string, args ...any) *Error {
 	e.Next = fmt.Sprintf(format, args...)
+	return e
+}
+
+// With names all fields at fault.
+func (e *Error) With(violations ...Violation) *Error {
+	e.Violations = append(e.Violations, violations...)
 	return e
 }

@@ -27,6 +27,8 @@ const SchemaVersion = 2
 //	plugins             <sha256>                      PluginRecord             manifests by the hash of the executable
 //	requests            <name>·<name>·<name>          RequestRecord            operator, verb, request_id: what it created
 //	request-times       <be64><name>·<name>·<name>    -                        the same by time in ns, for pruning
+//	imports             <import>                      ImportRecord             by import id, which sorts by time
+//	import-parts        <import><be32>                ImportPart               place; what is still to be carried out of an import
 //	jobs                <job>                         JobRecord                by job id, which sorts by time of creation
 //	jobs-active         <job>                         -                        jobs that are not done, and those being prepared
 //	tasks               <job><be32>                   TaskRecord               place in the frozen order, which is by terminal id
@@ -47,6 +49,8 @@ const (
 	TablePlugins       Table = "plugins"
 	TableRequests      Table = "requests"
 	TableRequestTimes  Table = "request-times"
+	TableImports       Table = "imports"
+	TableImportParts   Table = "import-parts"
 	TableJobs          Table = "jobs"
 	TableActiveJobs    Table = "jobs-active"
 	TableTasks         Table = "tasks"
@@ -60,7 +64,7 @@ func Tables() []Table {
 	return []Table{
 		TableMeta, TableSites, TableTerminals, TableTerminalNames, TableTerminalSites, TableBands, TableBandSites,
 		TableTokens, TableEnrolments, TableOperators, TablePlugins, TableRequests, TableRequestTimes,
-		TableJobs, TableActiveJobs, TableTasks, TablePermits, TableAudit, TableAuditHeads,
+		TableImports, TableImportParts, TableJobs, TableActiveJobs, TableTasks, TablePermits, TableAudit, TableAuditHeads,
 	}
 }
 
@@ -117,6 +121,22 @@ func ParseNumber(b []byte) uint64 {
 		return 0
 	}
 	return binary.BigEndian.Uint64(b)
+}
+
+// ImportKey is the key of an import, and what the keys of its parts begin with: their ids are of one width.
+func ImportKey(id string) []byte { return []byte(id) }
+
+// ImportPartKey is the key of a part of an import by its place.
+func ImportPartKey(id string, place uint32) []byte {
+	return binary.BigEndian.AppendUint32(ImportKey(id), place)
+}
+
+// ImportPartPlace reads the place out of a key of TableImportParts.
+func ImportPartPlace(key []byte) uint32 {
+	if len(key) < 4 {
+		return 0
+	}
+	return binary.BigEndian.Uint32(key[len(key)-4:])
 }
 
 // JobKey is the key of a job, and what the keys of its tasks and permits begin with: job ids are of one width.

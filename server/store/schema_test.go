@@ -3,6 +3,7 @@ package store_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -45,6 +46,7 @@ var parts = strings.NewReplacer(
 	"<sha256>", `[0-9a-f]{64}`,
 	"<chain>", `(?:<fleet>|[a-z0-9-]+)`,
 	"<job>", `[0-9A-Z]{26}`,
+	"<import>", `[0-9A-Z]{26}`,
 )
 
 // drawing reads the comment over the tables.
@@ -158,7 +160,39 @@ func fill(t *testing.T, st store.Store) {
 		}}},
 	}, ca.IssueAgent)
 	must(t, err)
+	fillImports(t, st)
 	fillJobs(t, st, inv)
+}
+
+// fullStore fails every update but the first ones.
+type fullStore struct {
+	store.Store
+	left int
+}
+
+func (s *fullStore) Update(ctx context.Context, fn func(store.Writer) error) error {
+	if s.left--; s.left < 0 {
+		return store.ErrUnwritable
+	}
+	return s.Store.Update(ctx, fn)
+}
+
+// fillImports leaves an import that was cut short once it was ready.
+func fillImports(t *testing.T, st store.Store) {
+	t.Helper()
+	const untilReady = 3
+	inv := inventory.New(inventory.Config{Store: &fullStore{st, untilReady}})
+	_, _, err := inv.Import(t.Context(), &access.Principal{
+		Name: identity.Name{Kind: identity.KindOperator, ID: "ada"},
+		Operator: &fleetv1.Operator{Bindings: []*fleetv1.RoleBinding{{
+			Role: fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, Sites: []string{access.AllSites},
+		}}},
+	}, &fleetv1.ImportRequest{
+		Kind: fleetv1.ImportKind_IMPORT_KIND_BANDS, Columns: []string{"serial", "site"}, Rows: []*fleetv1.ImportRow{{Cells: []string{"AAAH-00126", "lyon"}}},
+	})
+	if !errors.Is(err, store.ErrUnwritable) {
+		t.Fatalf("the import ended with %v, want it cut short", err)
+	}
 }
 
 // permits is a link that tells when a permit is sent.

@@ -15,7 +15,7 @@ func migrations() []store.Migration {
 	return []store.Migration{
 		{
 			From: 1,
-			Add:  []store.Table{},
+			Add:  []store.Table{store.TableImports, store.TableImportParts},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,
 			},

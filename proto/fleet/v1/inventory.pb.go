@@ -1037,10 +1037,13 @@ func (x *ImportRow) GetCells() []string {
 }
 
 type ImportResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Created       uint32                 `protobuf:"varint,1,opt,name=created,proto3" json:"created,omitempty"`
-	Changed       uint32                 `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
-	Unchanged     uint32                 `protobuf:"varint,3,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Created   uint32                 `protobuf:"varint,1,opt,name=created,proto3" json:"created,omitempty"`
+	Changed   uint32                 `protobuf:"varint,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	Unchanged uint32                 `protobuf:"varint,3,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	// Rows that came to nothing because, between their check and their turn, the terminal was moved or decommissioned, or somebody else
+	// added the band at another site.
+	Moot          uint32 `protobuf:"varint,4,opt,name=moot,proto3" json:"moot,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1092,6 +1095,13 @@ func (x *ImportResponse) GetChanged() uint32 {
 func (x *ImportResponse) GetUnchanged() uint32 {
 	if x != nil {
 		return x.Unchanged
+	}
+	return 0
+}
+
+func (x *ImportResponse) GetMoot() uint32 {
+	if x != nil {
+		return x.Moot
 	}
 	return 0
 }
@@ -3420,11 +3430,12 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"request_id\x18\x06 \x01(\tR\trequestId\"5\n" +
 	"\tImportRow\x12\x12\n" +
 	"\x04line\x18\x01 \x01(\rR\x04line\x12\x14\n" +
-	"\x05cells\x18\x02 \x03(\tR\x05cells\"b\n" +
+	"\x05cells\x18\x02 \x03(\tR\x05cells\"v\n" +
 	"\x0eImportResponse\x12\x18\n" +
 	"\acreated\x18\x01 \x01(\rR\acreated\x12\x18\n" +
 	"\achanged\x18\x02 \x01(\rR\achanged\x12\x1c\n" +
-	"\tunchanged\x18\x03 \x01(\rR\tunchanged\"h\n" +
+	"\tunchanged\x18\x03 \x01(\rR\tunchanged\x12\x12\n" +
+	"\x04moot\x18\x04 \x01(\rR\x04moot\"h\n" +
 	"\x11CreateSiteRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12 \n" +
 	"\vdescription\x18\x02 \x01(\tR\vdescription\x12\x1d\n" +

@@ -61,7 +61,8 @@ type InventoryServiceClient interface {
 	SetSite(ctx context.Context, in *SetSiteRequest, opts ...grpc.CallOption) (*SetSiteResponse, error)
 	// Import takes rows of a table: sites, terminals' labels, or bands. Either all of them are taken or none. Caller: admin on all sites for
 	// sites, admin on each row's site otherwise. May be repeated with the same request_id. Errors: INVALID_ARGUMENT with one field
-	// violation for each bad row; NOT_FOUND for sites or terminals outside the caller's sites.
+	// violation for each of the first 100 bad rows, in which sites and terminals outside of the caller's sites are "not found";
+	// UNAVAILABLE while another import runs.
 	Import(ctx context.Context, in *ImportRequest, opts ...grpc.CallOption) (*ImportResponse, error)
 	// GetTerminal reads one terminal by id or name. Caller: viewer on its site. May be repeated. Errors: NOT_FOUND.
 	GetTerminal(ctx context.Context, in *GetTerminalRequest, opts ...grpc.CallOption) (*GetTerminalResponse, error)
@@ -297,7 +298,8 @@ type InventoryServiceServer interface {
 	SetSite(context.Context, *SetSiteRequest) (*SetSiteResponse, error)
 	// Import takes rows of a table: sites, terminals' labels, or bands. Either all of them are taken or none. Caller: admin on all sites for
 	// sites, admin on each row's site otherwise. May be repeated with the same request_id. Errors: INVALID_ARGUMENT with one field
-	// violation for each bad row; NOT_FOUND for sites or terminals outside the caller's sites.
+	// violation for each of the first 100 bad rows, in which sites and terminals outside of the caller's sites are "not found";
+	// UNAVAILABLE while another import runs.
 	Import(context.Context, *ImportRequest) (*ImportResponse, error)
 	// GetTerminal reads one terminal by id or name. Caller: viewer on its site. May be repeated. Errors: NOT_FOUND.
 	GetTerminal(context.Context, *GetTerminalRequest) (*GetTerminalResponse, error)

@@ -29,6 +29,58 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type ImportState int32
+
+const (
+	ImportState_IMPORT_STATE_UNSPECIFIED ImportState = 0
+	ImportState_IMPORT_STATE_PREPARING   ImportState = 1
+	ImportState_IMPORT_STATE_READY       ImportState = 2
+	ImportState_IMPORT_STATE_DONE        ImportState = 3
+)
+
+// Enum value maps for ImportState.
+var (
+	ImportState_name = map[int32]string{
+		0: "IMPORT_STATE_UNSPECIFIED",
+		1: "IMPORT_STATE_PREPARING",
+		2: "IMPORT_STATE_READY",
+		3: "IMPORT_STATE_DONE",
+	}
+	ImportState_value = map[string]int32{
+		"IMPORT_STATE_UNSPECIFIED": 0,
+		"IMPORT_STATE_PREPARING":   1,
+		"IMPORT_STATE_READY":       2,
+		"IMPORT_STATE_DONE":        3,
+	}
+)
+
+func (x ImportState) Enum() *ImportState {
+	p := new(ImportState)
+	*p = x
+	return p
+}
+
+func (x ImportState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ImportState) Descriptor() protoreflect.EnumDescriptor {
+	return file_storage_v1_storage_proto_enumTypes[0].Descriptor()
+}
+
+func (ImportState) Type() protoreflect.EnumType {
+	return &file_storage_v1_storage_proto_enumTypes[0]
+}
+
+func (x ImportState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ImportState.Descriptor instead.
+func (ImportState) EnumDescriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{0}
+}
+
 // TerminalRecord is a terminal as the server stores it.
 type TerminalRecord struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -876,6 +928,292 @@ func (x *AuditHead) GetHash() []byte {
 	return nil
 }
 
+// ImportRecord is an import of a table. Its parts are written first, then one write makes it READY, and from then on it is carried
+// out whatever happens. One that is found PREPARING at a start is forgotten.
+type ImportRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	State ImportState            `protobuf:"varint,2,opt,name=state,proto3,enum=storage.v1.ImportState" json:"state,omitempty"`
+	Kind  v1.ImportKind          `protobuf:"varint,3,opt,name=kind,proto3,enum=fleet.v1.ImportKind" json:"kind,omitempty"`
+	// Name of the operator who asked for it.
+	Operator string                 `protobuf:"bytes,4,opt,name=operator,proto3" json:"operator,omitempty"`
+	Reason   string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	Time     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
+	// What has become of the rows so far; the answer when it is DONE.
+	Counts        *v1.ImportResponse `protobuf:"bytes,7,opt,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportRecord) Reset() {
+	*x = ImportRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportRecord) ProtoMessage() {}
+
+func (x *ImportRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportRecord.ProtoReflect.Descriptor instead.
+func (*ImportRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ImportRecord) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ImportRecord) GetState() ImportState {
+	if x != nil {
+		return x.State
+	}
+	return ImportState_IMPORT_STATE_UNSPECIFIED
+}
+
+func (x *ImportRecord) GetKind() v1.ImportKind {
+	if x != nil {
+		return x.Kind
+	}
+	return v1.ImportKind(0)
+}
+
+func (x *ImportRecord) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *ImportRecord) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *ImportRecord) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *ImportRecord) GetCounts() *v1.ImportResponse {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+// ImportPart is some rows of an import, all of one site. It is removed in the transaction that carries it out.
+type ImportPart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty in an import of sites.
+	Site string         `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	Rows []*ImportedRow `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
+	// Set, and rows empty, in the part that closes a site's account: it comes after all that have rows.
+	Total *ImportTotal `protobuf:"bytes,3,opt,name=total,proto3" json:"total,omitempty"`
+	// Place of the part that closes the site's account.
+	Account       uint32 `protobuf:"varint,4,opt,name=account,proto3" json:"account,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportPart) Reset() {
+	*x = ImportPart{}
+	mi := &file_storage_v1_storage_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportPart) ProtoMessage() {}
+
+func (x *ImportPart) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportPart.ProtoReflect.Descriptor instead.
+func (*ImportPart) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ImportPart) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *ImportPart) GetRows() []*ImportedRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ImportPart) GetTotal() *ImportTotal {
+	if x != nil {
+		return x.Total
+	}
+	return nil
+}
+
+func (x *ImportPart) GetAccount() uint32 {
+	if x != nil {
+		return x.Account
+	}
+	return 0
+}
+
+// ImportedRow is a checked row.
+type ImportedRow struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Folded serial, terminal id, or site.
+	Object string `protobuf:"bytes,1,opt,name=object,proto3" json:"object,omitempty"`
+	// The cells that are not empty, by column. Of labels, "-" removes.
+	Cells         map[string]string `protobuf:"bytes,2,rep,name=cells,proto3" json:"cells,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportedRow) Reset() {
+	*x = ImportedRow{}
+	mi := &file_storage_v1_storage_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportedRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportedRow) ProtoMessage() {}
+
+func (x *ImportedRow) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportedRow.ProtoReflect.Descriptor instead.
+func (*ImportedRow) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ImportedRow) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *ImportedRow) GetCells() map[string]string {
+	if x != nil {
+		return x.Cells
+	}
+	return nil
+}
+
+// ImportTotal is what an import means for one site.
+type ImportTotal struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Rows  uint32                 `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	// SHA-256 over the rows in deterministic encoding, each after its length as a big-endian 32-bit number.
+	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// What has become of them so far.
+	Counts        *v1.ImportResponse `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImportTotal) Reset() {
+	*x = ImportTotal{}
+	mi := &file_storage_v1_storage_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImportTotal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImportTotal) ProtoMessage() {}
+
+func (x *ImportTotal) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImportTotal.ProtoReflect.Descriptor instead.
+func (*ImportTotal) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ImportTotal) GetRows() uint32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *ImportTotal) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *ImportTotal) GetCounts() *v1.ImportResponse {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
 // JournalTask is a task as the agent's journal has it.
 type JournalTask struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -906,7 +1244,7 @@ type JournalTask struct {
 
 func (x *JournalTask) Reset() {
 	*x = JournalTask{}
-	mi := &file_storage_v1_storage_proto_msgTypes[11]
+	mi := &file_storage_v1_storage_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -918,7 +1256,7 @@ func (x *JournalTask) String() string {
 func (*JournalTask) ProtoMessage() {}
 
 func (x *JournalTask) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[11]
+	mi := &file_storage_v1_storage_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -931,7 +1269,7 @@ func (x *JournalTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalTask.ProtoReflect.Descriptor instead.
 func (*JournalTask) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{11}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *JournalTask) GetTask() *v11.Task {
@@ -1046,7 +1384,7 @@ type JournalArtifact struct {
 
 func (x *JournalArtifact) Reset() {
 	*x = JournalArtifact{}
-	mi := &file_storage_v1_storage_proto_msgTypes[12]
+	mi := &file_storage_v1_storage_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1058,7 +1396,7 @@ func (x *JournalArtifact) String() string {
 func (*JournalArtifact) ProtoMessage() {}
 
 func (x *JournalArtifact) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[12]
+	mi := &file_storage_v1_storage_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1071,7 +1409,7 @@ func (x *JournalArtifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalArtifact.ProtoReflect.Descriptor instead.
 func (*JournalArtifact) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{12}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *JournalArtifact) GetKey() *v11.TaskKey {
@@ -1115,7 +1453,7 @@ type JournalEffect struct {
 
 func (x *JournalEffect) Reset() {
 	*x = JournalEffect{}
-	mi := &file_storage_v1_storage_proto_msgTypes[13]
+	mi := &file_storage_v1_storage_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1465,7 @@ func (x *JournalEffect) String() string {
 func (*JournalEffect) ProtoMessage() {}
 
 func (x *JournalEffect) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[13]
+	mi := &file_storage_v1_storage_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1478,7 @@ func (x *JournalEffect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JournalEffect.ProtoReflect.Descriptor instead.
 func (*JournalEffect) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{13}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *JournalEffect) GetEffect() *v12.RecordedEffect {
@@ -1183,7 +1521,7 @@ type Obligation struct {
 
 func (x *Obligation) Reset() {
 	*x = Obligation{}
-	mi := &file_storage_v1_storage_proto_msgTypes[14]
+	mi := &file_storage_v1_storage_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1195,7 +1533,7 @@ func (x *Obligation) String() string {
 func (*Obligation) ProtoMessage() {}
 
 func (x *Obligation) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[14]
+	mi := &file_storage_v1_storage_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1208,7 +1546,7 @@ func (x *Obligation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligation.ProtoReflect.Descriptor instead.
 func (*Obligation) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{14}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Obligation) GetResource() string {
@@ -1338,7 +1676,32 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x03new\x18\x03 \x01(\tR\x03new\";\n" +
 	"\tAuditHead\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xab\x05\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\x8d\x02\n" +
+	"\fImportRecord\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12-\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x17.storage.v1.ImportStateR\x05state\x12(\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x14.fleet.v1.ImportKindR\x04kind\x12\x1a\n" +
+	"\boperator\x18\x04 \x01(\tR\boperator\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12.\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x120\n" +
+	"\x06counts\x18\a \x01(\v2\x18.fleet.v1.ImportResponseR\x06counts\"\x96\x01\n" +
+	"\n" +
+	"ImportPart\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12+\n" +
+	"\x04rows\x18\x02 \x03(\v2\x17.storage.v1.ImportedRowR\x04rows\x12-\n" +
+	"\x05total\x18\x03 \x01(\v2\x17.storage.v1.ImportTotalR\x05total\x12\x18\n" +
+	"\aaccount\x18\x04 \x01(\rR\aaccount\"\x99\x01\n" +
+	"\vImportedRow\x12\x16\n" +
+	"\x06object\x18\x01 \x01(\tR\x06object\x128\n" +
+	"\x05cells\x18\x02 \x03(\v2\".storage.v1.ImportedRow.CellsEntryR\x05cells\x1a8\n" +
+	"\n" +
+	"CellsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"k\n" +
+	"\vImportTotal\x12\x12\n" +
+	"\x04rows\x18\x01 \x01(\rR\x04rows\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x120\n" +
+	"\x06counts\x18\x03 \x01(\v2\x18.fleet.v1.ImportResponseR\x06counts\"\xab\x05\n" +
 	"\vJournalTask\x12\"\n" +
 	"\x04task\x18\x01 \x01(\v2\x0e.agent.v1.TaskR\x04task\x12)\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x13.agent.v1.TaskStateR\x05state\x126\n" +
@@ -1376,7 +1739,12 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x05tries\x18\x05 \x01(\rR\x05tries\x12\x1d\n" +
 	"\n" +
 	"last_error\x18\x06 \x01(\tR\tlastError\x12\x14\n" +
-	"\x05locks\x18\a \x03(\tR\x05locksB;Z9github.com/bandfleet/bandfleet/proto/storage/v1;storagev1b\x06proto3"
+	"\x05locks\x18\a \x03(\tR\x05locks*v\n" +
+	"\vImportState\x12\x1c\n" +
+	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16IMPORT_STATE_PREPARING\x10\x01\x12\x16\n" +
+	"\x12IMPORT_STATE_READY\x10\x02\x12\x15\n" +
+	"\x11IMPORT_STATE_DONE\x10\x03B;Z9github.com/bandfleet/bandfleet/proto/storage/v1;storagev1b\x06proto3"
 
 var (
 	file_storage_v1_storage_proto_rawDescOnce sync.Once
@@ -1390,82 +1758,99 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 	return file_storage_v1_storage_proto_rawDescData
 }
 
-var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_storage_v1_storage_proto_goTypes = []any{
-	(*TerminalRecord)(nil),        // 0: storage.v1.TerminalRecord
-	(*TokenRecord)(nil),           // 1: storage.v1.TokenRecord
-	(*OperatorRecord)(nil),        // 2: storage.v1.OperatorRecord
-	(*PluginRecord)(nil),          // 3: storage.v1.PluginRecord
-	(*RequestRecord)(nil),         // 4: storage.v1.RequestRecord
-	(*TaskRecord)(nil),            // 5: storage.v1.TaskRecord
-	(*JobRecord)(nil),             // 6: storage.v1.JobRecord
-	(*PermitBatch)(nil),           // 7: storage.v1.PermitBatch
-	(*AuditRecord)(nil),           // 8: storage.v1.AuditRecord
-	(*AuditChange)(nil),           // 9: storage.v1.AuditChange
-	(*AuditHead)(nil),             // 10: storage.v1.AuditHead
-	(*JournalTask)(nil),           // 11: storage.v1.JournalTask
-	(*JournalArtifact)(nil),       // 12: storage.v1.JournalArtifact
-	(*JournalEffect)(nil),         // 13: storage.v1.JournalEffect
-	(*Obligation)(nil),            // 14: storage.v1.Obligation
-	nil,                           // 15: storage.v1.JobRecord.SiteCountsEntry
-	nil,                           // 16: storage.v1.JournalTask.AnswersEntry
-	(*v1.Terminal)(nil),           // 17: fleet.v1.Terminal
-	(*v1.Token)(nil),              // 18: fleet.v1.Token
-	(*v1.Operator)(nil),           // 19: fleet.v1.Operator
-	(*v11.Plugin)(nil),            // 20: agent.v1.Plugin
-	(*timestamppb.Timestamp)(nil), // 21: google.protobuf.Timestamp
-	(*v1.Task)(nil),               // 22: fleet.v1.Task
-	(*v1.Job)(nil),                // 23: fleet.v1.Job
-	(*durationpb.Duration)(nil),   // 24: google.protobuf.Duration
-	(*v11.Task)(nil),              // 25: agent.v1.Task
-	(v11.TaskState)(0),            // 26: agent.v1.TaskState
-	(*v12.Plan)(nil),              // 27: action.v1.Plan
-	(*v12.TaskResult)(nil),        // 28: action.v1.TaskResult
-	(v12.Phase)(0),                // 29: action.v1.Phase
-	(*v12.Undo)(nil),              // 30: action.v1.Undo
-	(*v11.TaskKey)(nil),           // 31: agent.v1.TaskKey
-	(*v12.ArtifactReference)(nil), // 32: action.v1.ArtifactReference
-	(*v12.RecordedEffect)(nil),    // 33: action.v1.RecordedEffect
-	(*v1.JobCounts)(nil),          // 34: fleet.v1.JobCounts
-	(*v12.Confirmation)(nil),      // 35: action.v1.Confirmation
+	(ImportState)(0),              // 0: storage.v1.ImportState
+	(*TerminalRecord)(nil),        // 1: storage.v1.TerminalRecord
+	(*TokenRecord)(nil),           // 2: storage.v1.TokenRecord
+	(*OperatorRecord)(nil),        // 3: storage.v1.OperatorRecord
+	(*PluginRecord)(nil),          // 4: storage.v1.PluginRecord
+	(*RequestRecord)(nil),         // 5: storage.v1.RequestRecord
+	(*TaskRecord)(nil),            // 6: storage.v1.TaskRecord
+	(*JobRecord)(nil),             // 7: storage.v1.JobRecord
+	(*PermitBatch)(nil),           // 8: storage.v1.PermitBatch
+	(*AuditRecord)(nil),           // 9: storage.v1.AuditRecord
+	(*AuditChange)(nil),           // 10: storage.v1.AuditChange
+	(*AuditHead)(nil),             // 11: storage.v1.AuditHead
+	(*ImportRecord)(nil),          // 12: storage.v1.ImportRecord
+	(*ImportPart)(nil),            // 13: storage.v1.ImportPart
+	(*ImportedRow)(nil),           // 14: storage.v1.ImportedRow
+	(*ImportTotal)(nil),           // 15: storage.v1.ImportTotal
+	(*JournalTask)(nil),           // 16: storage.v1.JournalTask
+	(*JournalArtifact)(nil),       // 17: storage.v1.JournalArtifact
+	(*JournalEffect)(nil),         // 18: storage.v1.JournalEffect
+	(*Obligation)(nil),            // 19: storage.v1.Obligation
+	nil,                           // 20: storage.v1.JobRecord.SiteCountsEntry
+	nil,                           // 21: storage.v1.ImportedRow.CellsEntry
+	nil,                           // 22: storage.v1.JournalTask.AnswersEntry
+	(*v1.Terminal)(nil),           // 23: fleet.v1.Terminal
+	(*v1.Token)(nil),              // 24: fleet.v1.Token
+	(*v1.Operator)(nil),           // 25: fleet.v1.Operator
+	(*v11.Plugin)(nil),            // 26: agent.v1.Plugin
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*v1.Task)(nil),               // 28: fleet.v1.Task
+	(*v1.Job)(nil),                // 29: fleet.v1.Job
+	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
+	(v1.ImportKind)(0),            // 31: fleet.v1.ImportKind
+	(*v1.ImportResponse)(nil),     // 32: fleet.v1.ImportResponse
+	(*v11.Task)(nil),              // 33: agent.v1.Task
+	(v11.TaskState)(0),            // 34: agent.v1.TaskState
+	(*v12.Plan)(nil),              // 35: action.v1.Plan
+	(*v12.TaskResult)(nil),        // 36: action.v1.TaskResult
+	(v12.Phase)(0),                // 37: action.v1.Phase
+	(*v12.Undo)(nil),              // 38: action.v1.Undo
+	(*v11.TaskKey)(nil),           // 39: agent.v1.TaskKey
+	(*v12.ArtifactReference)(nil), // 40: action.v1.ArtifactReference
+	(*v12.RecordedEffect)(nil),    // 41: action.v1.RecordedEffect
+	(*v1.JobCounts)(nil),          // 42: fleet.v1.JobCounts
+	(*v12.Confirmation)(nil),      // 43: action.v1.Confirmation
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
-	17, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
-	18, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
-	19, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
-	20, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
-	21, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
-	22, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
-	23, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
-	24, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
-	15, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
-	21, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
-	21, // 10: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
-	21, // 11: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
-	9,  // 12: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
-	25, // 13: storage.v1.JournalTask.task:type_name -> agent.v1.Task
-	26, // 14: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
-	21, // 15: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
-	21, // 16: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
-	27, // 17: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
-	28, // 18: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
-	21, // 19: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
-	29, // 20: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
-	30, // 21: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
-	16, // 22: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
-	31, // 23: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
-	32, // 24: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
-	21, // 25: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
-	33, // 26: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
-	31, // 27: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
-	21, // 28: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
-	34, // 29: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
-	35, // 30: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	23, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
+	24, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
+	25, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
+	26, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
+	27, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
+	28, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
+	29, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
+	30, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
+	20, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
+	27, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
+	27, // 10: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
+	27, // 11: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	10, // 12: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
+	0,  // 13: storage.v1.ImportRecord.state:type_name -> storage.v1.ImportState
+	31, // 14: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
+	27, // 15: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
+	32, // 16: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
+	14, // 17: storage.v1.ImportPart.rows:type_name -> storage.v1.ImportedRow
+	15, // 18: storage.v1.ImportPart.total:type_name -> storage.v1.ImportTotal
+	21, // 19: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
+	32, // 20: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
+	33, // 21: storage.v1.JournalTask.task:type_name -> agent.v1.Task
+	34, // 22: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
+	27, // 23: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
+	27, // 24: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
+	35, // 25: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
+	36, // 26: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
+	27, // 27: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
+	37, // 28: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
+	38, // 29: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
+	22, // 30: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
+	39, // 31: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
+	40, // 32: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
+	27, // 33: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
+	41, // 34: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
+	39, // 35: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
+	27, // 36: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
+	42, // 37: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
+	43, // 38: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
@@ -1478,13 +1863,14 @@ func file_storage_v1_storage_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   17,
+			NumEnums:      1,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
 		GoTypes:           file_storage_v1_storage_proto_goTypes,
 		DependencyIndexes: file_storage_v1_storage_proto_depIdxs,
+		EnumInfos:         file_storage_v1_storage_proto_enumTypes,
 		MessageInfos:      file_storage_v1_storage_proto_msgTypes,
 	}.Build()
 	File_storage_v1_storage_proto = out.File

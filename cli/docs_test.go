@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+)
+
+// TestThePageOfSites reads every command, file and table of docs/sites.md as fleetctl would: people copy them.
+func TestThePageOfSites(t *testing.T) {
+	text, err := os.ReadFile("../docs/sites.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := 0
+	for line := range strings.Lines(string(text)) {
+		if command, ok := strings.CutPrefix(line, "    fleetctl "); ok {
+			commands++
+			if err := understandFully(shellWords(command)); err != nil {
+				t.Errorf("%s: %v", strings.TrimSpace(line), err)
+			}
+		}
+	}
+	if commands < 8 {
+		t.Errorf("found %d commands: the page has lost its examples, or this test cannot see them", commands)
+	}
+	file := filepath.Join(t.TempDir(), "settings.yaml")
+	keep(t, file, fenced(t, string(text), "yaml"))
+	req := &fleetv1.SetSiteRequest{Name: "lyon", Settings: &fleetv1.SiteSettings{}}
+	if err := readSiteFile(file, req); err != nil || len(req.GetSettings().GetWindows()) != 1 {
+		t.Errorf("the file of settings is read as %v, %v", req, err)
+	}
+	keep(t, file, fenced(t, string(text), "csv"))
+	if table, err := readTable(file, nil); err != nil || len(table.columns) != 4 || len(table.rows) != 2 {
+		t.Errorf("the table is read as %v, %v", table, err)
+	}
+	for _, l := range siteLists() {
+		if !strings.Contains(string(text), "`--"+l.flag+"`") || !strings.Contains(string(text), "`--"+l.none+"`") {
+			t.Errorf("the page does not say what --%s and --%s do", l.flag, l.none)
+		}
+	}
+}
+
+// understandFully parses a command line, and the settings in it as well.
+func understandFully(args []string) error {
+	if err := understand(args); err != nil || len(args) < 2 || args[0] != "site" || args[1] != "set" {
+		return err
+	}
+	c := newSiteSet(newApp("test", time.Now))
+	if err := c.ParseFlags(args[2:]); err != nil {
+		return err
+	}
+	o := &siteSetOptions{name: "lyon", lists: map[string]*[]string{}}
+	for _, l := range siteLists() {
+		given, err := c.Flags().GetStringArray(l.flag)
+		if err != nil {
+			return err
+		}
+		o.lists[l.flag] = &given
+	}
+	o.nymiAgent, _ = c.Flags().GetString("nymi-agent")
+	_, err := o.request(c)
+	return err
+}
+
+func shellWords(line string) (words []string) {
+	for _, w := range regexp.MustCompile(`"[^"]*"|\S+`).FindAllString(line, -1) {
+		words = append(words, strings.Trim(w, `"`))
+	}
+	return words
+}
+
+func fenced(t *testing.T, page, language string) string {
+	t.Helper()
+	_, rest, _ := strings.Cut(page, "```"+language+"\n")
+	block, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatalf("the page has no block of %s", language)
+	}
+	return block
+}
+
+func keep(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
