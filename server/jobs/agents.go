@@ -146,7 +146,7 @@ func (e *Engine) permitRequested(terminalID string, r *agentv1.PermitRequest) {
 	if t == nil || t.phase != permitted {
 		return
 	}
-	if len(t.job.ready) == 0 && !t.job.over(e.now()) {
+	if now := e.now(); len(t.job.ready) == 0 && !t.job.over(now) && t.job.shut(now) == byNothing {
 		t.change(func() { t.lock = clip(r.GetWaitedFor(), maxProgress) })
 		e.permit(t)
 		return

@@ -41,6 +41,9 @@ func (e *Engine) look(j *job, now time.Time) {
 	j.lookAt = time.Time{}
 	if now.Before(j.expires()) {
 		j.lookAt = j.expires()
+		if at := j.notBefore(); now.Before(at) {
+			j.lookNoLaterThan(at)
+		}
 		return
 	}
 	for _, t := range j.tasks {

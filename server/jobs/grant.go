@@ -23,12 +23,15 @@ func (e *Engine) fill(j *job) {
 		e.dismiss(j)
 		return
 	}
-	for len(j.ready) > 0 && j.hasSlot() {
+	if j.shut(e.now()) != byNothing {
+		return
+	}
+	for len(j.ready) > 0 && j.full() == byNothing {
 		t := j.ready[0]
 		j.ready[0] = nil
 		j.ready = j.ready[1:]
 		t.queued = false
-		if t.terminal.online && t.terminal.slots < maxPerTerminal {
+		if t.kept() == byNothing {
 			e.grant(t)
 		}
 	}
@@ -66,7 +69,7 @@ func (e *Engine) granted(t *task, err error) {
 		if !e.expireOrCancel(t) {
 			t.enqueue()
 		}
-	case t.job.over(e.now()) || !t.terminal.online || e.stopping || t.journal != t.terminal.journal || e.isRetired(t):
+	case t.job.over(e.now()) || t.job.shut(e.now()) != byNothing || !t.terminal.online || e.stopping || t.journal != t.terminal.journal || e.isRetired(t):
 		// Marked, but never sent.
 		t.dropSlot()
 		t.change(func() { t.phase, t.permitted = held, e.now() })

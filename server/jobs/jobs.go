@@ -39,6 +39,8 @@ type Inventory interface {
 	ActionFor(ctx context.Context, rec *storagev1.TerminalRecord, action string) (a *actionv1.Action, p *agentv1.Plugin, ok bool, err error)
 	// Actions returns what terminals of the operator's sites offer, by name.
 	Actions(ctx context.Context, p *access.Principal) ([]*fleetv1.OfferedAction, error)
+	// Site reads a site with its settings.
+	Site(ctx context.Context, name string) (*fleetv1.Site, error)
 }
 
 // scope says whether a site lies within what somebody may read.
@@ -91,6 +93,7 @@ type Engine struct {
 	active    []*job // oldest first
 	byID      map[string]*job
 	terminals map[string]*terminal
+	sites     map[string]*site
 	// retired are the terminals that were decommissioned in this engine's life, and those that had tasks when it was opened.
 	retired map[string]struct{}
 	// lost are results that were recorded although the store lacks their jobs.
@@ -110,6 +113,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		stopped:   make(chan struct{}),
 		byID:      make(map[string]*job),
 		terminals: make(map[string]*terminal),
+		sites:     make(map[string]*site),
 		retired:   make(map[string]struct{}),
 		lost:      make(map[settlementKey]struct{}),
 		pending:   newBatch(),

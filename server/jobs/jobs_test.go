@@ -43,10 +43,11 @@ func restart() *actionv1.Action {
 type fleet struct {
 	terminals []*storagev1.TerminalRecord
 	actions   map[string]*actionv1.Action // by plugin hash
+	settings  map[string]*fleetv1.SiteSettings
 }
 
 func newFleet(sites ...string) *fleet {
-	f := &fleet{actions: map[string]*actionv1.Action{"aa": restart()}}
+	f := &fleet{actions: map[string]*actionv1.Action{"aa": restart()}, settings: map[string]*fleetv1.SiteSettings{}}
 	for i, site := range sites {
 		f.terminals = append(f.terminals, &storagev1.TerminalRecord{
 			Terminal: &fleetv1.Terminal{
@@ -85,6 +86,10 @@ func (f *fleet) ActionFor(_ context.Context, rec *storagev1.TerminalRecord, acti
 
 func (f *fleet) Actions(context.Context, *access.Principal) ([]*fleetv1.OfferedAction, error) {
 	return []*fleetv1.OfferedAction{{Action: restart()}}, nil
+}
+
+func (f *fleet) Site(_ context.Context, name string) (*fleetv1.Site, error) {
+	return &fleetv1.Site{Name: name, Settings: f.settings[name]}, nil
 }
 
 func (f *fleet) Terminal(_ context.Context, id string) (*storagev1.TerminalRecord, error) {

@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -28,8 +27,9 @@ func (e *Engine) liveFrom(ctx context.Context, id string) (func(index uint32) *l
 	err := e.do(ctx, func() {
 		if j := e.byID[id]; j != nil {
 			states = make([]*live, len(j.tasks))
+			now := e.now()
 			for i, t := range j.tasks {
-				states[i] = t.live()
+				states[i] = t.live(now)
 			}
 		}
 	})
@@ -41,7 +41,7 @@ func (e *Engine) liveFrom(ctx context.Context, id string) (func(index uint32) *l
 	}, err
 }
 
-func (t *task) live() *live {
+func (t *task) live(now time.Time) *live {
 	if t.phase == done {
 		return nil
 	}
@@ -53,31 +53,8 @@ func (t *task) live() *live {
 		l.state, l.progress = fleetv1.TaskState_TASK_STATE_RUNNING, t.progress
 		return l
 	}
-	l.wait = t.wait()
+	l.wait = t.wait(now)
 	return l
-}
-
-// wait says why a task has not started.
-func (t *task) wait() *fleetv1.Wait {
-	limit := t.job.rec.GetJob().GetMaxConcurrent()
-	switch {
-	case !t.terminal.online:
-		w := &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_OFFLINE}
-		if t.terminal.seen {
-			w.Detail = lastSeen(t.terminal.lostAt)
-		}
-		return w
-	case t.lock != "":
-		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_LOCK, Detail: t.lock}
-	case !t.slot && t.terminal.slots >= maxPerTerminal:
-		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_SLOT,
-			Detail: fmt.Sprintf("%d tasks are on this terminal already", t.terminal.slots)}
-	case !t.slot && limit > 0:
-		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_SLOT,
-			Detail: fmt.Sprintf("%d of %d slots are in use", t.job.slots, limit)}
-	default:
-		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_SLOT, Detail: "it is being handed to the agent"}
-	}
 }
 
 func lastSeen(at time.Time) string {

@@ -125,6 +125,7 @@ func (e *Engine) adopt(rec *storagev1.JobRecord, tasks []*storagev1.TaskRecord, 
 		if c == nil {
 			c = &fleetv1.JobCounts{}
 			j.sites[t.site] = c
+			e.site(t.site)
 		}
 		c.Total++
 		if stored.GetTask().GetState() == fleetv1.TaskState_TASK_STATE_DONE {

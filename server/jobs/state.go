@@ -84,6 +84,14 @@ type terminal struct {
 
 func (j *job) expires() time.Time { return j.rec.GetJob().GetExpires().AsTime() }
 
+// notBefore is when something of it may start at the earliest.
+func (j *job) notBefore() time.Time {
+	if at := j.rec.GetJob().GetNotBefore(); at != nil {
+		return at.AsTime()
+	}
+	return time.Time{}
+}
+
 // grace is how long after its last chance to start a task's result is waited for.
 func (j *job) grace() time.Duration { return j.rec.GetMaxDuration().AsDuration() + settleMargin }
 

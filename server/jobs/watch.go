@@ -147,7 +147,7 @@ func (w *Watch) take(ctx context.Context) (*portion, error) {
 			return
 		}
 		for _, i := range p.indexes {
-			p.live = append(p.live, w.job.tasks[i].live())
+			p.live = append(p.live, w.job.tasks[i].live(w.e.now()))
 		}
 		p.job, p.refused = visible(w.job.rec, w.job.sites, w.seen)
 		p.over = w.job.finished
