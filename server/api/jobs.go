@@ -56,6 +56,18 @@ func (s *Jobs) CancelJob(ctx context.Context, r *fleetv1.CancelJobRequest) (*fle
 	return &fleetv1.CancelJobResponse{Job: job}, err
 }
 
+// PauseJob implements JobService.
+func (s *Jobs) PauseJob(ctx context.Context, r *fleetv1.PauseJobRequest) (*fleetv1.PauseJobResponse, error) {
+	job, err := s.engine.Pause(ctx, access.From(ctx), r.GetId(), r.GetReason())
+	return &fleetv1.PauseJobResponse{Job: job}, err
+}
+
+// ResumeJob implements JobService.
+func (s *Jobs) ResumeJob(ctx context.Context, r *fleetv1.ResumeJobRequest) (*fleetv1.ResumeJobResponse, error) {
+	job, err := s.engine.Resume(ctx, access.From(ctx), r.GetId(), r.GetReason())
+	return &fleetv1.ResumeJobResponse{Job: job}, err
+}
+
 // WatchJob implements JobService.
 func (s *Jobs) WatchJob(r *fleetv1.WatchJobRequest, st fleetv1.JobService_WatchJobServer) error {
 	ctx := st.Context()

@@ -259,3 +259,9 @@ func at(err error, field string) error {
 	}
 	return err
 }
+
+// AtSite returns the terminals in service at a site, by id.
+func (i *Inventory) AtSite(ctx context.Context, site string) ([]*storagev1.TerminalRecord, error) {
+	found, err := i.appendSite(ctx, access.Fold(site), nil)
+	return slices.DeleteFunc(found, func(r *storagev1.TerminalRecord) bool { return !inUse(r) }), err
+}

@@ -209,3 +209,18 @@ func TestListByExpression(t *testing.T) {
 	_, _, err := f.Terminals(t.Context(), admin, &fleetv1.Selection{Expression: "("}, inventory.Page{}, false)
 	wantRefusal(t, err, "BAD_EXPRESSION")
 }
+
+// The floor of a job counts those that stand beside its targets: all that are in service at the site, and nobody else.
+func TestAtSite(t *testing.T) {
+	f := newFixture(t)
+	f.enrol("lyon", "press-1")
+	gone := f.enrol("lyon", "press-2")
+	f.enrol("turin", "press-3")
+	if _, err := f.Decommission(t.Context(), admin, &fleetv1.DecommissionTerminalRequest{Terminal: gone}); err != nil {
+		t.Fatal(err)
+	}
+	found, err := f.AtSite(t.Context(), "Lyon")
+	if err != nil || len(found) != 1 || found[0].GetTerminal().GetName() != "press-1" {
+		t.Errorf("at lyon there are %v (%v), want press-1 alone", found, err)
+	}
+}

@@ -41,7 +41,7 @@ func (e *Engine) recordCancel(ctx context.Context, p *access.Principal, id, reas
 
 // cancelled takes back every task of a job that has not started. Those that were given a permit are the agent's to answer.
 func (e *Engine) cancelled(j *job) {
-	e.dismiss(j)
+	j.dismiss()
 	for _, t := range j.tasks {
 		sent := t.phase == held || t.phase == permitted
 		e.expireOrCancel(t)
@@ -63,6 +63,9 @@ func jobEntry(actor identity.Name, verb string, rec *storagev1.JobRecord, reason
 
 func cancelReason(rec *fleetv1.Job) string {
 	reason := "cancelled by " + rec.GetCancelledBy()
+	if rec.GetCancelledBy() == byRollout {
+		reason = "stopped by rollout"
+	}
 	if rec.GetCancelReason() != "" {
 		reason += ": " + rec.GetCancelReason()
 	}

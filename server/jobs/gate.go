@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/calendar"
 )
 
 // obstacle is what keeps a task from starting. Nothing starts but through the gates below: the scheduler asks them whether a
@@ -24,10 +25,14 @@ const (
 	// What keeps one task.
 	byOffline
 	byLock
+	byPerson
 	byHandover
 	// What keeps those for whom there is no room.
+	byWave
 	bySlots
+	bySiteSlots
 	byTerminal
+	byFloor
 )
 
 // shut is what keeps every task of the job, also one that was granted a permit and has not started.
@@ -45,7 +50,10 @@ func (j *job) shut(now time.Time) obstacle {
 
 // full is whether there is room in the job for one more.
 func (j *job) full() obstacle {
-	if !j.hasSlot() {
+	switch {
+	case j.waveFull():
+		return byWave
+	case j.plan.MaxConcurrent > 0 && j.slots >= j.plan.MaxConcurrent:
 		return bySlots
 	}
 	return byNothing
@@ -58,25 +66,31 @@ func (t *task) kept() obstacle {
 		return byOffline
 	case t.terminal.slots >= maxPerTerminal:
 		return byTerminal
+	case !t.group.allows(t.terminal):
+		return byFloor
 	}
 	return byNothing
 }
 
 // obstacle is the first thing that keeps a task that is not running.
 func (t *task) obstacle(now time.Time) obstacle {
-	if o := t.job.shut(now); o != byNothing {
-		return o
-	}
 	switch {
+	case t.job.shut(now) != byNothing:
+		return t.job.shut(now)
+	case t.queue.shut(now) != byNothing:
+		return t.queue.shut(now)
 	case !t.terminal.online:
 		return byOffline
+	case t.inUse:
+		return byPerson
 	case t.lock != "":
 		return byLock
 	case t.slot:
 		return byHandover
-	}
-	if o := t.job.full(); o != byNothing {
-		return o
+	case t.job.full() != byNothing:
+		return t.job.full()
+	case t.queue.full() != byNothing:
+		return t.queue.full()
 	}
 	return t.kept()
 }
@@ -90,10 +104,18 @@ func (t *task) wait(now time.Time) *fleetv1.Wait {
 		return pausedWait(t.job.rec.GetJob().GetPause())
 	case byNotBefore:
 		return notBeforeWait(t.job.notBefore())
+	case byWindow:
+		return windowWait(t.queue.site.name, t.queue.site.at(now))
 	case byOffline:
 		return t.terminal.offlineWait()
+	case byPerson:
+		return waitFor(fleetv1.WaitReason_WAIT_REASON_IN_USE, "%s", t.lock)
 	case byLock:
 		return waitFor(fleetv1.WaitReason_WAIT_REASON_LOCK, "%s", t.lock)
+	case byWave:
+		return t.job.waveWait()
+	case byFloor:
+		return waitFor(fleetv1.WaitReason_WAIT_REASON_FLOOR, "%s", t.group.words())
 	default:
 		return waitFor(fleetv1.WaitReason_WAIT_REASON_SLOT, "%s", t.slotWords(o))
 	}
@@ -103,7 +125,9 @@ func (t *task) wait(now time.Time) *fleetv1.Wait {
 func (t *task) slotWords(o obstacle) string {
 	switch o {
 	case bySlots:
-		return fmt.Sprintf("%d of %d slots are in use", t.job.slots, t.job.rec.GetJob().GetMaxConcurrent())
+		return fmt.Sprintf("%d of %d slots are in use", t.job.slots, t.job.plan.MaxConcurrent)
+	case bySiteSlots:
+		return fmt.Sprintf("%d of %d slots at site %s are in use", t.queue.slots, t.queue.most, t.queue.site.name)
 	case byTerminal:
 		return fmt.Sprintf("%d tasks are on this terminal already", t.terminal.slots)
 	default:
@@ -134,6 +158,22 @@ func pausedWait(p *fleetv1.Pause) *fleetv1.Wait {
 
 func notBeforeWait(at time.Time) *fleetv1.Wait {
 	return waitUntil(at, fleetv1.WaitReason_WAIT_REASON_NOT_BEFORE, "not before %s", at.UTC().Format(time.RFC3339))
+}
+
+func windowWait(site string, o calendar.Opening) *fleetv1.Wait {
+	words := fmt.Sprintf("site %s is closed: %s", site, o.Blocker)
+	if !o.Until.IsZero() {
+		words += ", until " + o.Until.UTC().Format(time.RFC3339)
+	}
+	return waitUntil(o.Until, fleetv1.WaitReason_WAIT_REASON_WINDOW, "%s", words)
+}
+
+func (s *spread) waveWait() *fleetv1.Wait {
+	var until time.Time
+	if s.soak != nil {
+		until = s.soak.until
+	}
+	return waitUntil(until, fleetv1.WaitReason_WAIT_REASON_WAVE, "%s", s.waveWords())
 }
 
 func (t *terminal) offlineWait() *fleetv1.Wait {

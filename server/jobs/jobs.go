@@ -41,6 +41,8 @@ type Inventory interface {
 	Actions(ctx context.Context, p *access.Principal) ([]*fleetv1.OfferedAction, error)
 	// Site reads a site with its settings.
 	Site(ctx context.Context, name string) (*fleetv1.Site, error)
+	// AtSite reads the terminals in service at a site.
+	AtSite(ctx context.Context, site string) ([]*storagev1.TerminalRecord, error)
 }
 
 // scope says whether a site lies within what somebody may read.
@@ -90,8 +92,10 @@ type Engine struct {
 	stopped   chan struct{}
 
 	// All below belongs to Run's goroutine.
-	active    []*job // oldest first
-	byID      map[string]*job
+	active []*job // oldest first
+	byID   map[string]*job
+	// soaking are the active jobs with a soak going on.
+	soaking   []*job
 	terminals map[string]*terminal
 	sites     map[string]*site
 	// retired are the terminals that were decommissioned in this engine's life, and those that had tasks when it was opened.
@@ -101,6 +105,8 @@ type Engine struct {
 	pending  *batch
 	inFlight bool
 	retryAt  time.Time
+	// stamped is the last time that stamp gave.
+	stamped  time.Time
 	stopping bool
 }
 

@@ -24,6 +24,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/audit"
 	"github.com/bandfleet/bandfleet/server/refusal"
+	"github.com/bandfleet/bandfleet/server/rollout"
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
@@ -92,6 +93,15 @@ func (f *fleet) Site(_ context.Context, name string) (*fleetv1.Site, error) {
 	return &fleetv1.Site{Name: name, Settings: f.settings[name]}, nil
 }
 
+func (f *fleet) AtSite(_ context.Context, site string) (found []*storagev1.TerminalRecord, _ error) {
+	for _, t := range f.terminals {
+		if t.GetTerminal().GetSite() == site {
+			found = append(found, t)
+		}
+	}
+	return found, nil
+}
+
 func (f *fleet) Terminal(_ context.Context, id string) (*storagev1.TerminalRecord, error) {
 	for _, t := range f.terminals {
 		if t.GetTerminal().GetId() == id {
@@ -144,6 +154,8 @@ func (w *wire) take(id string) []string {
 			words = append(words, "permit")
 		case *agentv1.ConnectResponse_Cancel:
 			words = append(words, "cancel")
+		case *agentv1.ConnectResponse_Hold:
+			words = append(words, "hold")
 		}
 	}
 	w.sent[id] = nil
@@ -255,7 +267,7 @@ func (r *rig) create(change func(*fleetv1.CreateJobRequest)) *fleetv1.Job {
 }
 
 func (r *rig) tryCreate(change func(*fleetv1.CreateJobRequest)) (*fleetv1.Job, error) {
-	q := &fleetv1.CreateJobRequest{Spec: &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{}}}
+	q := &fleetv1.CreateJobRequest{Spec: &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{}, Rollout: rollout.AllAtOnce()}}
 	if change != nil {
 		change(q)
 	}

@@ -16,6 +16,7 @@ type live struct {
 	wait               *fleetv1.Wait
 	progress           string
 	permitted, started time.Time
+	wave               int
 	online             bool
 	// neverSeen is true when the engine does not know when the terminal was last seen.
 	neverSeen bool
@@ -46,7 +47,7 @@ func (t *task) live(now time.Time) *live {
 		return nil
 	}
 	l := &live{
-		state: fleetv1.TaskState_TASK_STATE_WAITING, permitted: t.permitted, started: t.started,
+		state: fleetv1.TaskState_TASK_STATE_WAITING, permitted: t.permitted, started: t.started, wave: t.wave,
 		online: t.terminal.online, neverSeen: !t.terminal.online && !t.terminal.seen,
 	}
 	if t.running() {
@@ -71,8 +72,8 @@ func (e *Engine) overlay(ctx context.Context, t *fleetv1.Task, l *live) error {
 		return nil
 	}
 	t.State, t.Progress, t.Online = l.state, l.progress, l.online
-	t.Permitted, t.Started = stamp(l.permitted), stamp(l.started)
-	if t.Wait = proto.CloneOf(l.wait); t.Wait == nil || !l.neverSeen {
+	t.Permitted, t.Started, t.Wave = stamp(l.permitted), stamp(l.started), uint32(l.wave)
+	if t.Wait = proto.CloneOf(l.wait); t.Wait.GetReason() != fleetv1.WaitReason_WAIT_REASON_OFFLINE || !l.neverSeen {
 		return nil
 	}
 	terminal, err := e.inv.Terminal(ctx, t.GetTerminalId())

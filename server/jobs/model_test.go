@@ -175,9 +175,9 @@ func (m *model) check() {
 			}
 		}
 		// A task that the server has given up does not hold a slot for ever.
-		limit := int(job.GetMaxConcurrent()) + int(got.GetCounts().GetUnknown())
-		if job.GetMaxConcurrent() > 0 && running > limit {
-			m.rt.Fatalf("%d tasks of job %s run at once, at most %d may", running, job.GetId(), job.GetMaxConcurrent())
+		limit := int(got.GetProgress().GetMaxConcurrent()) + int(got.GetCounts().GetUnknown())
+		if running > limit {
+			m.rt.Fatalf("%d tasks of job %s run at once, at most %d may", running, job.GetId(), limit)
 		}
 	}
 	for attempt, n := range m.starts {

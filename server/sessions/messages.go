@@ -44,7 +44,10 @@ func (v *Service) take(ctx context.Context, s *session, m *agentv1.ConnectReques
 	case *agentv1.ConnectRequest_Result:
 		return v.result(ctx, s, m.Result)
 	case *agentv1.ConnectRequest_Facts:
-		return v.Inventory.FactsChanged(ctx, s.terminalID, m.Facts)
+		if err := v.Inventory.FactsChanged(ctx, s.terminalID, m.Facts); err != nil {
+			return err
+		}
+		return v.Engine.Facts(ctx, s.terminalID, s.number, s.role, m.Facts)
 	case *agentv1.ConnectRequest_Plugins:
 		return v.Inventory.SavePlugins(ctx, s.terminalID, m.Plugins.GetPlugins())
 	case *agentv1.ConnectRequest_Hello:

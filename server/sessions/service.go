@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/refusal"
@@ -30,6 +31,8 @@ const (
 type Engine interface {
 	Connected(ctx context.Context, terminalID string, session uint64, open []*agentv1.OpenTask, journalID string) error
 	Disconnected(ctx context.Context, terminalID string, session uint64) error
+	// Facts tells what an agent says of its machine: with its hello, before Connected, and on change.
+	Facts(ctx context.Context, terminalID string, session uint64, role fleetv1.TerminalRole, facts *agentv1.Facts) error
 	PermitRequested(ctx context.Context, terminalID string, r *agentv1.PermitRequest) error
 	Started(ctx context.Context, terminalID string, s *agentv1.Started) error
 	Progress(ctx context.Context, terminalID string, p *agentv1.TaskProgress) error
@@ -106,6 +109,7 @@ func (v *Service) connect(st stream) error {
 		return errNoTerminal()
 	}
 	s := newSession(terminal.GetId(), st)
+	s.role = terminal.GetRole()
 	go v.receive(ctx, st, s)
 	<-s.ended
 	return status(ctx, s.why())
@@ -199,6 +203,13 @@ func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error 
 	if len(unknown) > 0 {
 		ask := &agentv1.PluginsRequest{Sha256: unknown}
 		s.send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_PluginsRequest{PluginsRequest: ask}})
+	}
+	facts := h.GetFacts()
+	if facts == nil {
+		facts = terminal.GetFacts()
+	}
+	if err := v.Engine.Facts(ctx, s.terminalID, s.number, s.role, facts); err != nil {
+		return err
 	}
 	return v.Engine.Connected(ctx, s.terminalID, s.number, h.GetOpenTasks(), h.GetJournalId())
 }

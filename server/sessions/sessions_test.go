@@ -106,6 +106,11 @@ func (w *world) Disconnected(_ context.Context, id string, n uint64) error {
 	return nil
 }
 
+func (w *world) Facts(_ context.Context, id string, n uint64, _ fleetv1.TerminalRole, facts *agentv1.Facts) error {
+	w.note("facts of %s %d services=%d", id, n, len(facts.GetServices()))
+	return nil
+}
+
 func (w *world) PermitRequested(_ context.Context, _ string, r *agentv1.PermitRequest) error {
 	w.note("permit requested %q", r.GetWaitedFor())
 	return nil
@@ -236,7 +241,7 @@ func TestASessionOpensTalksAndEnds(t *testing.T) {
 			t.Error("a terminal without session is online")
 		}
 		p := r.connected()
-		expectEvents(t, r.world.take(), "connected T-0001 1 open=0 journal=j")
+		expectEvents(t, r.world.take(), "facts of T-0001 1 services=0, connected T-0001 1 open=0 journal=j")
 		if !r.registry.Online("T-0001") || !r.registry.Send("T-0001", permit()) {
 			t.Error("a terminal with a session is not online")
 		}
@@ -270,7 +275,7 @@ func TestMessagesReachTheirPlace(t *testing.T) {
 			p.toServer <- m
 		}
 		synctest.Wait()
-		expectEvents(t, r.world.take(), `permit requested "ble", started, progress plan, facts, plugins 1, result`)
+		expectEvents(t, r.world.take(), `permit requested "ble", started, progress plan, facts, facts of T-0001 1 services=0, plugins 1, result`)
 		p.hangUp(t)
 	})
 }
