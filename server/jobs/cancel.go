@@ -62,10 +62,10 @@ func jobEntry(actor identity.Name, verb string, rec *storagev1.JobRecord, reason
 }
 
 func cancelReason(rec *fleetv1.Job) string {
-	reason := "cancelled by " + rec.GetCancelledBy()
 	if rec.GetCancelledBy() == byRollout {
-		reason = "stopped by rollout"
+		return "stopped by rollout: " + limitReached
 	}
+	reason := "cancelled by " + rec.GetCancelledBy()
 	if rec.GetCancelReason() != "" {
 		reason += ": " + rec.GetCancelReason()
 	}

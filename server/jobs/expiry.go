@@ -28,6 +28,9 @@ func (e *Engine) lookAtDue() {
 
 // untilNextLook is how long the loop may sleep.
 func (e *Engine) untilNextLook() time.Duration {
+	if len(e.active) == 0 && e.pending.empty() {
+		return time.Hour
+	}
 	next := longestSleep
 	now := e.now()
 	if turn := e.nextTurn(); !turn.IsZero() {

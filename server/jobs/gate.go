@@ -150,7 +150,10 @@ func waitUntil(at time.Time, reason fleetv1.WaitReason, format string, args ...a
 
 func pausedWait(p *fleetv1.Pause) *fleetv1.Wait {
 	words := "paused by " + p.GetBy()
-	if p.GetReason() != "" {
+	switch {
+	case p.GetBy() == byRollout:
+		words += ": " + limitReached
+	case p.GetReason() != "":
 		words += ": " + p.GetReason()
 	}
 	return waitFor(fleetv1.WaitReason_WAIT_REASON_PAUSED, "%s", words)

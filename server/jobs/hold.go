@@ -15,8 +15,11 @@ type holds struct {
 
 // answered takes in the agent's answer to a Hold, and reports whether it means that no valid permit is out.
 func (h *holds) answered() bool {
-	h.out = max(0, h.out-1)
-	return h.out == 0 && !h.again
+	older := h.out > 1 || h.out == 1 && h.again
+	if h.out = max(0, h.out-1); h.out == 0 {
+		h.again = false
+	}
+	return !older
 }
 
 // holdBack takes back the permits of a job's tasks that may not have started, at one site or (nil) at all.

@@ -14,6 +14,9 @@ import (
 // byRollout stands for an operator's name where a limit has paused or stopped a job.
 const byRollout = "rollout"
 
+// limitReached stands for the words of a limit, which name terminals, where it may be read by those who may not know of them.
+const limitReached = "a limit of failures was reached"
+
 // maxNamed is how many terminals a reason names.
 const maxNamed = 5
 

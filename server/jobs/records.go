@@ -149,7 +149,10 @@ func visible(rec *storagev1.JobRecord, sites map[string]*fleetv1.JobCounts, seen
 			job.Progress.Sick = nil
 		}
 		if job.GetPause().GetBy() == byRollout {
-			job.Pause.Reason = "a limit of failures was reached"
+			job.Pause.Reason = limitReached
+		}
+		if job.GetCancelledBy() == byRollout {
+			job.CancelReason = limitReached
 		}
 	}
 	job.Counts = sumCounts(sites, seen)
