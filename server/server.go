@@ -34,8 +34,8 @@ const (
 	callPatience    = 3 * time.Second
 )
 
-// pruneEvery is how often old requests are forgotten.
-const pruneEvery = time.Hour
+// tidyEvery is how often old requests and jobs are forgotten.
+const tidyEvery = time.Hour
 
 // Config is what a server is made of.
 type Config struct {
@@ -48,7 +48,9 @@ type Config struct {
 	Version   string
 	// AgentCertificateTTL is the validity of agents' certificates; 0 means the authority's default.
 	AgentCertificateTTL time.Duration
-	Log                 *slog.Logger
+	// JobRetention is how long jobs are kept after they are done; 0 keeps them for ever. Audit records are always kept.
+	JobRetention time.Duration
+	Log          *slog.Logger
 }
 
 // Server is a server that listens.
@@ -80,6 +82,9 @@ func (s *Server) open(ctx context.Context) error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	if err := s.mustBeWhole(); err != nil {
+		return err
+	}
+	if err := s.migrate(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -115,6 +120,15 @@ func (s *Server) mustBeWhole() error {
 	return nil
 }
 
+// migrate brings the store of an earlier release to this one's schema.
+func (s *Server) migrate(ctx context.Context) error {
+	old, err := upkeep.Migrate(ctx, s.cfg.DataDir, time.Now())
+	if old != "" {
+		s.cfg.Log.Info("the store was migrated to this release's schema", "version", store.SchemaVersion, "old", old)
+	}
+	return err
+}
+
 // mustHaveCA refuses to make a new CA for a fleet that has one: no member would know it.
 func mustHaveCA(ctx context.Context, dataDir string, st store.Store) error {
 	_, noCA := os.Stat(filepath.Join(dataDir, pki.CertificateFile))
@@ -139,7 +153,7 @@ func (s *Server) AdminContext() string { return s.adminContext }
 func (s *Server) Run(ctx context.Context) error {
 	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEngine()
-	go s.forgetRequests(engineCtx)
+	go s.tidy(engineCtx)
 	engine := make(chan error, 1)
 	go func() { engine <- s.engine.Run(engineCtx) }()
 	served := make(chan error, 1)
@@ -160,19 +174,34 @@ func (s *Server) Run(ctx context.Context) error {
 	return errors.Join(err, s.close())
 }
 
-// forgetRequests drops what is remembered of old requests, now and then.
-func (s *Server) forgetRequests(ctx context.Context) {
-	ticker := time.NewTicker(pruneEvery)
+// tidy forgets what is old, at the start and now and then.
+func (s *Server) tidy(ctx context.Context) {
+	ticker := time.NewTicker(tidyEvery)
 	defer ticker.Stop()
 	for {
+		s.forget(ctx)
 		select {
 		case <-ticker.C:
-			if err := requests.Prune(ctx, s.store, time.Now()); err != nil && ctx.Err() == nil {
-				s.cfg.Log.Warn("old requests were not forgotten", "error", err)
-			}
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func (s *Server) forget(ctx context.Context) {
+	now := time.Now()
+	if err := requests.Prune(ctx, s.store, now); err != nil && ctx.Err() == nil {
+		s.cfg.Log.Warn("old requests were not forgotten", "error", err)
+	}
+	for more := s.cfg.JobRetention > 0; more && ctx.Err() == nil; {
+		n, rest, err := jobs.Sweep(ctx, s.store, now.Add(-s.cfg.JobRetention), now)
+		if n > 0 {
+			s.cfg.Log.Info("jobs whose retention is over were deleted", "jobs", n)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.cfg.Log.Warn("old jobs were not deleted", "error", err)
+		}
+		more = rest
 	}
 }
 

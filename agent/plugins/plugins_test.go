@@ -22,6 +22,7 @@ import (
 
 // The test binary is a plugin too: under one of these names it behaves, or misbehaves, as the name says.
 var personas = map[string]func(){
+	"endpoint":      ofFirstRelease,
 	"good":          func() { sdk.Serve("good", "1.0.0", testAction{}) },
 	"mute":          func() { time.Sleep(time.Hour) },
 	"mistaken":      func() { fmt.Println("hello, is this the plugin protocol?"); time.Sleep(time.Hour) },

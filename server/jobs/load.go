@@ -43,8 +43,8 @@ func (e *Engine) loadJob(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	if rec.GetJob().GetState() == fleetv1.JobState_JOB_STATE_PREPARING {
-		e.log.Warn("removing a job whose creation was cut short", "job", id)
+	if hidden(rec.GetJob()) {
+		e.log.Warn("removing a job whose creation or deletion was cut short", "job", id)
 		return discard(ctx, e.st, id)
 	}
 	if total := rec.GetJob().GetCounts().GetTotal(); int(total) != len(tasks) {
@@ -118,7 +118,13 @@ func readPermits(s store.Snapshot, id string) (*permits, error) {
 	return p, nil
 }
 
-// discard removes every trace of a job that was never active.
+// hidden reports whether nobody is shown a job: it is not there yet, or no more.
+func hidden(job *fleetv1.Job) bool {
+	s := job.GetState()
+	return s == fleetv1.JobState_JOB_STATE_PREPARING || s == fleetv1.JobState_JOB_STATE_DELETING
+}
+
+// discard removes every trace of a job that nobody is shown.
 func discard(ctx context.Context, st store.Store, id string) error {
 	tasks, err := keysUnder(ctx, st, store.TableTasks, store.JobKey(id))
 	if err != nil {

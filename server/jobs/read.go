@@ -56,7 +56,7 @@ func (e *Engine) Sites(ctx context.Context, id string) ([]string, error) {
 	var sites []string
 	err := e.st.View(ctx, func(s store.Snapshot) error {
 		rec, err := readJob(s, id)
-		if err == nil && rec.GetJob().GetState() == fleetv1.JobState_JOB_STATE_PREPARING {
+		if err == nil && hidden(rec.GetJob()) {
 			err = errNoJob(id)
 		}
 		sites = rec.GetJob().GetSites()
@@ -65,9 +65,9 @@ func (e *Engine) Sites(ctx context.Context, id string) ([]string, error) {
 	return sites, err
 }
 
-// visibleStored hides a job that is being prepared: nobody was told of it.
+// visibleStored hides a job that is being prepared or deleted.
 func visibleStored(rec *storagev1.JobRecord, seen scope) (*fleetv1.Job, error) {
-	if rec.GetJob().GetState() == fleetv1.JobState_JOB_STATE_PREPARING {
+	if hidden(rec.GetJob()) {
 		return nil, errNoJob(rec.GetJob().GetId())
 	}
 	return visible(rec, rec.GetSiteCounts(), seen)

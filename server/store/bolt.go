@@ -29,7 +29,7 @@ type Bolt struct {
 }
 
 // Open opens the store in the file at path, or makes it. A file that is damaged or of another schema version is refused and
-// not touched.
+// not touched; one of an earlier version with *OldSchemaError.
 func Open(path string) (*Bolt, error) {
 	return prepared(path, boltfile.Open)
 }
@@ -37,11 +37,11 @@ func Open(path string) (*Bolt, error) {
 // OpenReadOnly opens the store in the file at path for reading; updates of it fail. While it is open no server can have it.
 func OpenReadOnly(path string) (*Bolt, error) { return prepared(path, boltfile.OpenReadOnly) }
 
+// advice is what a person does about a damaged store.
+const advice = "restore a backup with `fleetd restore`; without one, move the whole data directory away and set the fleet up anew"
+
 func prepared(path string, open func(string, boltfile.Options) (*bbolt.DB, error)) (*Bolt, error) {
-	db, err := open(path, boltfile.Options{
-		Sealed: true,
-		Advice: "restore a backup with `fleetd restore`; without one, move the whole data directory away and set the fleet up anew",
-	})
+	db, err := open(path, boltfile.Options{Sealed: true, Advice: advice})
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}

@@ -38,7 +38,10 @@ func checkVersion(tx *bbolt.Tx, path string) error {
 	if err != nil {
 		return fmt.Errorf("store %q: schema version: %w", path, err)
 	}
-	if v := ParseNumber(value); v != SchemaVersion {
+	switch v := ParseNumber(value); {
+	case v > 0 && v < SchemaVersion:
+		return &OldSchemaError{Path: path, Version: v}
+	case v != SchemaVersion:
 		return fmt.Errorf("store %q: has schema version %d and this fleetd reads version %d; start the fleetd that wrote it, or restore a backup of version %d",
 			path, v, SchemaVersion, SchemaVersion)
 	}

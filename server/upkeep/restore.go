@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/bandfleet/bandfleet/proto/boltfile"
@@ -46,7 +45,7 @@ func Restore(ctx context.Context, r Restoration, say func(line string)) (*Restor
 		return nil, err
 	}
 	defer held.Close()
-	tmp, err := copyFile(r.From, path)
+	tmp, err := r.copy(path)
 	if err != nil {
 		return nil, fmt.Errorf("backup %q: %w", r.From, err)
 	}
@@ -59,7 +58,7 @@ func Restore(ctx context.Context, r Restoration, say func(line string)) (*Restor
 	if err != nil {
 		return nil, fmt.Errorf("backup %q: %w", r.From, err)
 	}
-	if done.MovedTo, err = r.moveAside(path); err != nil {
+	if done.MovedTo, err = moveAside(path, "replaced", r.Now); err != nil {
 		return nil, err
 	}
 	return done, replace(held, tmp, path)
@@ -80,6 +79,24 @@ func (r Restoration) admit(path string) (io.Closer, error) {
 		return nil, fmt.Errorf("store %q: is there already, and nothing was changed; with --replace it is moved aside", path)
 	}
 	return boltfile.Hold(path)
+}
+
+// copy makes a copy of the backup next to path, of this release's schema, and returns its name.
+func (r Restoration) copy(path string) (string, error) {
+	name, err := copyFile(r.From, path)
+	if err != nil {
+		return "", err
+	}
+	old, err := isOld(name)
+	if err != nil || !old {
+		return name, err
+	}
+	defer os.Remove(name)
+	migrated, held, err := migratedCopy(name, path)
+	if err != nil {
+		return "", err
+	}
+	return migrated, held.Close()
 }
 
 // prepare makes the copy of the backup ready for a fleet that went on without it.
@@ -105,17 +122,4 @@ func (r Restoration) prepare(ctx context.Context, path string) (*Restored, error
 		})
 	}
 	return done, errors.Join(err, st.Close())
-}
-
-// moveAside gives the store that is there a second name. The first stays until the new one takes it, so that there is a store
-// at any time: a server that found none would begin an empty one.
-func (r Restoration) moveAside(path string) (string, error) {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	aside := path + ".replaced-" + r.Now.UTC().Format("20060102T150405.000Z")
-	if err := os.Link(path, aside); err != nil {
-		return "", fmt.Errorf("store %q: move aside to %q: %w; move it away by hand and restore again", path, filepath.Base(aside), err)
-	}
-	return aside, nil
 }

@@ -121,7 +121,7 @@ func TestCheckSaysWhatItChecked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"every page", "schema: version 1", "2 sites", "2 requests", "0 jobs", "2 chains of 2 records"} {
+	for _, want := range []string{"every page", "schema: version 2", "2 sites", "2 requests", "0 jobs", "2 chains of 2 records"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it said\n%s\nwant also %q", said, want)
 		}

@@ -34,6 +34,8 @@ const (
 	JobState_JOB_STATE_ACTIVE JobState = 2
 	// Every task has a result.
 	JobState_JOB_STATE_DONE JobState = 3
+	// Its retention is over and it is being deleted; nobody is shown it any more.
+	JobState_JOB_STATE_DELETING JobState = 4
 )
 
 // Enum value maps for JobState.
@@ -43,12 +45,14 @@ var (
 		1: "JOB_STATE_PREPARING",
 		2: "JOB_STATE_ACTIVE",
 		3: "JOB_STATE_DONE",
+		4: "JOB_STATE_DELETING",
 	}
 	JobState_value = map[string]int32{
 		"JOB_STATE_UNSPECIFIED": 0,
 		"JOB_STATE_PREPARING":   1,
 		"JOB_STATE_ACTIVE":      2,
 		"JOB_STATE_DONE":        3,
+		"JOB_STATE_DELETING":    4,
 	}
 )
 
@@ -3799,12 +3803,13 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\tunhealthy\x18\x04 \x01(\rR\tunhealthy\"O\n" +
 	"\tWaitCount\x12,\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x14.fleet.v1.WaitReasonR\x06reason\x12\x14\n" +
-	"\x05tasks\x18\x02 \x01(\rR\x05tasks*h\n" +
+	"\x05tasks\x18\x02 \x01(\rR\x05tasks*\x80\x01\n" +
 	"\bJobState\x12\x19\n" +
 	"\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13JOB_STATE_PREPARING\x10\x01\x12\x14\n" +
 	"\x10JOB_STATE_ACTIVE\x10\x02\x12\x12\n" +
-	"\x0eJOB_STATE_DONE\x10\x03*u\n" +
+	"\x0eJOB_STATE_DONE\x10\x03\x12\x16\n" +
+	"\x12JOB_STATE_DELETING\x10\x04*u\n" +
 	"\vLimitAction\x12\x1c\n" +
 	"\x18LIMIT_ACTION_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12LIMIT_ACTION_PAUSE\x10\x01\x12\x15\n" +

@@ -29,6 +29,9 @@ const (
 	maxAgentTTL = 90 * 24 * time.Hour
 )
 
+// minJobRetention is the least job_retention but 0: agents may come back with results of jobs for as long.
+const minJobRetention = 90 * 24 * time.Hour
+
 // config is all that can be configured, by file, environment or flag; the later of these wins. A flag has dashes where a key has
 // underscores.
 type config struct {
@@ -36,6 +39,7 @@ type config struct {
 	Listen              string        `mapstructure:"listen" yaml:"listen"`
 	Advertise           string        `mapstructure:"advertise" yaml:"advertise"`
 	AgentCertificateTTL time.Duration `mapstructure:"agent_certificate_ttl" yaml:"agent_certificate_ttl"`
+	JobRetention        time.Duration `mapstructure:"job_retention" yaml:"job_retention"`
 	LogLevel            string        `mapstructure:"log_level" yaml:"log_level"`
 	LogFormat           string        `mapstructure:"log_format" yaml:"log_format"`
 }
@@ -45,6 +49,7 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("listen", defaultListen, "address to listen on, HOST:PORT; port 0 takes a free one")
 	f.String("advertise", "", "address that agents and operators dial, HOST:PORT, when it is not that of --listen")
 	f.Duration("agent-certificate-ttl", 7*24*time.Hour, "validity of agents' certificates; they renew after two thirds of it")
+	f.Duration("job-retention", 400*24*time.Hour, "how long jobs are kept after they are done, at least 2160h; 0 for ever (audit records stay)")
 	f.String("log-level", "info", "debug, info, warn or error")
 	f.String("log-format", "text", "text or json")
 	f.String("config", "", "YAML file with the same keys, underscores for dashes (data_dir: …)")
@@ -144,6 +149,9 @@ func (c *config) check() error {
 	}
 	if c.AgentCertificateTTL < minAgentTTL || c.AgentCertificateTTL > maxAgentTTL {
 		bad("agent-certificate-ttl: is %s, want %s to %s", c.AgentCertificateTTL, minAgentTTL, maxAgentTTL)
+	}
+	if c.JobRetention != 0 && c.JobRetention < minJobRetention {
+		bad("job-retention: is %s, want at least %s, or 0 to keep them for ever", c.JobRetention, minJobRetention)
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {

@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config{DataDir: "/tmp/x", Listen: "127.0.0.1:7443", AgentCertificateTTL: 7 * 24 * time.Hour, LogLevel: "info", LogFormat: "text"}
+	want := config{DataDir: "/tmp/x", Listen: "127.0.0.1:7443", AgentCertificateTTL: 7 * 24 * time.Hour, JobRetention: 9600 * time.Hour, LogLevel: "info", LogFormat: "text"}
 	if *c != want {
 		t.Errorf("configuration is %+v, want %+v", *c, want)
 	}
@@ -50,7 +50,7 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config{DataDir: "/from/flag", Listen: "127.0.0.1:2", AgentCertificateTTL: 2 * time.Hour, LogLevel: "debug", LogFormat: "text"}
+	want := config{DataDir: "/from/flag", Listen: "127.0.0.1:2", AgentCertificateTTL: 2 * time.Hour, JobRetention: 9600 * time.Hour, LogLevel: "debug", LogFormat: "text"}
 	if *c != want {
 		t.Errorf("configuration is %+v, want %+v", *c, want)
 	}
@@ -71,7 +71,7 @@ func TestBadConfigurationIsReportedWhole(t *testing.T) {
 		want    []string
 	}{
 		"nothing":           {want: []string{"data-dir: is required"}},
-		"bad values":        {args: []string{"--data-dir", "x", "--listen", "nonsense", "--log-level", "loud", "--log-format", "xml", "--agent-certificate-ttl", "1s", "--advertise", "host"}, want: []string{"listen", "log-level", "log-format", "agent-certificate-ttl", "advertise"}},
+		"bad values":        {args: []string{"--data-dir", "x", "--listen", "nonsense", "--log-level", "loud", "--log-format", "xml", "--agent-certificate-ttl", "1s", "--job-retention", "24h", "--advertise", "host"}, want: []string{"listen", "log-level", "log-format", "agent-certificate-ttl", "job-retention", "advertise"}},
 		"unknown keys":      {file: "data_dir: x\ncolour: red\nlog_level: info\nshape: round\n", want: []string{"line 2: unknown key colour", "line 4: unknown key shape"}},
 		"wrong type":        {file: "agent_certificate_ttl: soon\n", want: []string{"line 1"}},
 		"not YAML":          {file: "{", want: []string{"line 1"}},
