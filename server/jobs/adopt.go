@@ -47,7 +47,7 @@ func (e *Engine) adoptTask(j *job, i int, stored *storagev1.TaskRecord, groups m
 	rec := stored.GetTask()
 	t := &task{
 		job: j, queue: e.queueAt(j, rec.GetSite()), index: uint32(i), site: rec.GetSite(),
-		terminalID: rec.GetTerminalId(), name: rec.GetTerminalName(), group: groups[rec.GetTerminalId()],
+		terminalID: rec.GetTerminalId(), name: rec.GetTerminalName(), group: groups[rec.GetTerminalId()], answers: rec.GetAnswers(),
 	}
 	j.tasks[i] = t
 	c := j.sites[t.site]

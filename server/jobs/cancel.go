@@ -61,7 +61,15 @@ func jobEntry(actor identity.Name, verb string, rec *storagev1.JobRecord, reason
 	return entry
 }
 
+// withdrawn reports whether somebody said that nothing more of a job may start.
+func withdrawn(rec *fleetv1.Job) bool {
+	return rec.GetCancelled() || rec.GetApproval().GetRejection() != nil
+}
+
 func cancelReason(rec *fleetv1.Job) string {
+	if r := rec.GetApproval().GetRejection(); r != nil {
+		return rejectReason(r)
+	}
 	if rec.GetCancelledBy() == byRollout {
 		return "stopped by rollout: " + limitReached
 	}

@@ -32,15 +32,30 @@ func (e *Engine) Create(ctx context.Context, p *access.Principal, r *fleetv1.Cre
 	if job, err := e.answered(ctx, p, request); job != nil || err != nil {
 		return job, err
 	}
-	d, err := e.draft(ctx, p, r.GetSpec())
+	return e.make(ctx, p, &asking{spec: r.GetSpec(), targetsDigest: r.GetTargetsDigest(), request: request})
+}
+
+// asking is what a job is made from.
+type asking struct {
+	spec *fleetv1.JobSpec
+	// targetsDigest is of the targets that were shown; empty when none were.
+	targetsDigest string
+	request       *requests.Request
+	// before is the job that it tries again; nil when none.
+	before *fleetv1.Job
+}
+
+// make makes a job and starts it.
+func (e *Engine) make(ctx context.Context, p *access.Principal, o *asking) (*fleetv1.Job, error) {
+	d, err := e.draft(ctx, p, o.spec)
 	if err != nil {
 		return nil, err
 	}
-	if want := r.GetTargetsDigest(); want != "" && want != d.digest {
+	if want := o.targetsDigest; want != "" && want != d.digest {
 		return nil, refusal.New(refusal.Precondition, "TARGETS_CHANGED", "the selection now means other terminals than it did").
 			At("targets_digest").Then("look at the targets again, then ask again")
 	}
-	rec, err := e.record(p, r.GetSpec(), d)
+	rec, err := e.record(p, o.spec, d)
 	if err != nil {
 		return nil, err
 	}
@@ -48,14 +63,19 @@ func (e *Engine) Create(ctx context.Context, p *access.Principal, r *fleetv1.Cre
 	if err != nil {
 		return nil, err
 	}
+	rec.Job.RetryOf, rec.Job.Attempt = o.before.GetId(), 1
+	if o.before != nil {
+		rec.Job.Attempt += max(1, o.before.GetAttempt())
+	}
+	d.freezeApproval(rec)
 	tasks := d.tasks(rec.GetJob().GetId(), e.now())
-	if err := e.store(ctx, p, rec, tasks, request); err != nil {
+	if err := e.store(ctx, p, rec, tasks, o.request); err != nil {
 		// What was written of it must not stay: nobody was told of this job.
 		if undo := discard(context.WithoutCancel(ctx), e.st, rec.GetJob().GetId()); undo != nil {
 			e.log.Error("a job whose creation failed is removed at the next start", "job", rec.GetJob().GetId(), "error", undo)
 		}
 		if errors.Is(err, errAnswered) {
-			return e.answered(ctx, p, request)
+			return e.answered(ctx, p, o.request)
 		}
 		return nil, err
 	}
@@ -119,6 +139,9 @@ func inUse(spec *fleetv1.JobSpec) fleetv1.InUse {
 // frozenSelection is the selection as the record keeps it: with its expression in canonical form, which is one printable line.
 func frozenSelection(given *fleetv1.Selection) (*fleetv1.Selection, error) {
 	kept := proto.CloneOf(given)
+	if from := kept.GetFromJob(); from != nil {
+		from.JobId = strings.ToUpper(from.GetJobId())
+	}
 	if kept.GetExpression() == "" {
 		return kept, nil
 	}
@@ -221,6 +244,13 @@ func created(p *access.Principal, rec *storagev1.JobRecord, tasks []*storagev1.T
 	}
 	if why := job.GetBreakGlass(); why != "" {
 		add("break_glass", why)
+	}
+	if job.GetRetryOf() != "" {
+		add("retry_of", job.GetRetryOf())
+	}
+	if a := job.GetApproval(); a != nil {
+		add("approvals", fmt.Sprint(a.GetNeeded()))
+		add("approval_digest", a.GetDigest())
 	}
 	return entry
 }

@@ -35,6 +35,8 @@ type draft struct {
 	// changes is true when it changes something, and disruptive when people may notice, on any of the targets.
 	changes, disruptive bool
 	rollout             *fleetv1.Rollout
+	// approval is what others must say to it; nil when nothing.
+	approval *fleetv1.ApprovalState
 }
 
 // target is a terminal with what its own plugins offer.
@@ -48,7 +50,9 @@ type target struct {
 
 // offer is one version of the action, and how many targets have it.
 type offer struct {
-	action  *actionv1.Action
+	action *actionv1.Action
+	// plugin is the hash of the plugin that would run it.
+	plugin  string
 	targets int
 	// problem is why this version refuses the parameters.
 	problem error
@@ -59,7 +63,7 @@ func (e *Engine) draft(ctx context.Context, p *access.Principal, spec *fleetv1.J
 	if err := checkSpec(spec, e.now()); err != nil {
 		return nil, err
 	}
-	recs, err := e.inv.Select(ctx, p, access.Act, spec.GetSelection())
+	recs, err := e.choose(ctx, p, spec.GetSelection())
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +90,10 @@ func (e *Engine) draft(ctx context.Context, p *access.Principal, spec *fleetv1.J
 		t.judge(spec.GetAction())
 		d.weigh(t, spec)
 	}
-	d.rollout, err = rollout.Resolve(spec.GetRollout(), d.servable(), d.changes)
+	if d.rollout, err = rollout.Resolve(spec.GetRollout(), d.servable(), d.changes); err != nil {
+		return nil, err
+	}
+	d.approval, err = e.approvals(ctx, spec, d)
 	return d, err
 }
 
@@ -135,12 +142,12 @@ func (e *Engine) offers(ctx context.Context, targets []*target, action string) (
 		set := strings.Join(t.rec.GetPluginSha256(), ",")
 		o, asked := bySet[set]
 		if !asked {
-			a, _, ok, err := e.inv.ActionFor(ctx, t.rec, action)
+			a, p, ok, err := e.inv.ActionFor(ctx, t.rec, action)
 			if err != nil {
 				return nil, err
 			}
 			if ok {
-				o = &offer{action: a}
+				o = &offer{action: a, plugin: p.GetSha256()}
 				list = append(list, o)
 			}
 			bySet[set] = o

@@ -50,12 +50,13 @@ func (e *Engine) untilNextLook() time.Duration {
 // look ends what has waited too long and works out when to look again.
 func (e *Engine) look(j *job, now time.Time) {
 	j.lookAt = time.Time{}
-	if now.Before(j.expires()) {
+	if now.Before(j.expires()) && !withdrawn(j.rec.GetJob()) {
 		j.lookAt = j.expires()
 		if at := j.notBefore(); now.Before(at) {
 			j.lookNoLaterThan(at)
 		}
 		e.lookAtSoak(j, now)
+		e.lookAtApprovals(j, now)
 		return
 	}
 	for _, t := range j.tasks {
@@ -97,10 +98,13 @@ func (e *Engine) expireOrCancel(t *task) bool {
 	}
 	rec := t.job.rec.GetJob()
 	switch {
-	case rec.GetCancelled():
+	case withdrawn(rec):
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_CANCELLED, cancelReason(rec), "")
 	case !e.now().Before(t.job.expires()):
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_EXPIRED, expiryReason(t, e.now()), "ask again, with a longer time if the terminal is often away")
+	case t.changedPlugin(e.now()):
+		reason, next := t.pluginRefusal()
+		e.settle(t, actionv1.TaskStatus_TASK_STATUS_REFUSED, reason, next)
 	case e.isRetired(t):
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_CANCELLED, "the terminal was decommissioned", "ask again without it")
 	default:

@@ -22,6 +22,9 @@ func (e *Engine) factsTold(terminalID string, session uint64, faulty bool) {
 	if session < term.session {
 		return
 	}
+	if delete(e.faulty, terminalID); faulty {
+		e.faulty[terminalID] = struct{}{}
+	}
 	if term.faulty != faulty {
 		term.faulty = faulty
 		e.conditionChanged(term)

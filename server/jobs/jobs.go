@@ -11,6 +11,7 @@ package jobs
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
@@ -86,6 +87,8 @@ type Engine struct {
 	now   func() time.Time
 	log   *slog.Logger
 	ids   *idSource
+	// judging is held while approvals of a job change.
+	judging sync.Mutex
 
 	inbox     chan func()
 	committed chan *batch
@@ -98,6 +101,10 @@ type Engine struct {
 	soaking   []*job
 	terminals map[string]*terminal
 	sites     map[string]*site
+	// questions are the tasks that have asked something and were not answered.
+	questions map[*task]struct{}
+	// faulty are the terminals whose last facts show a fault, as far as they have come since the engine was opened.
+	faulty map[string]struct{}
 	// retired are the terminals that were decommissioned in this engine's life, and those that had tasks when it was opened.
 	retired map[string]struct{}
 	// lost are results that were recorded although the store lacks their jobs.
@@ -120,11 +127,16 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		byID:      make(map[string]*job),
 		terminals: make(map[string]*terminal),
 		sites:     make(map[string]*site),
+		questions: make(map[*task]struct{}),
+		faulty:    make(map[string]struct{}),
 		retired:   make(map[string]struct{}),
 		lost:      make(map[settlementKey]struct{}),
 		pending:   newBatch(),
 	}
 	if err := e.load(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.lapseAbsent(ctx); err != nil {
 		return nil, err
 	}
 	return e, e.retireAbsent(ctx)

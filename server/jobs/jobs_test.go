@@ -79,7 +79,7 @@ func (f *fleet) Select(_ context.Context, p *access.Principal, right access.Righ
 func (f *fleet) ActionFor(_ context.Context, rec *storagev1.TerminalRecord, action string) (*actionv1.Action, *agentv1.Plugin, bool, error) {
 	for _, hash := range rec.GetPluginSha256() {
 		if a := f.actions[hash]; a.GetName() == action {
-			return a, nil, true, nil
+			return a, &agentv1.Plugin{Sha256: hash, Manifest: &actionv1.Manifest{Name: "endpoint"}}, true, nil
 		}
 	}
 	return nil, nil, false, nil
@@ -141,6 +141,11 @@ func dispatchWord(d *agentv1.Dispatch) string {
 	return "dispatch for " + d.GetPermitValidFor().AsDuration().String()
 }
 
+// answerWord says what a person answered.
+func answerWord(a *agentv1.Answer) string {
+	return fmt.Sprintf("answer %s %v by %s", a.GetPlanId(), a.GetConfirmed(), a.GetBy())
+}
+
 // take returns what was sent to a terminal since the last call, in words.
 func (w *wire) take(id string) []string {
 	w.mu.Lock()
@@ -156,6 +161,8 @@ func (w *wire) take(id string) []string {
 			words = append(words, "cancel")
 		case *agentv1.ConnectResponse_Hold:
 			words = append(words, "hold")
+		case *agentv1.ConnectResponse_Answer:
+			words = append(words, answerWord(m.Answer))
 		}
 	}
 	w.sent[id] = nil

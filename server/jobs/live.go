@@ -15,6 +15,7 @@ type live struct {
 	state              fleetv1.TaskState
 	wait               *fleetv1.Wait
 	progress           string
+	question           *fleetv1.Question
 	permitted, started time.Time
 	wave               int
 	online             bool
@@ -51,7 +52,7 @@ func (t *task) live(now time.Time) *live {
 		online: t.terminal.online, neverSeen: !t.terminal.online && !t.terminal.seen,
 	}
 	if t.running() {
-		l.state, l.progress = fleetv1.TaskState_TASK_STATE_RUNNING, t.progress
+		l.state, l.progress, l.question = fleetv1.TaskState_TASK_STATE_RUNNING, t.progress, t.openQuestion(now)
 		return l
 	}
 	l.wait = t.wait(now)
@@ -71,7 +72,7 @@ func (e *Engine) overlay(ctx context.Context, t *fleetv1.Task, l *live) error {
 	if l == nil || t.GetState() == fleetv1.TaskState_TASK_STATE_DONE {
 		return nil
 	}
-	t.State, t.Progress, t.Online = l.state, l.progress, l.online
+	t.State, t.Progress, t.Online, t.Question = l.state, l.progress, l.online, l.question
 	t.Permitted, t.Started, t.Wave = stamp(l.permitted), stamp(l.started), uint32(l.wave)
 	if t.Wait = proto.CloneOf(l.wait); t.Wait.GetReason() != fleetv1.WaitReason_WAIT_REASON_OFFLINE || !l.neverSeen {
 		return nil

@@ -22,7 +22,7 @@ func (e *Engine) Preview(ctx context.Context, p *access.Principal, spec *fleetv1
 		return nil, err
 	}
 	answer := &fleetv1.PreviewJobResponse{
-		TargetsDigest: d.digest, Params: d.params, Rollout: d.rollout,
+		TargetsDigest: d.digest, Params: d.params, Rollout: d.rollout, Approval: d.approval,
 		Progress: rollout.NewPlan(d.rollout, d.servable()).Progress(1, 0, 0),
 	}
 	for _, t := range d.targets {
@@ -42,13 +42,14 @@ func (e *Engine) Preview(ctx context.Context, p *access.Principal, spec *fleetv1
 
 // outlook is what would keep a job from starting now.
 type outlook struct {
+	approval  *fleetv1.ApprovalState
 	notBefore time.Time
 	// closed are the sites that are closed for it.
 	closed map[string]calendar.Opening
 }
 
 func (e *Engine) outlook(ctx context.Context, d *draft, spec *fleetv1.JobSpec) (*outlook, error) {
-	o := &outlook{closed: make(map[string]calendar.Opening)}
+	o := &outlook{approval: d.approval, closed: make(map[string]calendar.Opening)}
 	if at := notBefore(spec, e.now()); at != nil {
 		o.notBefore = at.AsTime()
 	}
@@ -74,6 +75,8 @@ func (e *Engine) outlook(ctx context.Context, d *draft, spec *fleetv1.JobSpec) (
 // wait is what would keep a terminal's task from starting, in the order of the gates.
 func (o *outlook) wait(t *fleetv1.Terminal, online bool) *fleetv1.Wait {
 	switch opening, closed := o.closed[t.GetSite()]; {
+	case o.approval != nil:
+		return waitFor(fleetv1.WaitReason_WAIT_REASON_APPROVAL, "it asks for %d approvals of others", o.approval.GetNeeded())
 	case !o.notBefore.IsZero():
 		return notBeforeWait(o.notBefore)
 	case closed:

@@ -154,6 +154,7 @@ func visible(rec *storagev1.JobRecord, sites map[string]*fleetv1.JobCounts, seen
 		if job.GetCancelledBy() == byRollout {
 			job.CancelReason = limitReached
 		}
+		asPartlySeen(job.GetApproval())
 	}
 	job.Counts = sumCounts(sites, seen)
 	return job, nil

@@ -119,6 +119,7 @@ func (e *Engine) settled(s *settlement, err error) {
 }
 
 func (e *Engine) closed(t *task, status actionv1.TaskStatus) {
+	delete(e.questions, t)
 	t.end(status)
 	t.job.tally(t.index, status)
 	e.forget(t.terminal)

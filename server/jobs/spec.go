@@ -88,7 +88,8 @@ func unknownField(m protoreflect.Message, path string) (found string) {
 // checkText checks a reason that a person gave.
 func checkText(field, text string) error {
 	if len(text) > maxReason || !isPrintable(text) {
-		return refusal.New(refusal.Invalid, "BAD_REASON", "reason: want at most %d bytes of text without control characters", maxReason).At(field)
+		return refusal.New(refusal.Invalid, "BAD_REASON", "%s: want at most %d bytes of text without control characters",
+			strings.TrimPrefix(field, "spec."), maxReason).At(field)
 	}
 	return nil
 }

@@ -84,6 +84,11 @@ type task struct {
 	lock, progress string
 	inUse          bool
 	holds
+	// otherPlugin says which plugin it would run that nobody approved; empty when none.
+	otherPlugin string
+	// question is what it asks of a person; answers are those on disk.
+	question *fleetv1.Question
+	answers  []*fleetv1.Answer
 }
 
 // terminal is a terminal that has open tasks, is connected, or is watched.
@@ -117,7 +122,7 @@ func (j *job) grace() time.Duration { return j.rec.GetMaxDuration().AsDuration()
 
 // over reports whether nothing of it may start any more.
 func (j *job) over(now time.Time) bool {
-	return j.rec.GetJob().GetCancelled() || !now.Before(j.expires())
+	return withdrawn(j.rec.GetJob()) || !now.Before(j.expires())
 }
 
 // lookNoLaterThan makes sure that the job is looked at by then.
@@ -160,7 +165,7 @@ func (t *task) end(status actionv1.TaskStatus) {
 		c.Waiting--
 	}
 	*bucket(c, status)++
-	t.phase, t.status = done, status
+	t.phase, t.status, t.question = done, status, nil
 	t.settlePlace()
 	t.dropSlot()
 	t.job.open--

@@ -36,6 +36,10 @@ type Engine interface {
 	PermitRequested(ctx context.Context, terminalID string, r *agentv1.PermitRequest) error
 	Started(ctx context.Context, terminalID string, s *agentv1.Started) error
 	Progress(ctx context.Context, terminalID string, p *agentv1.TaskProgress) error
+	// PluginsSeen tells which plugins the terminal has: before Connected, and again when their manifests have come.
+	PluginsSeen(ctx context.Context, terminalID string, sha256 []string) error
+	// Question tells that a task waits for a person.
+	Question(ctx context.Context, terminalID string, q *agentv1.Question) error
 	Result(ctx context.Context, terminalID string, r *agentv1.Result, stored func(error)) error
 }
 
@@ -201,8 +205,12 @@ func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error 
 	}
 	s.start(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Welcome{Welcome: welcome}})
 	if len(unknown) > 0 {
+		s.plugins = h.GetPluginSha256()
 		ask := &agentv1.PluginsRequest{Sha256: unknown}
 		s.send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_PluginsRequest{PluginsRequest: ask}})
+	}
+	if err := v.Engine.PluginsSeen(ctx, s.terminalID, h.GetPluginSha256()); err != nil {
+		return err
 	}
 	facts := h.GetFacts()
 	if facts == nil {

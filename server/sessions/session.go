@@ -30,6 +30,8 @@ type session struct {
 	out  sender
 	// refused counts the results that were not taken, and foreign those of them that are of other terminals' tasks.
 	refused, foreign atomic.Int32
+	// plugins are those that its agent has, kept while manifests of some are wanted. Only the receiving goroutine uses it.
+	plugins []string
 
 	ended chan struct{}
 
