@@ -8,6 +8,7 @@ import (
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 )
 
@@ -17,11 +18,15 @@ const watchPause = 50 * time.Millisecond
 // Jobs answers JobService.
 type Jobs struct {
 	fleetv1.UnimplementedJobServiceServer
-	engine *jobs.Engine
+	engine    *jobs.Engine
+	inventory *inventory.Inventory
+	sessions  inventory.Presence
 }
 
 // NewJobs makes the service.
-func NewJobs(e *jobs.Engine) *Jobs { return &Jobs{engine: e} }
+func NewJobs(e *jobs.Engine, i *inventory.Inventory, s inventory.Presence) *Jobs {
+	return &Jobs{engine: e, inventory: i, sessions: s}
+}
 
 // PreviewJob implements JobService.
 func (s *Jobs) PreviewJob(ctx context.Context, r *fleetv1.PreviewJobRequest) (*fleetv1.PreviewJobResponse, error) {
