@@ -132,7 +132,7 @@ func (e *Engine) targets(ctx context.Context, id string, seen scope, failed bool
 				return false
 			}
 			t := rec.GetTask()
-			if seen(t.GetSite()) && !(failed && served(t.GetStatus())) {
+			if seen(t.GetSite()) && (!failed || !served(t.GetStatus())) {
 				found = append(found, place{t.GetTerminalId(), t.GetSite()})
 			}
 			return true
