@@ -136,6 +136,12 @@ func (e *Engine) approve(w store.Reader, p *access.Principal, rec *storagev1.Job
 		return nil, refusal.New(refusal.Conflict, "DIGEST_CHANGED", "job %q: what the digest covers has changed since it was looked at", job.GetId()).
 			At("digest").Then("look at the job again, then decide again")
 	}
+	return give(p, rec, r, now), nil
+}
+
+// give adds an approval that was found good, and tells of it.
+func give(p *access.Principal, rec *storagev1.JobRecord, r *fleetv1.ApproveJobRequest, now time.Time) *audit.Entry {
+	job, a := rec.GetJob(), rec.GetJob().GetApproval()
 	given := &fleetv1.Approval{By: p.Name.ID, Time: timestamppb.New(now), Reason: r.GetReason(), Digest: a.GetDigest(), Expires: job.GetExpires()}
 	if d := r.GetValidFor(); d != nil && now.Add(d.AsDuration()).Before(job.GetExpires().AsTime()) {
 		given.Expires = timestamppb.New(now.Add(d.AsDuration()))
@@ -147,7 +153,7 @@ func (e *Engine) approve(w store.Reader, p *access.Principal, rec *storagev1.Job
 		audit.Change("expires", "", given.GetExpires().AsTime().Format(time.RFC3339)),
 		audit.Change("approvals", "", fmt.Sprintf("%d of %d", len(counting(a, now)), a.GetNeeded())),
 	}
-	return &entry, nil
+	return &entry
 }
 
 // mayStillJudge looks at the operators' records in the same update: a revocation that is on disk cannot be overtaken.

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"testing"
+	"testing/synctest"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
@@ -18,6 +19,16 @@ func (w *wire) frozenHash(id string) string {
 		}
 	}
 	return hash
+}
+
+// reports tells the engine which plugins a terminal has.
+func (r *rig) reports(i int, sha256 ...string) {
+	r.t.Helper()
+	r.fleet.terminals[i].PluginSha256 = sha256
+	if err := r.engine.PluginsSeen(r.t.Context(), terminalID(i), sha256); err != nil {
+		r.t.Fatal(err)
+	}
+	synctest.Wait()
 }
 
 func TestADispatchNamesTheApprovedPlugin(t *testing.T) {
