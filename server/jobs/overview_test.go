@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
@@ -63,8 +66,12 @@ func TestReasonsAreThoseOfTheTasks(t *testing.T) {
 		for i := range 3 {
 			r.connect(i)
 		}
+		r.disconnect(2)
 		r.create(needing(1))
 		r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.Rollout = atOnce(1) })
+		r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.NotBefore = timestamppb.New(time.Now().Add(time.Minute)) })
+		// A canary of one: the others wait for its wave.
+		r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.Rollout = nil })
 		want := map[fleetv1.WaitReason]uint32{}
 		err := r.engine.do(t.Context(), func() {
 			for _, j := range r.engine.active {
@@ -83,6 +90,7 @@ func TestReasonsAreThoseOfTheTasks(t *testing.T) {
 			t.Fatal(err)
 		}
 		expect(t, "reasons", len(o.GetWaits()), len(want))
+		expect(t, "reasons that occur", len(want) >= 4, true)
 		for _, w := range o.GetWaits() {
 			expect(t, w.GetReason().String(), w.GetTasks(), want[w.GetReason()])
 		}
@@ -91,20 +99,22 @@ func TestReasonsAreThoseOfTheTasks(t *testing.T) {
 
 func TestOverviewCountsTerminalsWithAFault(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		err := r.engine.do(t.Context(), func() {
-			for _, id := range []string{"T-0000", "T-0002"} {
-				r.engine.faulty[id] = struct{}{}
-			}
-		})
-		if err != nil {
-			t.Fatal(err)
+		for i := range 3 {
+			r.connect(i)
+			r.facts(i, i == 1)
 		}
+		// What was said last counts, also when the line is cut.
+		r.disconnect(0)
 		_, unhealthy, err := r.engine.Overview(t.Context(), at("lyon paris", "paris"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		expect(t, "at lyon", unhealthy["lyon"], 1)
 		expect(t, "at paris", unhealthy["paris"], 1)
+		r.facts(2, true)
+		_, unhealthy, err = r.engine.Overview(t.Context(), admin())
+		expect(t, "error", err, nil)
+		expect(t, "at paris when it is mended", unhealthy["paris"], 0)
 		r.fleet.terminals[0].Terminal.State = fleetv1.TerminalState_TERMINAL_STATE_DECOMMISSIONED
 		_, unhealthy, err = r.engine.Overview(t.Context(), at("lyon", "lyon"))
 		expect(t, "error", err, nil)
