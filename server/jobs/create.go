@@ -63,9 +63,8 @@ func (e *Engine) make(ctx context.Context, p *access.Principal, o *asking) (*fle
 	if err != nil {
 		return nil, err
 	}
-	rec.Job.RetryOf, rec.Job.Attempt = o.before.GetId(), 1
 	if o.before != nil {
-		rec.Job.Attempt += max(1, o.before.GetAttempt())
+		rec.Job.RetryOf, rec.Job.Attempt = o.before.GetId(), 1+max(1, o.before.GetAttempt())
 	}
 	d.freezeApproval(rec)
 	tasks := d.tasks(rec.GetJob().GetId(), e.now())
