@@ -82,8 +82,12 @@ type approvalChange func(w store.Writer, rec *storagev1.JobRecord) (*audit.Entry
 // changeApproval commits a change of a job's approvals, with its audit record, and brings it to the loop. One goes after the
 // other, so that the loop sees them in the order of the commits: of two people who approve at the same moment both count.
 func (e *Engine) changeApproval(ctx context.Context, id string, change approvalChange) error {
-	e.judging.Lock()
-	defer e.judging.Unlock()
+	select {
+	case e.judging <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-e.judging }()
 	made, err := e.writeApproval(ctx, id, change)
 	if err != nil || made == nil {
 		return err

@@ -11,7 +11,6 @@ package jobs
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
@@ -87,8 +86,8 @@ type Engine struct {
 	now   func() time.Time
 	log   *slog.Logger
 	ids   *idSource
-	// judging is held while approvals of a job change.
-	judging sync.Mutex
+	// judging holds one token while approvals of a job change.
+	judging chan struct{}
 
 	inbox     chan func()
 	committed chan *batch
@@ -121,6 +120,7 @@ type Engine struct {
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
 		st: c.Store, inv: c.Inventory, link: c.Link, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
+		judging:   make(chan struct{}, 1),
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),
 		stopped:   make(chan struct{}),

@@ -1,12 +1,15 @@
 package jobs
 
 import (
+	"context"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
@@ -163,5 +166,65 @@ func TestARejectionIsNotForgottenByAKilledServer(t *testing.T) {
 		synctest.Wait()
 		expect(t, "status", r.task(0, job).GetStatus(), cancelled)
 		expect(t, "reason", r.task(0, job).GetResult().GetReason(), "rejected by bob: no")
+	}, "lyon")
+}
+
+// Nothing but an approval of exactly what is asked now counts.
+func TestAnApprovalOfAnotherDigestCountsNot(t *testing.T) {
+	now := time.Now()
+	a := &fleetv1.ApprovalState{Needed: 1, Digest: "b", Approvals: []*fleetv1.Approval{{By: "bob", Digest: "a", Expires: timestamppb.New(now.Add(time.Hour))}}}
+	expect(t, "approvals that count", len(counting(a, now)), 0)
+	a.Digest = "a"
+	expect(t, "approvals that count when the digest is the same", len(counting(a, now)), 1)
+}
+
+// tardyStore keeps the first of its updates from coming back before another has, or a minute is over.
+type tardyStore struct {
+	store.Store
+	mu    sync.Mutex
+	begun bool
+	other chan struct{}
+}
+
+func (s *tardyStore) Update(ctx context.Context, fn func(store.Writer) error) error {
+	s.mu.Lock()
+	first := !s.begun
+	s.begun = true
+	s.mu.Unlock()
+	err := s.Store.Update(ctx, fn)
+	if !first {
+		select {
+		case s.other <- struct{}{}:
+		default:
+		}
+		return err
+	}
+	select {
+	case <-s.other:
+		// The other goes on first.
+		time.Sleep(time.Minute)
+	case <-time.After(time.Minute):
+	}
+	return err
+}
+
+// The engine must see approvals in the order in which they were stored, or the later one would be lost to it.
+func TestApprovalsReachTheEngineInTheirOrder(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.connect(0)
+		job := r.create(needing(2))
+		r.disk.Store = &tardyStore{Store: r.store, other: make(chan struct{}, 1)}
+		var all sync.WaitGroup
+		for _, name := range []string{"bob", "cleo"} {
+			all.Go(func() {
+				if err := r.tryApprove(approver(name), job); err != nil {
+					t.Errorf("%s approves: %v", name, err)
+				}
+			})
+		}
+		all.Wait()
+		synctest.Wait()
+		expect(t, "approvals", len(r.job(job).GetApproval().GetApprovals()), 2)
+		expectSent(t, r.wire.take("T-0000"), "dispatch for 30s")
 	}, "lyon")
 }
