@@ -9,6 +9,7 @@ import (
 	"github.com/bandfleet/bandfleet/cli/client"
 	"github.com/bandfleet/bandfleet/cli/output"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/health"
 )
 
 func newDescribe(a *app) *cobra.Command {
@@ -110,7 +111,7 @@ func describeTerminal(a *app, t *fleetv1.Terminal) {
 	for _, s := range f.GetServices() {
 		a.out.Line("  %s: %s", s.GetService(), serviceWord(s))
 	}
-	a.out.Line("Bluetooth adapter: %s", orNone(adapterWord(f.GetAdapter())))
+	a.out.Line("Bluetooth adapter: %s", orNone(health.Adapter(f.GetAdapter())))
 	for _, d := range f.GetAdapter().GetDevices() {
 		a.out.Line("  %s  %s  port %s  problem code %d", d.GetInstance(), d.GetName(), orNone(d.GetPort()), d.GetProblemCode())
 	}

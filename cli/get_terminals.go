@@ -14,10 +14,8 @@ import (
 	"github.com/bandfleet/bandfleet/cli/output"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/health"
 )
-
-// endpointService is the service without which nobody can tap at a user terminal.
-const endpointService = "Nymi Bluetooth Endpoint"
 
 type getTerminalsOptions struct {
 	selectionOptions
@@ -104,7 +102,7 @@ func terminalColumns(a *app) []output.Column[*fleetv1.Terminal] {
 		{Title: "LABELS", Wide: true, Text: func(t *fleetv1.Terminal) string { return pairs(t.GetLabels()) }},
 		{Title: "HOSTNAME", Wide: true, Text: func(t *fleetv1.Terminal) string { return t.GetFacts().GetHostname() }},
 		{Title: "OS", Wide: true, Text: osWord},
-		{Title: "ADAPTER", Wide: true, Text: func(t *fleetv1.Terminal) string { return adapterWord(t.GetFacts().GetAdapter()) }},
+		{Title: "ADAPTER", Wide: true, Text: func(t *fleetv1.Terminal) string { return health.Adapter(t.GetFacts().GetAdapter()) }},
 		{Title: "AGENT", Wide: true, Text: func(t *fleetv1.Terminal) string { return t.GetFacts().GetAgentVersion() }},
 		{Title: "LAST-SEEN", Wide: true, Text: func(t *fleetv1.Terminal) string { return output.UTC(t.GetLastSeen()) }},
 	}
@@ -134,26 +132,8 @@ func healthWord(t *fleetv1.Terminal) string {
 	return text
 }
 
-// ills lists what is wrong with a terminal. Only a user terminal needs the endpoint and the adapter; a Nymi Agent that is not
-// installed may be another machine's.
-func ills(t *fleetv1.Terminal) []string {
-	var out []string
-	userTerminal := t.GetRole() == fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL
-	if len(t.GetFacts().GetServices()) == 0 {
-		out = append(out, "services not known")
-	}
-	for _, s := range t.GetFacts().GetServices() {
-		switch {
-		case !s.GetInstalled() && (!userTerminal || s.GetService() != endpointService):
-		case s.GetStatus() != actionv1.ServiceStatus_SERVICE_STATUS_RUNNING || !s.GetInstalled():
-			out = append(out, s.GetService()+" "+serviceStatus(s))
-		}
-	}
-	if adapter := adapterWord(t.GetFacts().GetAdapter()); userTerminal && adapter != "" && adapter != "present" {
-		out = append(out, "adapter "+adapter)
-	}
-	return out
-}
+// ills lists what is wrong with a terminal.
+func ills(t *fleetv1.Terminal) []string { return health.Faults(t.GetRole(), t.GetFacts()) }
 
 func healthStyle(t *fleetv1.Terminal) output.Style {
 	switch {
@@ -166,17 +146,9 @@ func healthStyle(t *fleetv1.Terminal) output.Style {
 	}
 }
 
-// serviceStatus is the first word on a service: "running", "stopped", "not installed".
-func serviceStatus(s *actionv1.ServiceState) string {
-	if !s.GetInstalled() {
-		return "not installed"
-	}
-	return cmp.Or(word(s.GetStatus()), "state unknown")
-}
-
 // serviceWord writes a service's state: "running, process 412", "stopped", "not installed".
 func serviceWord(s *actionv1.ServiceState) string {
-	text := serviceStatus(s)
+	text := health.Service(s)
 	if s.GetPid() != 0 {
 		text += ", process " + number(s.GetPid())
 	}
@@ -187,21 +159,6 @@ func serviceWord(s *actionv1.ServiceState) string {
 		text += ", disabled"
 	}
 	return text
-}
-
-func adapterWord(d *actionv1.DeviceState) string {
-	switch devices := d.GetDevices(); {
-	case d == nil:
-		return ""
-	case len(devices) == 0:
-		return "absent"
-	case len(devices) > 1:
-		return output.Count(len(devices), "adapter")
-	case devices[0].GetProblemCode() != 0:
-		return "problem code " + number(devices[0].GetProblemCode())
-	default:
-		return "present"
-	}
 }
 
 func number(n uint32) string { return strconv.FormatUint(uint64(n), 10) }

@@ -79,9 +79,9 @@ func (s *Server) compose(ctx context.Context) error {
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	agentv1.RegisterEnrollmentServiceServer(s.grpc, enrolment)
 	agentv1.RegisterAgentServiceServer(s.grpc, agents)
-	fleetv1.RegisterJobServiceServer(s.grpc, api.NewJobs(s.engine))
+	fleetv1.RegisterJobServiceServer(s.grpc, api.NewJobs(s.engine, s.inv, s.registry))
 	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine))
-	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.cfg.Version))
+	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.engine, s.cfg.Version))
 	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)))
 	return nil
 }

@@ -172,12 +172,18 @@ func clientTLS(t *testing.T, key *ecdsa.PrivateKey, chain, bundle [][]byte) *tls
 // connect opens a session and waits for the welcome.
 func (a *agent) connect(name string) {
 	a.t.Helper()
+	a.connectWith(name, plugin().GetSha256())
+}
+
+// connectWith is connect with another plugin.
+func (a *agent) connectWith(name, sha256 string) {
+	a.t.Helper()
 	var err error
 	if a.st, err = agentv1.NewAgentServiceClient(a.conn).Connect(a.t.Context()); err != nil {
 		a.t.Fatal(err)
 	}
 	a.say(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Hello{Hello: &agentv1.Hello{
-		ProtocolVersion: 1, JournalId: "journal-" + name, PluginSha256: []string{plugin().GetSha256()}, Facts: &agentv1.Facts{Hostname: name, Os: "linux"},
+		ProtocolVersion: 1, JournalId: "journal-" + name, PluginSha256: []string{sha256}, Facts: &agentv1.Facts{Hostname: name, Os: "linux"},
 	}}})
 	if w := a.hear().GetWelcome(); w.GetTerminalId() != a.id || w.GetSite() != "lyon" || w.GetRole() != "user-terminal" {
 		a.t.Errorf("welcome is %v, want terminal %s at lyon as user-terminal", w, a.id)

@@ -17,12 +17,19 @@ type Access struct {
 	fleetv1.UnimplementedAccessServiceServer
 	inventory *inventory.Inventory
 	authority *pki.Authority
+	approvals Approvals
 	version   string
 }
 
+// Approvals is what the handlers need of the job engine.
+type Approvals interface {
+	// OperatorRevoked takes back what operators had approved who are revoked now.
+	OperatorRevoked(ctx context.Context) error
+}
+
 // NewAccess makes the service. version is the server's, for WhoAmI.
-func NewAccess(i *inventory.Inventory, a *pki.Authority, version string) *Access {
-	return &Access{inventory: i, authority: a, version: version}
+func NewAccess(i *inventory.Inventory, a *pki.Authority, jobs Approvals, version string) *Access {
+	return &Access{inventory: i, authority: a, approvals: jobs, version: version}
 }
 
 // CreateToken implements the service.
@@ -63,7 +70,10 @@ func (s *Access) ListOperators(ctx context.Context, req *fleetv1.ListOperatorsRe
 // RevokeOperator implements the service.
 func (s *Access) RevokeOperator(ctx context.Context, req *fleetv1.RevokeOperatorRequest) (*fleetv1.RevokeOperatorResponse, error) {
 	o, err := s.inventory.RevokeOperator(ctx, caller(ctx), req)
-	return &fleetv1.RevokeOperatorResponse{Operator: o}, err
+	if err != nil {
+		return nil, err
+	}
+	return &fleetv1.RevokeOperatorResponse{Operator: o}, s.approvals.OperatorRevoked(ctx)
 }
 
 // RenewOperator implements the service.

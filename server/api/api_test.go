@@ -212,3 +212,19 @@ func TestListsShowOwnSitesOnly(t *testing.T) {
 		t.Errorf("a bad expression: %v with %v, want INVALID_ARGUMENT with %v and the column", err, d, want)
 	}
 }
+
+// What a person approved must not start after that person was shut out.
+func TestARevocationReachesApprovals(t *testing.T) {
+	f := newFixture(t)
+	f.operator("bob", viewer, "lyon")
+	acc := fleetv1.NewAccessServiceClient(f.dial(f.operator("ada", admin, "*")))
+	if _, err := acc.RevokeOperator(t.Context(), &fleetv1.RevokeOperatorRequest{Name: "nobody"}); status.Code(err) != codes.NotFound {
+		t.Errorf("%v, want NotFound", err)
+	}
+	if _, err := acc.RevokeOperator(t.Context(), &fleetv1.RevokeOperatorRequest{Name: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	if f.tasks.revocations != 1 {
+		t.Errorf("the job engine was told %d times of a revocation, want 1", f.tasks.revocations)
+	}
+}

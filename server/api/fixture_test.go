@@ -41,7 +41,13 @@ func (s *sessions) Online(id string) bool { return s.online[id] }
 func (s *sessions) Kick(id, _ string)     { s.kicked = append(s.kicked, id) }
 
 // tasks has none, and notes which terminals were retired, and at which sites something was changed.
-type tasks struct{ retired, changed []string }
+type tasks struct {
+	retired, changed []string
+	// revocations is how often it was told that an operator was revoked.
+	revocations int
+}
+
+func (t *tasks) OperatorRevoked(context.Context) error { t.revocations++; return nil }
 
 func (t *tasks) Busy(context.Context, string) (bool, error) { return false, nil }
 func (t *tasks) Retire(_ context.Context, id string) error {
@@ -75,7 +81,7 @@ func newFixture(t *testing.T) *fixture {
 		grpc.UnaryInterceptor(f.guard.Unary), grpc.StreamInterceptor(f.guard.Stream),
 	)
 	fleetv1.RegisterInventoryServiceServer(server, api.NewInventory(f.inventory, f.sessions, f.tasks))
-	fleetv1.RegisterAccessServiceServer(server, api.NewAccess(f.inventory, f.ca, "1.2.3"))
+	fleetv1.RegisterAccessServiceServer(server, api.NewAccess(f.inventory, f.ca, f.tasks, "1.2.3"))
 	healthv1.RegisterHealthServer(server, health.NewServer())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 )
 
@@ -17,11 +18,15 @@ const watchPause = 50 * time.Millisecond
 // Jobs answers JobService.
 type Jobs struct {
 	fleetv1.UnimplementedJobServiceServer
-	engine *jobs.Engine
+	engine    *jobs.Engine
+	inventory *inventory.Inventory
+	sessions  inventory.Presence
 }
 
 // NewJobs makes the service.
-func NewJobs(e *jobs.Engine) *Jobs { return &Jobs{engine: e} }
+func NewJobs(e *jobs.Engine, i *inventory.Inventory, s inventory.Presence) *Jobs {
+	return &Jobs{engine: e, inventory: i, sessions: s}
+}
 
 // PreviewJob implements JobService.
 func (s *Jobs) PreviewJob(ctx context.Context, r *fleetv1.PreviewJobRequest) (*fleetv1.PreviewJobResponse, error) {
@@ -54,6 +59,18 @@ func (s *Jobs) ListTasks(ctx context.Context, r *fleetv1.ListTasksRequest) (*fle
 func (s *Jobs) CancelJob(ctx context.Context, r *fleetv1.CancelJobRequest) (*fleetv1.CancelJobResponse, error) {
 	job, err := s.engine.Cancel(ctx, access.From(ctx), r.GetId(), r.GetReason())
 	return &fleetv1.CancelJobResponse{Job: job}, err
+}
+
+// PauseJob implements JobService.
+func (s *Jobs) PauseJob(ctx context.Context, r *fleetv1.PauseJobRequest) (*fleetv1.PauseJobResponse, error) {
+	job, err := s.engine.Pause(ctx, access.From(ctx), r.GetId(), r.GetReason())
+	return &fleetv1.PauseJobResponse{Job: job}, err
+}
+
+// ResumeJob implements JobService.
+func (s *Jobs) ResumeJob(ctx context.Context, r *fleetv1.ResumeJobRequest) (*fleetv1.ResumeJobResponse, error) {
+	job, err := s.engine.Resume(ctx, access.From(ctx), r.GetId(), r.GetReason())
+	return &fleetv1.ResumeJobResponse{Job: job}, err
 }
 
 // WatchJob implements JobService.

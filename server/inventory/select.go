@@ -99,6 +99,9 @@ func (i *Inventory) matcher(ctx context.Context, p *access.Principal, right acce
 		return nil, refusal.New(refusal.Invalid, "UNKNOWN_FIELD", "selection: has a field that this server does not know").At("selection").
 			Then("select without it, or bring the server up to date")
 	}
+	if err := checkResolved(sel); err != nil {
+		return nil, err
+	}
 	m := &matcher{role: sel.GetRole(), labels: sel.GetLabels()}
 	if err := m.parse(sel.GetExpression()); err != nil {
 		return nil, err
@@ -115,6 +118,21 @@ func (i *Inventory) matcher(ctx context.Context, p *access.Principal, right acce
 		return nil, err
 	}
 	return m, i.matchNamed(ctx, p, right, sel, m)
+}
+
+// checkResolved refuses what only the job engine can resolve: to leave it out would widen the selection.
+func checkResolved(sel *fleetv1.Selection) error {
+	no := func(field, what string) error {
+		return refusal.New(refusal.Invalid, "ONLY_FOR_JOBS", "selection: %s has a meaning for jobs only", what).At("selection." + field).
+			Then("leave it out here; `fleetctl fix … --dry-run` shows what a job would mean")
+	}
+	switch {
+	case sel.GetFromJob() != nil:
+		return no("from_job", "an earlier job")
+	case sel.GetLimit() != nil:
+		return no("limit", "a limit")
+	}
+	return nil
 }
 
 // parse reads the expression of a selection, if there is one.
@@ -258,4 +276,10 @@ func at(err error, field string) error {
 		return r.At(field)
 	}
 	return err
+}
+
+// AtSite returns the terminals in service at a site, by id.
+func (i *Inventory) AtSite(ctx context.Context, site string) ([]*storagev1.TerminalRecord, error) {
+	found, err := i.appendSite(ctx, access.Fold(site), nil)
+	return slices.DeleteFunc(found, func(r *storagev1.TerminalRecord) bool { return !inUse(r) }), err
 }

@@ -209,3 +209,38 @@ func TestListByExpression(t *testing.T) {
 	_, _, err := f.Terminals(t.Context(), admin, &fleetv1.Selection{Expression: "("}, inventory.Page{}, false)
 	wantRefusal(t, err, "BAD_EXPRESSION")
 }
+
+// The floor of a job counts those that stand beside its targets: all that are in service at the site, and nobody else.
+func TestAtSite(t *testing.T) {
+	f := newFixture(t)
+	f.enrol("lyon", "press-1")
+	gone := f.enrol("lyon", "press-2")
+	f.enrol("turin", "press-3")
+	if _, err := f.Decommission(t.Context(), admin, &fleetv1.DecommissionTerminalRequest{Terminal: gone}); err != nil {
+		t.Fatal(err)
+	}
+	found, err := f.AtSite(t.Context(), "Lyon")
+	if err != nil || len(found) != 1 || found[0].GetTerminal().GetName() != "press-1" {
+		t.Errorf("at lyon there are %v (%v), want press-1 alone", found, err)
+	}
+}
+
+// Who lists terminals would be shown more than is meant if these were left out.
+func TestWhatOnlyAJobCanResolveIsRefused(t *testing.T) {
+	f := newFixture(t)
+	f.enrol("lyon", "line-1")
+	for field, sel := range map[string]*fleetv1.Selection{
+		"selection.from_job": {Sites: []string{"lyon"}, FromJob: &fleetv1.FromJob{JobId: "01HZY0000000000000000000AA"}},
+		"selection.limit":    {Sites: []string{"lyon"}, Limit: &fleetv1.Amount{Amount: &fleetv1.Amount_Count{Count: 1}}},
+	} {
+		_, _, err := f.Terminals(t.Context(), admin, sel, inventory.Page{}, false)
+		no := refusalOf(t, err, "ONLY_FOR_JOBS")
+		if no.Field != field || no.Next == "" {
+			t.Errorf("list: field %q, next step %q; want %s and a next step", no.Field, no.Next, field)
+		}
+		_, err = f.Select(t.Context(), admin, access.Act, sel)
+		wantRefusal(t, err, "ONLY_FOR_JOBS")
+	}
+	_, err := f.Select(t.Context(), admin, access.Act, &fleetv1.Selection{Limit: &fleetv1.Amount{}})
+	wantRefusal(t, err, "EMPTY_SELECTION")
+}

@@ -67,6 +67,7 @@ func (e *Engine) connected(terminalID string, session uint64, open []*agentv1.Op
 		return
 	}
 	term.session, term.online, term.journal = session, true, journalID
+	e.conditionChanged(term)
 	journal := make(map[string]agentv1.TaskState, len(open))
 	for _, o := range open {
 		if o.GetKey().GetAttempt() == attempt {
@@ -74,6 +75,7 @@ func (e *Engine) connected(terminalID string, session uint64, open []*agentv1.Op
 		}
 	}
 	for _, t := range slices.Clone(term.open) {
+		t.holds = holds{}
 		e.reconcile(t, journal[t.job.id])
 		delete(journal, t.job.id)
 	}
@@ -98,7 +100,7 @@ func (e *Engine) reconcile(t *task, state agentv1.TaskState) {
 			"the agent has another journal than the one it was given this under, so nobody knows whether it was started", "look at the terminal, then ask again")
 	default:
 		// Not started, and the permit, if there was one, ended with its session.
-		t.dropSlot()
+		t.stepBack()
 		t.change(func() {
 			if t.phase == permitted {
 				t.phase = held
@@ -118,6 +120,7 @@ func (e *Engine) disconnected(terminalID string, session uint64) {
 		return
 	}
 	term.online, term.seen, term.lostAt = false, true, e.now()
+	e.conditionChanged(term)
 	for _, t := range term.open {
 		t.change(func() {})
 		if t.phase == permitted && !e.now().Before(t.job.expires()) {
@@ -133,31 +136,47 @@ func (e *Engine) markStarted(t *task) {
 	}
 	t.takeSlot()
 	t.change(func() {
-		t.phase, t.lock = permitted, ""
+		t.phase, t.lock, t.inUse = permitted, "", false
 		if t.started.IsZero() {
 			t.started = e.now()
 		}
 	})
 }
 
-// permitRequested gives another permit, unless others wait for the slot, who then go first.
+// permitRequested gives another permit, unless the job or the site is shut or others wait for the slot, who then go first.
 func (e *Engine) permitRequested(terminalID string, r *agentv1.PermitRequest) {
 	t := e.find(terminalID, r.GetKey().GetJobId(), r.GetKey().GetAttempt())
-	if t == nil || t.phase != permitted {
+	if t == nil || t.phase != permitted || r.GetReason() == agentv1.HoldReason_HOLD_REASON_HELD && !t.answered() {
 		return
 	}
-	if len(t.job.ready) == 0 && !t.job.over(e.now()) {
-		t.change(func() { t.lock = clip(r.GetWaitedFor(), maxProgress) })
+	if e.mayGoOn(t, r.GetReason()) {
+		t.change(func() { t.waitsFor(r); t.again = t.out > 0 })
 		e.permit(t)
 		return
 	}
-	t.dropSlot()
-	t.change(func() { t.phase, t.lock = held, clip(r.GetWaitedFor(), maxProgress) })
+	t.stepBack()
+	t.change(func() { t.phase = held; t.waitsFor(r) })
 	if e.expireOrCancel(t) {
 		e.takeBack(terminalID, t.key(), "the job is over")
 		return
 	}
 	t.enqueue()
+}
+
+// mayGoOn reports whether a task that asks again keeps its slot.
+func (e *Engine) mayGoOn(t *task, why agentv1.HoldReason) bool {
+	now := e.now()
+	return why != agentv1.HoldReason_HOLD_REASON_HELD && !t.job.over(now) && t.job.shut(now) == byNothing &&
+		t.queue.shut(now) == byNothing && !t.othersWait(now)
+}
+
+// waitsFor notes what the agent says that it waits for.
+func (t *task) waitsFor(r *agentv1.PermitRequest) {
+	t.lock = clip(r.GetWaitedFor(), maxProgress)
+	t.inUse = r.GetReason() == agentv1.HoldReason_HOLD_REASON_IN_USE
+	if t.inUse && t.lock == "" {
+		t.lock = "a person is signed in and active"
+	}
 }
 
 // clip cuts text at a whole rune.

@@ -28,12 +28,15 @@ const (
 type batch struct {
 	permits  []*task
 	results  []*settlement
+	edits    []*edit
 	finishes []*job
 	// later holds results for tasks that this batch has a result for already.
 	later []*settlement
 	keys  map[settlementKey]struct{}
 
 	permitErrs map[*task]error
+	// unwritten are the edits that could not be written, in order.
+	unwritten  []*edit
 	resultErrs map[*settlement]error
 	finished   map[*job]*storagev1.JobRecord
 	failed     error
@@ -42,7 +45,7 @@ type batch struct {
 func newBatch() *batch { return &batch{keys: make(map[settlementKey]struct{})} }
 
 func (b *batch) empty() bool {
-	return len(b.permits) == 0 && len(b.results) == 0 && len(b.finishes) == 0
+	return len(b.permits) == 0 && len(b.results) == 0 && len(b.edits) == 0 && len(b.finishes) == 0
 }
 
 // addResult keeps two results for one task out of the same batch, whose updates have no order among them.
@@ -55,9 +58,10 @@ func (b *batch) addResult(s *settlement) {
 	b.results = append(b.results, s)
 }
 
-// next makes the batch that follows b.
+// next makes the batch that follows b, and takes what b is not to write over into it.
 func (b *batch) next() *batch {
 	n := newBatch()
+	n.finishes, b.finishes = b.finishes, nil
 	for _, s := range b.later {
 		n.addResult(s)
 	}
@@ -65,16 +69,19 @@ func (b *batch) next() *batch {
 	return n
 }
 
-// commit writes what is pending when nothing else is being written. A finish goes alone: its counts must be those of all
-// results that came before it.
+// commit writes what is pending when nothing else is being written. A finish goes alone, after everything else: its counts must
+// be those of all results that came before it.
 func (e *Engine) commit() {
 	if e.inFlight || e.pending.empty() || e.now().Before(e.retryAt) {
 		return
 	}
 	b := e.pending
-	if len(b.finishes) > 0 {
+	if len(b.finishes) > 0 && len(b.edits) == 0 {
 		alone := newBatch()
 		alone.finishes, b.finishes = b.finishes, nil
+		for _, j := range alone.finishes {
+			j.final = j.progress()
+		}
 		b = alone
 	} else {
 		e.pending = b.next()
@@ -123,6 +130,12 @@ func (e *Engine) write(b *batch) {
 			}, err)
 		})
 	}
+	for _, edits := range byJobID(b.edits) {
+		all.Go(func() {
+			written, err := e.writeEdits(ctx, edits)
+			fail(func() { b.unwritten = append(b.unwritten, edits[written:]...) }, err)
+		})
+	}
 	all.Wait()
 	for _, j := range b.finishes {
 		rec, err := e.writeFinish(ctx, j)
@@ -167,8 +180,8 @@ func (e *Engine) writeFinish(ctx context.Context, j *job) (*storagev1.JobRecord,
 			return err
 		}
 		rec.SiteCounts = j.sites
-		rec.Job.Counts = sumCounts(j.sites, everywhere)
-		rec.Job.State = fleetv1.JobState_JOB_STATE_DONE
+		rec.Job.Counts, rec.Job.Progress = sumCounts(j.sites, everywhere), j.final
+		rec.Job.State, rec.Job.Pause = fleetv1.JobState_JOB_STATE_DONE, nil
 		rec.Job.Finished = timestamppb.New(e.now())
 		finished = proto.CloneOf(rec)
 		if err := w.Delete(store.TableActiveJobs, store.JobKey(j.id)); err != nil {
@@ -186,11 +199,13 @@ func (e *Engine) landed(b *batch) {
 		e.log.Error("the store refuses writes; results are kept and tried again", "error", b.failed)
 		e.retryAt = e.now().Add(retryAfter)
 	}
-	for _, t := range b.permits {
-		e.granted(t, b.permitErrs[t])
-	}
+	e.pending.edits = append(b.unwritten, e.pending.edits...)
+	// Results first: a failure among them may be what keeps the permits from being sent.
 	for _, s := range b.results {
 		e.settled(s, b.resultErrs[s])
+	}
+	for _, t := range b.permits {
+		e.granted(t, b.permitErrs[t])
 	}
 	for _, j := range b.finishes {
 		e.finished(j, b.finished[j])
@@ -204,6 +219,8 @@ func (e *Engine) finished(j *job, rec *storagev1.JobRecord) {
 		return
 	}
 	j.rec, j.finished = rec, true
+	e.endSoak(j)
+	e.dissolveGroups(j)
 	delete(e.byID, j.id)
 	e.active = without(e.active, j)
 	for w := range j.watches {

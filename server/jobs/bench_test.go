@@ -10,6 +10,7 @@ import (
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/rollout"
 	"github.com/bandfleet/bandfleet/server/store"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
@@ -65,7 +66,7 @@ func BenchmarkFanOut(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		ask := &fleetv1.CreateJobRequest{Spec: &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{}}}
+		ask := &fleetv1.CreateJobRequest{Spec: &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{}, Rollout: rollout.AllAtOnce()}}
 		if _, err := e.Create(ctx, admin(), ask); err != nil {
 			b.Fatal(err)
 		}

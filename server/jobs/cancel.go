@@ -3,14 +3,11 @@ package jobs
 import (
 	"context"
 
-	"google.golang.org/protobuf/proto"
-
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/audit"
-	"github.com/bandfleet/bandfleet/server/store"
 )
 
 // Cancel takes back what has not started. It is no error when the job is done or cancelled already.
@@ -29,50 +26,27 @@ func (e *Engine) Cancel(ctx context.Context, p *access.Principal, id, reason str
 }
 
 func (e *Engine) recordCancel(ctx context.Context, p *access.Principal, id, reason string) error {
-	var rec *storagev1.JobRecord
-	changed := false
-	err := e.st.Update(ctx, func(w store.Writer) (err error) {
-		changed = false
-		if rec, err = readJob(w, id); err != nil {
-			return err
-		}
+	return e.amend(ctx, id, func(rec *storagev1.JobRecord) (*amendment, error) {
 		if err := mayActOnAll(p, rec.GetJob()); err != nil {
-			return err
+			return nil, err
 		}
 		if rec.GetJob().GetCancelled() || rec.GetJob().GetState() == fleetv1.JobState_JOB_STATE_DONE {
-			return nil
+			return nil, nil
 		}
-		changed = true
-		rec.Job.Cancelled, rec.Job.CancelledBy, rec.Job.CancelReason = true, p.Name.ID, reason
-		if err := put(w, store.TableJobs, store.JobKey(id), rec); err != nil {
-			return err
-		}
-		return audit.Append(w, e.now(), jobEntry(p.Name, "job.cancel", rec, reason))
-	})
-	if err != nil || !changed {
-		return err
-	}
-	return e.do(context.WithoutCancel(ctx), func() { e.cancelled(rec) })
-}
-
-func mayActOnAll(p *access.Principal, job *fleetv1.Job) error {
-	return access.CheckSites(p, access.Act, access.Every, access.Object{Kind: access.Job, Name: job.GetId(), Field: "id"}, job.GetSites())
+		return &amendment{entry: jobEntry(p.Name, "job.cancel", rec, reason), change: func(job *fleetv1.Job, _ *storagev1.JobRecord) {
+			job.Cancelled, job.CancelledBy, job.CancelReason = true, p.Name.ID, reason
+		}}, nil
+	}, e.cancelled)
 }
 
 // cancelled takes back every task of a job that has not started. Those that were given a permit are the agent's to answer.
-func (e *Engine) cancelled(rec *storagev1.JobRecord) {
-	j := e.byID[rec.GetJob().GetId()]
-	if j == nil {
-		return
-	}
-	j.rec = proto.CloneOf(rec)
-	j.changedItself()
-	e.dismiss(j)
+func (e *Engine) cancelled(j *job) {
+	j.dismiss()
 	for _, t := range j.tasks {
 		sent := t.phase == held || t.phase == permitted
 		e.expireOrCancel(t)
 		if sent {
-			e.takeBack(t.terminal.id, t.key(), cancelReason(rec.GetJob()))
+			e.takeBack(t.terminal.id, t.key(), cancelReason(j.rec.GetJob()))
 		}
 	}
 }
@@ -87,7 +61,18 @@ func jobEntry(actor identity.Name, verb string, rec *storagev1.JobRecord, reason
 	return entry
 }
 
+// withdrawn reports whether somebody said that nothing more of a job may start.
+func withdrawn(rec *fleetv1.Job) bool {
+	return rec.GetCancelled() || rec.GetApproval().GetRejection() != nil
+}
+
 func cancelReason(rec *fleetv1.Job) string {
+	if r := rec.GetApproval().GetRejection(); r != nil {
+		return rejectReason(r)
+	}
+	if rec.GetCancelledBy() == byRollout {
+		return "stopped by rollout: " + limitReached
+	}
 	reason := "cancelled by " + rec.GetCancelledBy()
 	if rec.GetCancelReason() != "" {
 		reason += ": " + rec.GetCancelReason()

@@ -44,21 +44,25 @@ func sumCounts(sites map[string]*fleetv1.JobCounts, seen scope) *fleetv1.JobCoun
 		if !seen(site) {
 			continue
 		}
-		sum.Total += c.GetTotal()
-		sum.Waiting += c.GetWaiting()
-		sum.Running += c.GetRunning()
-		sum.Succeeded += c.GetSucceeded()
-		sum.NoChange += c.GetNoChange()
-		sum.Failed += c.GetFailed()
-		sum.RolledBack += c.GetRolledBack()
-		sum.RollbackFailed += c.GetRollbackFailed()
-		sum.Expired += c.GetExpired()
-		sum.Refused += c.GetRefused()
-		sum.Cancelled += c.GetCancelled()
-		sum.Unknown += c.GetUnknown()
-		sum.Conflict += c.GetConflict()
+		addCounts(sum, c)
 	}
 	return sum
+}
+
+func addCounts(sum, c *fleetv1.JobCounts) {
+	sum.Total += c.GetTotal()
+	sum.Waiting += c.GetWaiting()
+	sum.Running += c.GetRunning()
+	sum.Succeeded += c.GetSucceeded()
+	sum.NoChange += c.GetNoChange()
+	sum.Failed += c.GetFailed()
+	sum.RolledBack += c.GetRolledBack()
+	sum.RollbackFailed += c.GetRollbackFailed()
+	sum.Expired += c.GetExpired()
+	sum.Refused += c.GetRefused()
+	sum.Cancelled += c.GetCancelled()
+	sum.Unknown += c.GetUnknown()
+	sum.Conflict += c.GetConflict()
 }
 
 // everywhere is the scope of the server itself.

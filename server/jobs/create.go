@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -21,16 +19,8 @@ import (
 	"github.com/bandfleet/bandfleet/server/audit"
 	"github.com/bandfleet/bandfleet/server/refusal"
 	"github.com/bandfleet/bandfleet/server/requests"
+	"github.com/bandfleet/bandfleet/server/rollout"
 	"github.com/bandfleet/bandfleet/server/store"
-)
-
-// Bounds of what may be asked for.
-const (
-	defaultExpiry = time.Hour
-	minExpiry     = time.Minute
-	maxExpiry     = 30 * 24 * time.Hour
-	maxReason     = 1024
-	maxParams     = 100
 )
 
 // Create makes a job of frozen targets and starts it. The same request_id answers with the same job.
@@ -42,30 +32,53 @@ func (e *Engine) Create(ctx context.Context, p *access.Principal, r *fleetv1.Cre
 	if job, err := e.answered(ctx, p, request); job != nil || err != nil {
 		return job, err
 	}
-	d, err := e.draft(ctx, p, r.GetSpec())
+	return e.make(ctx, p, &asking{spec: r.GetSpec(), targetsDigest: r.GetTargetsDigest(), request: request})
+}
+
+// asking is what a job is made from.
+type asking struct {
+	spec *fleetv1.JobSpec
+	// targetsDigest is of the targets that were shown; empty when none were.
+	targetsDigest string
+	request       *requests.Request
+	// before is the job that it tries again; nil when none.
+	before *fleetv1.Job
+}
+
+// make makes a job and starts it.
+func (e *Engine) make(ctx context.Context, p *access.Principal, o *asking) (*fleetv1.Job, error) {
+	d, err := e.draft(ctx, p, o.spec)
 	if err != nil {
 		return nil, err
 	}
-	if want := r.GetTargetsDigest(); want != "" && want != d.digest {
+	if want := o.targetsDigest; want != "" && want != d.digest {
 		return nil, refusal.New(refusal.Precondition, "TARGETS_CHANGED", "the selection now means other terminals than it did").
 			At("targets_digest").Then("look at the targets again, then ask again")
 	}
-	rec, err := e.record(p, r.GetSpec(), d)
+	rec, err := e.record(p, o.spec, d)
 	if err != nil {
 		return nil, err
 	}
+	all, err := e.members(ctx, rec.GetJob())
+	if err != nil {
+		return nil, err
+	}
+	if o.before != nil {
+		rec.Job.RetryOf, rec.Job.Attempt = o.before.GetId(), 1+max(1, o.before.GetAttempt())
+	}
+	d.freezeApproval(rec)
 	tasks := d.tasks(rec.GetJob().GetId(), e.now())
-	if err := e.store(ctx, p, rec, tasks, request); err != nil {
+	if err := e.store(ctx, p, rec, tasks, o.request); err != nil {
 		// What was written of it must not stay: nobody was told of this job.
 		if undo := discard(context.WithoutCancel(ctx), e.st, rec.GetJob().GetId()); undo != nil {
 			e.log.Error("a job whose creation failed is removed at the next start", "job", rec.GetJob().GetId(), "error", undo)
 		}
 		if errors.Is(err, errAnswered) {
-			return e.answered(ctx, p, request)
+			return e.answered(ctx, p, o.request)
 		}
 		return nil, err
 	}
-	if err := e.do(context.WithoutCancel(ctx), func() { e.adopt(rec, tasks, &permits{}) }); err != nil {
+	if err := e.do(context.WithoutCancel(ctx), func() { e.adopt(rec, tasks, &permits{}, all) }); err != nil {
 		return nil, err
 	}
 	return e.Get(ctx, p, rec.GetJob().GetId())
@@ -81,26 +94,53 @@ func (e *Engine) record(p *access.Principal, spec *fleetv1.JobSpec, d *draft) (*
 	if err != nil {
 		return nil, err
 	}
-	expiry := defaultExpiry
-	if spec.GetExpiresIn() != nil {
-		expiry = spec.GetExpiresIn().AsDuration()
-	}
 	return &storagev1.JobRecord{
 		Job: &fleetv1.Job{
 			Id: id, Action: spec.GetAction(), Params: d.params, Selection: selection, Sites: d.sites(),
 			DryRun: spec.GetDryRun(), Reason: spec.GetReason(), Requester: p.Name.ID,
-			Created: timestamppb.New(now), Expires: timestamppb.New(now.Add(expiry)),
-			State: fleetv1.JobState_JOB_STATE_PREPARING, MaxConcurrent: spec.GetRollout().GetMaxConcurrent().GetCount(),
-			Counts: &fleetv1.JobCounts{Total: uint32(len(d.targets))},
+			Created: timestamppb.New(now), Expires: timestamppb.New(expiry(spec, now)), NotBefore: notBefore(spec, now),
+			State: fleetv1.JobState_JOB_STATE_PREPARING, Counts: &fleetv1.JobCounts{Total: uint32(len(d.targets))},
+			Rollout: d.rollout, Progress: &fleetv1.RolloutProgress{Wave: 1}, BreakGlass: spec.GetBreakGlass(), InUse: inUse(spec),
+			Attempt: 1, ActionVersion: d.action.GetVersion(),
 		},
-		MaxDuration:   durationpb.New(d.maxDuration),
-		TargetsDigest: d.digest,
+		MaxDuration: durationpb.New(d.maxDuration), TargetsDigest: d.digest,
+		Servable: uint32(d.servable()), Changes: d.changes, Disruptive: d.disruptive,
 	}, nil
+}
+
+// expiry is when nothing of a job starts any more.
+func expiry(spec *fleetv1.JobSpec, now time.Time) time.Time {
+	after := defaultExpiry
+	if spec.GetExpiresIn() != nil {
+		after = spec.GetExpiresIn().AsDuration()
+	}
+	if from := notBefore(spec, now); from != nil {
+		now = from.AsTime()
+	}
+	return now.Add(after)
+}
+
+// notBefore is when something of a job starts at the earliest; nil when that is at once.
+func notBefore(spec *fleetv1.JobSpec, now time.Time) *timestamppb.Timestamp {
+	if at := spec.GetNotBefore(); at != nil && at.AsTime().After(now) {
+		return at
+	}
+	return nil
+}
+
+func inUse(spec *fleetv1.JobSpec) fleetv1.InUse {
+	if spec.GetInUse() == fleetv1.InUse_IN_USE_UNSPECIFIED {
+		return fleetv1.InUse_IN_USE_WAIT
+	}
+	return spec.GetInUse()
 }
 
 // frozenSelection is the selection as the record keeps it: with its expression in canonical form, which is one printable line.
 func frozenSelection(given *fleetv1.Selection) (*fleetv1.Selection, error) {
 	kept := proto.CloneOf(given)
+	if from := kept.GetFromJob(); from != nil {
+		from.JobId = strings.ToUpper(from.GetJobId())
+	}
 	if kept.GetExpression() == "" {
 		return kept, nil
 	}
@@ -159,8 +199,16 @@ func (e *Engine) store(ctx context.Context, p *access.Principal, rec *storagev1.
 		if err := put(w, store.TableJobs, store.JobKey(id), rec); err != nil {
 			return err
 		}
-		return audit.Append(w, e.now(), created(p, rec, tasks))
+		return errors.Join(audit.Append(w, e.now(), created(p, rec, tasks)), glassBroken(w, e.now(), p, rec))
 	})
+}
+
+// glassBroken makes a record of its own of a job that windows and blackouts do not bind.
+func glassBroken(w store.Writer, now time.Time, p *access.Principal, rec *storagev1.JobRecord) error {
+	if rec.GetJob().GetBreakGlass() == "" {
+		return nil
+	}
+	return audit.Append(w, now, jobEntry(p.Name, "job.break-glass", rec, rec.GetJob().GetBreakGlass()))
 }
 
 // created is the audit record of a new job.
@@ -188,6 +236,21 @@ func created(p *access.Principal, rec *storagev1.JobRecord, tasks []*storagev1.T
 	add("targets_digest", rec.GetTargetsDigest())
 	add("refused", fmt.Sprint(refused))
 	add("expires", job.GetExpires().AsTime().Format(time.RFC3339))
+	add("rollout", rollout.String(job.GetRollout()))
+	add("in_use", strings.ToLower(strings.TrimPrefix(job.GetInUse().String(), "IN_USE_")))
+	if at := job.GetNotBefore(); at != nil {
+		add("not_before", at.AsTime().Format(time.RFC3339))
+	}
+	if why := job.GetBreakGlass(); why != "" {
+		add("break_glass", why)
+	}
+	if job.GetRetryOf() != "" {
+		add("retry_of", job.GetRetryOf())
+	}
+	if a := job.GetApproval(); a != nil {
+		add("approvals", fmt.Sprint(a.GetNeeded()))
+		add("approval_digest", a.GetDigest())
+	}
 	return entry
 }
 
@@ -217,37 +280,4 @@ func claim(w store.Writer, now time.Time, q *requests.Request, id string) error 
 		return errAnswered
 	}
 	return q.Remember(w, now, id)
-}
-
-// checkSpec checks what needs neither targets nor manifests.
-func checkSpec(spec *fleetv1.JobSpec) error {
-	if spec.GetAction() == "" {
-		return refusal.New(refusal.Invalid, "NO_ACTION", "no action is named").At("spec.action").
-			Then("name one; `fleetctl get actions` lists them")
-	}
-	if d := spec.GetExpiresIn(); d != nil {
-		if !d.IsValid() || d.AsDuration() < minExpiry || d.AsDuration() > maxExpiry {
-			return refusal.New(refusal.Invalid, "BAD_EXPIRY", "expires_in is %s, want 1m to 720h", d.AsDuration()).At("spec.expires_in")
-		}
-	}
-	if n := len(spec.GetParams()); n > maxParams {
-		return refusal.New(refusal.Invalid, "TOO_MANY_PARAMETERS", "%d parameters are given, no action takes more than %d", n, maxParams).At("spec.params")
-	}
-	return checkText("spec.reason", spec.GetReason())
-}
-
-// checkText checks a reason that a person gave.
-func checkText(field, text string) error {
-	if len(text) > maxReason || !isPrintable(text) {
-		return refusal.New(refusal.Invalid, "BAD_REASON", "reason: want at most %d bytes of text without control characters", maxReason).At(field)
-	}
-	return nil
-}
-
-func isPrintable(text string) bool {
-	if !utf8.ValidString(text) {
-		return false
-	}
-	// Also what turns the direction of writing: it could make a reason read as something else.
-	return !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }

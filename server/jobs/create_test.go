@@ -8,12 +8,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/refusal"
+	"github.com/bandfleet/bandfleet/server/rollout"
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
@@ -42,7 +46,12 @@ func TestWhatIsRefusedLeavesNothing(t *testing.T) {
 			"BAD_EXPIRY":       func(q *fleetv1.CreateJobRequest) { q.Spec.ExpiresIn = durationpb.New(time.Second) },
 			"BAD_REASON":       func(q *fleetv1.CreateJobRequest) { q.Spec.Reason = "turned \u202e round" },
 			"BAD_REQUEST_ID":   func(q *fleetv1.CreateJobRequest) { q.RequestId = "not a request id" },
-			"TARGETS_CHANGED":  func(q *fleetv1.CreateJobRequest) { q.TargetsDigest = "of yesterday" },
+			"BAD_ROLLOUT":      func(q *fleetv1.CreateJobRequest) { q.Spec.Rollout.MaxErrors = rollout.Percent(101) },
+			"BAD_NOT_BEFORE": func(q *fleetv1.CreateJobRequest) {
+				q.Spec.NotBefore = timestamppb.New(time.Now().Add(maxAhead + time.Second))
+			},
+			"BAD_IN_USE":      func(q *fleetv1.CreateJobRequest) { q.Spec.InUse = 99 },
+			"TARGETS_CHANGED": func(q *fleetv1.CreateJobRequest) { q.TargetsDigest = "of yesterday" },
 		} {
 			_, err := r.tryCreate(change)
 			expectRefusal(t, err, reason)
@@ -50,6 +59,27 @@ func TestWhatIsRefusedLeavesNothing(t *testing.T) {
 		list, err := r.engine.List(t.Context(), admin(), &fleetv1.ListJobsRequest{})
 		if err != nil || len(list.GetJobs()) > 0 {
 			t.Errorf("refused jobs left %v, %v", list, err)
+		}
+		expect(t, "audit records", r.audited("job.create"), 0)
+	}, "lyon")
+}
+
+// A newer client may ask for what this server would leave out; to do it all the same could do more than was meant.
+func TestWhatTheServerDoesNotKnowIsRefused(t *testing.T) {
+	unknown := protowire.AppendVarint(protowire.AppendTag(nil, 999, protowire.VarintType), 1)
+	bubble(t, func(t *testing.T, r *rig) {
+		for field, of := range map[string]func(*fleetv1.JobSpec) proto.Message{
+			"spec":                  func(s *fleetv1.JobSpec) proto.Message { return s },
+			"spec.selection":        func(s *fleetv1.JobSpec) proto.Message { return s.GetSelection() },
+			"spec.rollout":          func(s *fleetv1.JobSpec) proto.Message { return s.GetRollout() },
+			"spec.rollout.waves[0]": func(s *fleetv1.JobSpec) proto.Message { return s.GetRollout().GetWaves()[0] },
+		} {
+			_, err := r.tryCreate(func(q *fleetv1.CreateJobRequest) { of(q.Spec).ProtoReflect().SetUnknown(unknown) })
+			expectRefusal(t, err, "UNKNOWN_FIELD")
+			var no *refusal.Error
+			if errors.As(err, &no) && no.Field != field {
+				t.Errorf("the refusal names the field %q, want %q", no.Field, field)
+			}
 		}
 		expect(t, "audit records", r.audited("job.create"), 0)
 	}, "lyon")

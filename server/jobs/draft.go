@@ -19,6 +19,7 @@ import (
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/refusal"
+	"github.com/bandfleet/bandfleet/server/rollout"
 )
 
 // draft is a job that is resolved and checked but not created.
@@ -31,6 +32,11 @@ type draft struct {
 	digest      string
 	// action is the manifest's entry that the parameters were read by; nil when no target offers the action.
 	action *actionv1.Action
+	// changes is true when it changes something, and disruptive when people may notice, on any of the targets.
+	changes, disruptive bool
+	rollout             *fleetv1.Rollout
+	// approval is what others must say to it; nil when nothing.
+	approval *fleetv1.ApprovalState
 }
 
 // target is a terminal with what its own plugins offer.
@@ -44,60 +50,20 @@ type target struct {
 
 // offer is one version of the action, and how many targets have it.
 type offer struct {
-	action  *actionv1.Action
+	action *actionv1.Action
+	// plugin is the hash of the plugin that would run it.
+	plugin  string
 	targets int
 	// problem is why this version refuses the parameters.
 	problem error
 }
 
-// Preview resolves and checks a job without creating it.
-func (e *Engine) Preview(ctx context.Context, p *access.Principal, spec *fleetv1.JobSpec) (*fleetv1.PreviewJobResponse, error) {
-	d, err := e.draft(ctx, p, spec)
-	if err != nil {
-		return nil, err
-	}
-	answer := &fleetv1.PreviewJobResponse{TargetsDigest: d.digest, Params: d.params}
-	for _, t := range d.targets {
-		term := t.rec.GetTerminal()
-		answer.Targets = append(answer.Targets, &fleetv1.Target{
-			TerminalId: term.GetId(), Name: term.GetName(), Site: term.GetSite(), Role: term.GetRole(),
-			Online: e.link.Online(term.GetId()), Problem: t.problem,
-		})
-	}
-	answer.Warnings = d.warnings(answer.GetTargets(), spec.GetDryRun())
-	return answer, nil
-}
-
-// warnings are things to know before saying yes.
-func (d *draft) warnings(targets []*fleetv1.Target, dryRun bool) []string {
-	offline, refused := 0, 0
-	for _, t := range targets {
-		switch {
-		case t.GetProblem() != "":
-			refused++
-		case !t.GetOnline():
-			offline++
-		}
-	}
-	var list []string
-	if refused > 0 {
-		list = append(list, fmt.Sprintf("%d of %d terminals will be refused", refused, len(targets)))
-	}
-	if offline > 0 {
-		list = append(list, fmt.Sprintf("%d of %d terminals are offline: they are served when they connect before the job expires", offline, len(targets)))
-	}
-	if d.action.GetDisruptive() && !dryRun {
-		list = append(list, fmt.Sprintf("people may notice it: %s", d.action.GetInterrupts()))
-	}
-	return list
-}
-
 // draft resolves the targets and checks the parameters against what each of them offers.
 func (e *Engine) draft(ctx context.Context, p *access.Principal, spec *fleetv1.JobSpec) (*draft, error) {
-	if err := checkSpec(spec); err != nil {
+	if err := checkSpec(spec, e.now()); err != nil {
 		return nil, err
 	}
-	recs, err := e.inv.Select(ctx, p, access.Act, spec.GetSelection())
+	recs, err := e.choose(ctx, p, spec.GetSelection())
 	if err != nil {
 		return nil, err
 	}
@@ -122,8 +88,31 @@ func (e *Engine) draft(ctx context.Context, p *access.Principal, spec *fleetv1.J
 	}
 	for _, t := range d.targets {
 		t.judge(spec.GetAction())
+		d.weigh(t, spec)
 	}
-	return d, nil
+	if d.rollout, err = rollout.Resolve(spec.GetRollout(), d.servable(), d.changes); err != nil {
+		return nil, err
+	}
+	d.approval, err = e.approvals(ctx, spec, d)
+	return d, err
+}
+
+// weigh notes what a target that can be served makes of the job.
+func (d *draft) weigh(t *target, spec *fleetv1.JobSpec) {
+	if t.problem == "" && !spec.GetDryRun() {
+		d.changes = d.changes || !t.offer.action.GetReadOnly()
+		d.disruptive = d.disruptive || t.offer.action.GetDisruptive()
+	}
+}
+
+// servable counts the targets that will not be refused from the start.
+func (d *draft) servable() (n int) {
+	for _, t := range d.targets {
+		if t.problem == "" {
+			n++
+		}
+	}
+	return n
 }
 
 func (t *target) id() string { return t.rec.GetTerminal().GetId() }
@@ -153,12 +142,12 @@ func (e *Engine) offers(ctx context.Context, targets []*target, action string) (
 		set := strings.Join(t.rec.GetPluginSha256(), ",")
 		o, asked := bySet[set]
 		if !asked {
-			a, _, ok, err := e.inv.ActionFor(ctx, t.rec, action)
+			a, p, ok, err := e.inv.ActionFor(ctx, t.rec, action)
 			if err != nil {
 				return nil, err
 			}
 			if ok {
-				o = &offer{action: a}
+				o = &offer{action: a, plugin: p.GetSha256()}
 				list = append(list, o)
 			}
 			bySet[set] = o

@@ -11,6 +11,7 @@ import (
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/rollout"
 )
 
 const (
@@ -365,7 +366,11 @@ func TestOneTerminalIsGivenAFewTasksAtOnce(t *testing.T) {
 	}, "lyon")
 }
 
-// atOnce is a rollout that only bounds how many run at once.
+// atOnce is a rollout that only bounds how many run at once; 0 means no bound.
 func atOnce(n uint32) *fleetv1.Rollout {
-	return &fleetv1.Rollout{MaxConcurrent: &fleetv1.Amount{Amount: &fleetv1.Amount_Count{Count: n}}}
+	r := rollout.AllAtOnce()
+	if n > 0 {
+		r.MaxConcurrent = rollout.Count(n)
+	}
+	return r
 }

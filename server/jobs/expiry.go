@@ -5,15 +5,20 @@ import (
 	"time"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
 
 // silentGraces is how many graces a connected agent may keep quiet about a task before it is called UNKNOWN, so that every
 // job ends.
 const silentGraces = 3
 
+// longestSleep is how long the engine may not look at the wall clock, which may be set at any time.
+const longestSleep = time.Minute
+
 // lookAtDue looks at the jobs that are due.
 func (e *Engine) lookAtDue() {
 	now := e.now()
+	e.lookAtSites(now)
 	for _, j := range e.active {
 		if !j.lookAt.IsZero() && !now.Before(j.lookAt) {
 			e.look(j, now)
@@ -23,8 +28,14 @@ func (e *Engine) lookAtDue() {
 
 // untilNextLook is how long the loop may sleep.
 func (e *Engine) untilNextLook() time.Duration {
-	next := time.Hour
+	if len(e.active) == 0 && e.pending.empty() {
+		return time.Hour
+	}
+	next := longestSleep
 	now := e.now()
+	if turn := e.nextTurn(); !turn.IsZero() {
+		next = min(next, turn.Sub(now))
+	}
 	for _, j := range e.active {
 		if !j.lookAt.IsZero() {
 			next = min(next, j.lookAt.Sub(now))
@@ -39,8 +50,13 @@ func (e *Engine) untilNextLook() time.Duration {
 // look ends what has waited too long and works out when to look again.
 func (e *Engine) look(j *job, now time.Time) {
 	j.lookAt = time.Time{}
-	if now.Before(j.expires()) {
+	if now.Before(j.expires()) && !withdrawn(j.rec.GetJob()) {
 		j.lookAt = j.expires()
+		if at := j.notBefore(); now.Before(at) {
+			j.lookNoLaterThan(at)
+		}
+		e.lookAtSoak(j, now)
+		e.lookAtApprovals(j, now)
 		return
 	}
 	for _, t := range j.tasks {
@@ -82,10 +98,13 @@ func (e *Engine) expireOrCancel(t *task) bool {
 	}
 	rec := t.job.rec.GetJob()
 	switch {
-	case rec.GetCancelled():
+	case withdrawn(rec):
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_CANCELLED, cancelReason(rec), "")
 	case !e.now().Before(t.job.expires()):
-		e.settle(t, actionv1.TaskStatus_TASK_STATUS_EXPIRED, expiryReason(t), "ask again, with a longer time if the terminal is often away")
+		e.settle(t, actionv1.TaskStatus_TASK_STATUS_EXPIRED, expiryReason(t, e.now()), "ask again, with a longer time if the terminal is often away")
+	case t.changedPlugin(e.now()):
+		reason, next := t.pluginRefusal()
+		e.settle(t, actionv1.TaskStatus_TASK_STATUS_REFUSED, reason, next)
 	case e.isRetired(t):
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_CANCELLED, "the terminal was decommissioned", "ask again without it")
 	default:
@@ -94,13 +113,16 @@ func (e *Engine) expireOrCancel(t *task) bool {
 	return true
 }
 
-func expiryReason(t *task) string {
-	switch {
-	case !t.terminal.online:
+// expiryReason says what a task waited for.
+func expiryReason(t *task, now time.Time) string {
+	switch w := t.wait(now); w.GetReason() {
+	case fleetv1.WaitReason_WAIT_REASON_OFFLINE:
 		return "the terminal was offline until the job expired"
-	case t.lock != "":
-		return fmt.Sprintf("it waited for %s until the job expired", t.lock)
-	default:
+	case fleetv1.WaitReason_WAIT_REASON_LOCK:
+		return fmt.Sprintf("it waited for %s until the job expired", w.GetDetail())
+	case fleetv1.WaitReason_WAIT_REASON_SLOT:
 		return "no slot was free until the job expired"
+	default:
+		return fmt.Sprintf("it waited until the job expired: %s", w.GetDetail())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
 
 // schedule gives free slots to the tasks that need only that, older jobs first.
@@ -13,33 +14,51 @@ func (e *Engine) schedule() {
 	if e.stopping {
 		return
 	}
+	now := e.now()
 	for _, j := range e.active {
-		e.fill(j)
+		e.fill(j, now)
 	}
 }
 
-func (e *Engine) fill(j *job) {
-	if j.over(e.now()) {
-		e.dismiss(j)
+// fill gives the slots of a job, to its sites in turn.
+func (e *Engine) fill(j *job, now time.Time) {
+	switch {
+	case j.over(now):
+		j.dismiss()
+		return
+	case j.ready == 0 || j.shut(now) != byNothing:
 		return
 	}
-	for len(j.ready) > 0 && j.hasSlot() {
-		t := j.ready[0]
-		j.ready[0] = nil
-		j.ready = j.ready[1:]
-		t.queued = false
-		if t.terminal.online && t.terminal.slots < maxPerTerminal {
-			e.grant(t)
+	for idle := 0; idle < len(j.queues) && j.full() == byNothing; idle++ {
+		q := j.queues[j.turn%len(j.queues)]
+		j.turn = (j.turn + 1) % len(j.queues)
+		if e.startNext(q, now) {
+			idle = -1
 		}
 	}
 }
 
-// dismiss empties the ready queue of a job of which nothing may start any more.
-func (e *Engine) dismiss(j *job) {
-	for _, t := range j.ready {
-		t.queued = false
+// startNext grants the first task of a queue that nothing keeps, and reports whether there was one.
+func (e *Engine) startNext(q *queue, now time.Time) bool {
+	if q.shut(now) != byNothing {
+		return false
 	}
-	j.ready = nil
+	for len(q.ready) > 0 && q.full() == byNothing {
+		t := q.pop()
+		switch t.kept() {
+		case byNothing:
+			e.grant(t)
+			return true
+		case byFloor:
+			t.group.park(t)
+		default:
+			// What was woken for the floor and cannot start leaves its turn to the next.
+			if t.group != nil {
+				t.group.wake()
+			}
+		}
+	}
+	return false
 }
 
 // grant gives a task a slot. The first permit of a task under a journal is sent only when its mark is on disk.
@@ -51,7 +70,7 @@ func (e *Engine) grant(t *task) {
 		e.pending.permits = append(e.pending.permits, t)
 	case t.phase == held:
 		t.takeSlot()
-		t.change(func() { t.phase = permitted })
+		t.change(func() { t.phase, t.again = permitted, t.out > 0 })
 		e.handOver(t)
 	}
 }
@@ -61,21 +80,31 @@ func (e *Engine) granted(t *task, err error) {
 	switch {
 	case t.phase != granting:
 	case err != nil:
-		t.dropSlot()
+		t.stepBack()
 		t.change(func() { t.phase = waiting })
-		if !e.expireOrCancel(t) {
-			t.enqueue()
-		}
-	case t.job.over(e.now()) || !t.terminal.online || e.stopping || t.journal != t.terminal.journal || e.isRetired(t):
+		e.lineUp(t)
+	case !e.maySend(t):
 		// Marked, but never sent.
-		t.dropSlot()
+		t.stepBack()
 		t.change(func() { t.phase, t.permitted = held, e.now() })
-		if !e.expireOrCancel(t) {
-			t.enqueue()
-		}
+		e.lineUp(t)
 	default:
 		t.change(func() { t.phase, t.permitted = permitted, e.now() })
 		e.handOver(t)
+	}
+}
+
+// maySend looks once more at what may have changed while the mark was being written.
+func (e *Engine) maySend(t *task) bool {
+	now := e.now()
+	return !e.stopping && !t.job.over(now) && t.job.shut(now) == byNothing && t.queue.shut(now) == byNothing &&
+		t.terminal.online && t.journal == t.terminal.journal && !e.isRetired(t)
+}
+
+// lineUp queues a task that has no permit, unless it ends here.
+func (e *Engine) lineUp(t *task) {
+	if !e.expireOrCancel(t) {
+		t.enqueue()
 	}
 }
 
@@ -88,12 +117,18 @@ func (e *Engine) dispatch(t *task, permit time.Duration) bool {
 	rec := t.job.rec.GetJob()
 	dispatch := &agentv1.Dispatch{Task: &agentv1.Task{
 		Key: t.key(), Action: rec.GetAction(), Params: rec.GetParams(), DryRun: rec.GetDryRun(), Expires: rec.GetExpires(),
-		Requester: rec.GetRequester(), Reason: rec.GetReason(), Epoch: e.epoch(),
+		Requester: rec.GetRequester(), Reason: rec.GetReason(), Epoch: e.epoch(), WaitWhileInUse: t.job.yields(),
+		PluginSha256: t.frozenPlugin(),
 	}}
 	if permit > 0 {
 		dispatch.PermitValidFor = durationpb.New(permit)
 	}
 	return e.link.Send(t.terminal.id, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Dispatch{Dispatch: dispatch}})
+}
+
+// yields reports whether a task waits while a person is signed in and active.
+func (j *job) yields() bool {
+	return j.rec.GetDisruptive() && !j.rec.GetJob().GetDryRun() && j.rec.GetJob().GetInUse() != fleetv1.InUse_IN_USE_PROCEED
 }
 
 // permit lets a task that the agent has start.

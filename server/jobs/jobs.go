@@ -39,6 +39,10 @@ type Inventory interface {
 	ActionFor(ctx context.Context, rec *storagev1.TerminalRecord, action string) (a *actionv1.Action, p *agentv1.Plugin, ok bool, err error)
 	// Actions returns what terminals of the operator's sites offer, by name.
 	Actions(ctx context.Context, p *access.Principal) ([]*fleetv1.OfferedAction, error)
+	// Site reads a site with its settings.
+	Site(ctx context.Context, name string) (*fleetv1.Site, error)
+	// AtSite reads the terminals in service at a site.
+	AtSite(ctx context.Context, site string) ([]*storagev1.TerminalRecord, error)
 }
 
 // scope says whether a site lies within what somebody may read.
@@ -82,15 +86,24 @@ type Engine struct {
 	now   func() time.Time
 	log   *slog.Logger
 	ids   *idSource
+	// judging holds one token while approvals of a job change.
+	judging chan struct{}
 
 	inbox     chan func()
 	committed chan *batch
 	stopped   chan struct{}
 
 	// All below belongs to Run's goroutine.
-	active    []*job // oldest first
-	byID      map[string]*job
+	active []*job // oldest first
+	byID   map[string]*job
+	// soaking are the active jobs with a soak going on.
+	soaking   []*job
 	terminals map[string]*terminal
+	sites     map[string]*site
+	// questions are the tasks that have asked something and were not answered.
+	questions map[*task]struct{}
+	// faulty are the terminals whose last facts show a fault, as far as they have come since the engine was opened.
+	faulty map[string]struct{}
 	// retired are the terminals that were decommissioned in this engine's life, and those that had tasks when it was opened.
 	retired map[string]struct{}
 	// lost are results that were recorded although the store lacks their jobs.
@@ -98,6 +111,8 @@ type Engine struct {
 	pending  *batch
 	inFlight bool
 	retryAt  time.Time
+	// stamped is the last time that stamp gave.
+	stamped  time.Time
 	stopping bool
 }
 
@@ -105,16 +120,23 @@ type Engine struct {
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
 		st: c.Store, inv: c.Inventory, link: c.Link, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
+		judging:   make(chan struct{}, 1),
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),
 		stopped:   make(chan struct{}),
 		byID:      make(map[string]*job),
 		terminals: make(map[string]*terminal),
+		sites:     make(map[string]*site),
+		questions: make(map[*task]struct{}),
+		faulty:    make(map[string]struct{}),
 		retired:   make(map[string]struct{}),
 		lost:      make(map[settlementKey]struct{}),
 		pending:   newBatch(),
 	}
 	if err := e.load(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.lapseAbsent(ctx); err != nil {
 		return nil, err
 	}
 	return e, e.retireAbsent(ctx)

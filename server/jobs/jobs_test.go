@@ -24,6 +24,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/audit"
 	"github.com/bandfleet/bandfleet/server/refusal"
+	"github.com/bandfleet/bandfleet/server/rollout"
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
@@ -43,10 +44,11 @@ func restart() *actionv1.Action {
 type fleet struct {
 	terminals []*storagev1.TerminalRecord
 	actions   map[string]*actionv1.Action // by plugin hash
+	settings  map[string]*fleetv1.SiteSettings
 }
 
 func newFleet(sites ...string) *fleet {
-	f := &fleet{actions: map[string]*actionv1.Action{"aa": restart()}}
+	f := &fleet{actions: map[string]*actionv1.Action{"aa": restart()}, settings: map[string]*fleetv1.SiteSettings{}}
 	for i, site := range sites {
 		f.terminals = append(f.terminals, &storagev1.TerminalRecord{
 			Terminal: &fleetv1.Terminal{
@@ -77,7 +79,7 @@ func (f *fleet) Select(_ context.Context, p *access.Principal, right access.Righ
 func (f *fleet) ActionFor(_ context.Context, rec *storagev1.TerminalRecord, action string) (*actionv1.Action, *agentv1.Plugin, bool, error) {
 	for _, hash := range rec.GetPluginSha256() {
 		if a := f.actions[hash]; a.GetName() == action {
-			return a, nil, true, nil
+			return a, &agentv1.Plugin{Sha256: hash, Manifest: &actionv1.Manifest{Name: "endpoint"}}, true, nil
 		}
 	}
 	return nil, nil, false, nil
@@ -85,6 +87,19 @@ func (f *fleet) ActionFor(_ context.Context, rec *storagev1.TerminalRecord, acti
 
 func (f *fleet) Actions(context.Context, *access.Principal) ([]*fleetv1.OfferedAction, error) {
 	return []*fleetv1.OfferedAction{{Action: restart()}}, nil
+}
+
+func (f *fleet) Site(_ context.Context, name string) (*fleetv1.Site, error) {
+	return &fleetv1.Site{Name: name, Settings: f.settings[name]}, nil
+}
+
+func (f *fleet) AtSite(_ context.Context, site string) (found []*storagev1.TerminalRecord, _ error) {
+	for _, t := range f.terminals {
+		if t.GetTerminal().GetSite() == site {
+			found = append(found, t)
+		}
+	}
+	return found, nil
 }
 
 func (f *fleet) Terminal(_ context.Context, id string) (*storagev1.TerminalRecord, error) {
@@ -126,6 +141,11 @@ func dispatchWord(d *agentv1.Dispatch) string {
 	return "dispatch for " + d.GetPermitValidFor().AsDuration().String()
 }
 
+// answerWord says what a person answered.
+func answerWord(a *agentv1.Answer) string {
+	return fmt.Sprintf("answer %s %v by %s", a.GetPlanId(), a.GetConfirmed(), a.GetBy())
+}
+
 // take returns what was sent to a terminal since the last call, in words.
 func (w *wire) take(id string) []string {
 	w.mu.Lock()
@@ -139,6 +159,10 @@ func (w *wire) take(id string) []string {
 			words = append(words, "permit")
 		case *agentv1.ConnectResponse_Cancel:
 			words = append(words, "cancel")
+		case *agentv1.ConnectResponse_Hold:
+			words = append(words, "hold")
+		case *agentv1.ConnectResponse_Answer:
+			words = append(words, answerWord(m.Answer))
 		}
 	}
 	w.sent[id] = nil
@@ -250,7 +274,7 @@ func (r *rig) create(change func(*fleetv1.CreateJobRequest)) *fleetv1.Job {
 }
 
 func (r *rig) tryCreate(change func(*fleetv1.CreateJobRequest)) (*fleetv1.Job, error) {
-	q := &fleetv1.CreateJobRequest{Spec: &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{}}}
+	q := &fleetv1.CreateJobRequest{Spec: &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{}, Rollout: rollout.AllAtOnce()}}
 	if change != nil {
 		change(q)
 	}

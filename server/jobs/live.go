@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -16,7 +15,9 @@ type live struct {
 	state              fleetv1.TaskState
 	wait               *fleetv1.Wait
 	progress           string
+	question           *fleetv1.Question
 	permitted, started time.Time
+	wave               int
 	online             bool
 	// neverSeen is true when the engine does not know when the terminal was last seen.
 	neverSeen bool
@@ -28,8 +29,9 @@ func (e *Engine) liveFrom(ctx context.Context, id string) (func(index uint32) *l
 	err := e.do(ctx, func() {
 		if j := e.byID[id]; j != nil {
 			states = make([]*live, len(j.tasks))
+			now := e.now()
 			for i, t := range j.tasks {
-				states[i] = t.live()
+				states[i] = t.live(now)
 			}
 		}
 	})
@@ -41,43 +43,20 @@ func (e *Engine) liveFrom(ctx context.Context, id string) (func(index uint32) *l
 	}, err
 }
 
-func (t *task) live() *live {
+func (t *task) live(now time.Time) *live {
 	if t.phase == done {
 		return nil
 	}
 	l := &live{
-		state: fleetv1.TaskState_TASK_STATE_WAITING, permitted: t.permitted, started: t.started,
+		state: fleetv1.TaskState_TASK_STATE_WAITING, permitted: t.permitted, started: t.started, wave: t.wave,
 		online: t.terminal.online, neverSeen: !t.terminal.online && !t.terminal.seen,
 	}
 	if t.running() {
-		l.state, l.progress = fleetv1.TaskState_TASK_STATE_RUNNING, t.progress
+		l.state, l.progress, l.question = fleetv1.TaskState_TASK_STATE_RUNNING, t.progress, t.openQuestion(now)
 		return l
 	}
-	l.wait = t.wait()
+	l.wait = t.wait(now)
 	return l
-}
-
-// wait says why a task has not started.
-func (t *task) wait() *fleetv1.Wait {
-	limit := t.job.rec.GetJob().GetMaxConcurrent()
-	switch {
-	case !t.terminal.online:
-		w := &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_OFFLINE}
-		if t.terminal.seen {
-			w.Detail = lastSeen(t.terminal.lostAt)
-		}
-		return w
-	case t.lock != "":
-		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_LOCK, Detail: t.lock}
-	case !t.slot && t.terminal.slots >= maxPerTerminal:
-		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_SLOT,
-			Detail: fmt.Sprintf("%d tasks are on this terminal already", t.terminal.slots)}
-	case !t.slot && limit > 0:
-		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_SLOT,
-			Detail: fmt.Sprintf("%d of %d slots are in use", t.job.slots, limit)}
-	default:
-		return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_SLOT, Detail: "it is being handed to the agent"}
-	}
 }
 
 func lastSeen(at time.Time) string {
@@ -93,9 +72,9 @@ func (e *Engine) overlay(ctx context.Context, t *fleetv1.Task, l *live) error {
 	if l == nil || t.GetState() == fleetv1.TaskState_TASK_STATE_DONE {
 		return nil
 	}
-	t.State, t.Progress, t.Online = l.state, l.progress, l.online
-	t.Permitted, t.Started = stamp(l.permitted), stamp(l.started)
-	if t.Wait = proto.CloneOf(l.wait); t.Wait == nil || !l.neverSeen {
+	t.State, t.Progress, t.Online, t.Question = l.state, l.progress, l.online, l.question
+	t.Permitted, t.Started, t.Wave = stamp(l.permitted), stamp(l.started), uint32(l.wave)
+	if t.Wait = proto.CloneOf(l.wait); t.Wait.GetReason() != fleetv1.WaitReason_WAIT_REASON_OFFLINE || !l.neverSeen {
 		return nil
 	}
 	terminal, err := e.inv.Terminal(ctx, t.GetTerminalId())

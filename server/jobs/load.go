@@ -50,7 +50,11 @@ func (e *Engine) loadJob(ctx context.Context, id string) error {
 	if total := rec.GetJob().GetCounts().GetTotal(); int(total) != len(tasks) {
 		return fmt.Errorf("job %q: %d tasks are stored, want %d; restore the server's store from a backup", id, len(tasks), total)
 	}
-	e.adopt(rec, tasks, permits)
+	all, err := e.members(ctx, rec.GetJob())
+	if err != nil {
+		return err
+	}
+	e.adopt(rec, tasks, permits, all)
 	return nil
 }
 
@@ -112,51 +116,6 @@ func readPermits(s store.Snapshot, id string) (*permits, error) {
 		return nil, fmt.Errorf("job %q: permits: %w", id, err)
 	}
 	return p, nil
-}
-
-// adopt takes an active job in.
-func (e *Engine) adopt(rec *storagev1.JobRecord, tasks []*storagev1.TaskRecord, given *permits) {
-	j := &job{id: rec.GetJob().GetId(), rec: rec, sites: make(map[string]*fleetv1.JobCounts), nextPermit: given.next, watches: make(map[*Watch]struct{})}
-	j.tasks = make([]*task, len(tasks))
-	for i, stored := range tasks {
-		t := &task{job: j, index: uint32(i), site: stored.GetTask().GetSite()}
-		j.tasks[i] = t
-		c := j.sites[t.site]
-		if c == nil {
-			c = &fleetv1.JobCounts{}
-			j.sites[t.site] = c
-		}
-		c.Total++
-		if stored.GetTask().GetState() == fleetv1.TaskState_TASK_STATE_DONE {
-			t.phase = done
-			*bucket(c, stored.GetTask().GetStatus())++
-			continue
-		}
-		c.Waiting++
-		e.reopen(t, stored.GetTask().GetTerminalId(), given)
-	}
-	e.active = append(e.active, j)
-	e.byID[j.id] = j
-	j.lookNoLaterThan(j.expires())
-	if j.open == 0 {
-		e.pending.finishes = append(e.pending.finishes, j)
-	}
-}
-
-// reopen takes a task up that is not done. One that was given a permit may be running, and so may any of a restored job: it
-// keeps its slot until its agent tells more.
-func (e *Engine) reopen(t *task, terminalID string, given *permits) {
-	t.job.open++
-	t.terminal = e.terminal(terminalID)
-	t.terminal.open = append(t.terminal.open, t)
-	if m, ok := given.given[t.index]; ok || t.job.rec.GetRestored() {
-		t.change(func() { t.phase, t.permitted, t.journal = permitted, m.at, m.journal })
-		t.takeSlot()
-	}
-	t.enqueue()
-	if e.isRetired(t) {
-		e.endRetired(t)
-	}
 }
 
 // hidden reports whether nobody is shown a job: it is not there yet, or no more.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	"pgregory.net/rapid"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
@@ -26,6 +27,10 @@ type model struct {
 	starts map[string]int
 	// broken is true while the server's disk takes no writes.
 	broken bool
+	// worked is which terminals worked at the end of the last step, and seen how much of what was sent to each it saw.
+	worked map[string]bool
+	seen   map[string]int
+	faults []string
 }
 
 type agentModel struct {
@@ -39,6 +44,8 @@ type agentModel struct {
 	results map[string]actionv1.TaskStatus
 	// permits are valid until then, on the current session only.
 	permits map[string]time.Time
+	// outcomes are what came of what it ran.
+	outcomes map[string]actionv1.TaskStatus
 }
 
 func (m *model) job(id string) *fleetv1.Job { return &fleetv1.Job{Id: id} }
@@ -48,6 +55,7 @@ func (m *model) hear(a *agentModel) {
 	m.wire.mu.Lock()
 	sent := m.wire.sent[terminalID(a.index)]
 	m.wire.sent[terminalID(a.index)] = nil
+	m.seen[terminalID(a.index)] = 0
 	m.wire.mu.Unlock()
 	for _, s := range sent {
 		switch {
@@ -59,6 +67,11 @@ func (m *model) hear(a *agentModel) {
 			a.permits[id] = time.Now().Add(s.GetDispatch().GetPermitValidFor().AsDuration())
 		case s.GetPermit() != nil:
 			a.permits[s.GetPermit().GetKey().GetJobId()] = time.Now().Add(s.GetPermit().GetValidFor().AsDuration())
+		case s.GetHold() != nil:
+			if id := s.GetHold().GetKey().GetJobId(); a.journal[id] == accepted {
+				delete(a.permits, id)
+				m.request(a, id, agentv1.HoldReason_HOLD_REASON_HELD)
+			}
 		case s.GetCancel() != nil:
 			if id := s.GetCancel().GetKey().GetJobId(); a.journal[id] == accepted {
 				delete(a.permits, id)
@@ -94,6 +107,7 @@ func (m *model) in(a *agentModel, states ...agentv1.TaskState) []string {
 func (m *model) work(a *agentModel) {
 	for _, id := range m.in(a, accepted) {
 		if time.Now().Before(a.permits[id]) {
+			m.mayStart(a, id)
 			a.journal[id] = started
 			m.starts[fmt.Sprint(a.index, id)]++
 			if err := m.engine.Started(m.t.Context(), terminalID(a.index), &agentv1.Started{Key: key(m.job(id))}); err != nil {
@@ -104,9 +118,9 @@ func (m *model) work(a *agentModel) {
 }
 
 // finish ends what runs, and sends what was not acknowledged.
-func (m *model) finish(a *agentModel) {
+func (m *model) finish(a *agentModel, status actionv1.TaskStatus) {
 	for _, id := range m.in(a, started) {
-		a.journal[id], a.results[id] = agentv1.TaskState_TASK_STATE_FINISHED, succeeded
+		a.journal[id], a.results[id], a.outcomes[id] = agentv1.TaskState_TASK_STATE_FINISHED, status, status
 	}
 	if a.online {
 		m.reportAll(a)
@@ -123,13 +137,20 @@ func (m *model) reportAll(a *agentModel) {
 func (m *model) ask(a *agentModel) {
 	for _, id := range m.in(a, accepted) {
 		if until, had := a.permits[id]; had && !time.Now().Before(until) {
-			r := &agentv1.PermitRequest{Key: key(m.job(id)), WaitedFor: "ble"}
-			if err := m.engine.PermitRequested(m.t.Context(), terminalID(a.index), r); err != nil {
-				m.rt.Fatal(err)
-			}
+			m.request(a, id, agentv1.HoldReason_HOLD_REASON_LOCK)
 		}
 	}
 	synctest.Wait()
+}
+
+func (m *model) request(a *agentModel, id string, why agentv1.HoldReason) {
+	r := &agentv1.PermitRequest{Key: key(m.job(id)), Reason: why}
+	if why == agentv1.HoldReason_HOLD_REASON_LOCK {
+		r.WaitedFor = "ble"
+	}
+	if err := m.engine.PermitRequested(m.t.Context(), terminalID(a.index), r); err != nil {
+		m.rt.Fatal(err)
+	}
 }
 
 func (m *model) join(a *agentModel) {
@@ -147,6 +168,7 @@ func (m *model) drop(a *agentModel) {
 	a.online = false
 	m.disconnect(a.index)
 	m.wire.take(terminalID(a.index))
+	m.seen[terminalID(a.index)] = 0
 	clear(a.permits)
 }
 
@@ -160,43 +182,20 @@ func (m *model) lose(a *agentModel) {
 	clear(a.results)
 }
 
-// check holds after every step.
-func (m *model) check() {
-	for _, job := range m.jobs {
-		got, err := m.engine.Get(m.t.Context(), admin(), job.GetId())
-		if err != nil {
-			m.rt.Fatal(err)
-		}
-		checkSum(m.t, got.GetCounts())
-		running := 0
-		for _, a := range m.agents {
-			if a.journal[job.GetId()] == started {
-				running++
-			}
-		}
-		// A task that the server has given up does not hold a slot for ever.
-		limit := int(job.GetMaxConcurrent()) + int(got.GetCounts().GetUnknown())
-		if job.GetMaxConcurrent() > 0 && running > limit {
-			m.rt.Fatalf("%d tasks of job %s run at once, at most %d may", running, job.GetId(), job.GetMaxConcurrent())
-		}
-	}
-	for attempt, n := range m.starts {
-		if n > 1 {
-			m.rt.Fatalf("attempt %s was started %d times", attempt, n)
-		}
-	}
-}
-
 func (m *model) step() {
 	a := m.agents[rapid.IntRange(0, len(m.agents)-1).Draw(m.rt, "agent")]
 	if a.online {
 		m.hear(a)
 	}
-	switch rapid.SampledFrom([]string{"create", "flip", "work", "work", "finish", "ask", "wait", "cancel", "break", "heal", "restart", "lose"}).Draw(m.rt, "step") {
+	switch rapid.SampledFrom([]string{"create", "flip", "work", "work", "finish", "fail", "ask", "wait", "cancel", "pause", "resume", "site", "facts", "break", "heal", "restart", "lose"}).Draw(m.rt, "step") {
 	case "create":
-		slots := rapid.Uint32Range(0, 2).Draw(m.rt, "slots")
+		asked := m.rollout()
 		job, err := m.tryCreate(func(q *fleetv1.CreateJobRequest) {
-			q.Spec.Rollout, q.Spec.ExpiresIn = atOnce(slots), durationpb.New(5*time.Minute)
+			q.Spec.Rollout, q.Spec.ExpiresIn = asked, durationpb.New(5*time.Minute)
+			q.Spec.DryRun = rapid.IntRange(0, 4).Draw(m.rt, "dry") == 0
+			if rapid.IntRange(0, 4).Draw(m.rt, "later") == 0 {
+				q.Spec.NotBefore = timestamppb.New(time.Now().Add(time.Minute))
+			}
 		})
 		if (err != nil) != m.broken {
 			m.rt.Fatalf("creation on a disk that is broken=%t: %v", m.broken, err)
@@ -215,7 +214,9 @@ func (m *model) step() {
 			m.work(a)
 		}
 	case "finish":
-		m.finish(a)
+		m.finish(a, succeeded)
+	case "fail":
+		m.finish(a, failed)
 	case "ask":
 		if a.online {
 			m.ask(a)
@@ -224,10 +225,20 @@ func (m *model) step() {
 		time.Sleep(rapid.SampledFrom([]time.Duration{time.Second, 31 * time.Second, 4 * time.Minute}).Draw(m.rt, "wait"))
 	case "cancel":
 		if len(m.jobs) > 0 {
-			job := rapid.SampledFrom(m.jobs).Draw(m.rt, "job")
+			job := m.jobs[rapid.IntRange(0, len(m.jobs)-1).Draw(m.rt, "job")]
 			if _, err := m.engine.Cancel(m.t.Context(), admin(), job.GetId(), ""); err != nil && !m.broken {
 				m.rt.Fatal(err)
 			}
+		}
+	case "pause":
+		m.order((*Engine).Pause)
+	case "resume":
+		m.order((*Engine).Resume)
+	case "site":
+		m.setSite()
+	case "facts":
+		if a.online {
+			m.facts(a.index, rapid.Bool().Draw(m.rt, "well"))
 		}
 	case "break":
 		// From here to the restart is what a crash leaves undone.
@@ -240,15 +251,27 @@ func (m *model) step() {
 			m.lose(a)
 		}
 	case "restart":
-		m.broken = false
-		m.restart()
-		for _, a := range m.agents {
-			a.online = false
-			clear(a.permits)
-		}
+		m.reboot()
 	}
 	synctest.Wait()
 	m.check()
+}
+
+// reboot kills the server and starts it anew. What it knew of its jobs is what its disk holds.
+func (m *model) reboot() {
+	before := m.rollouts()
+	sound := !m.broken
+	m.broken = false
+	m.restart()
+	clear(m.seen)
+	for _, a := range m.agents {
+		a.online = false
+		clear(a.permits)
+	}
+	synctest.Wait()
+	if after := m.rollouts(); sound && before != after {
+		m.rt.Fatalf("before a restart the rollouts stood at\n%s\nand after it at\n%s", before, after)
+	}
 }
 
 // heal mends the disk, and lets the engine notice.
@@ -271,7 +294,7 @@ func (m *model) settleAll() {
 		for _, a := range m.agents {
 			m.hear(a)
 			m.work(a)
-			m.finish(a)
+			m.finish(a, succeeded)
 			m.ask(a)
 		}
 		time.Sleep(time.Minute)
@@ -288,27 +311,31 @@ func (m *model) settleAll() {
 			if a.lost[job.GetId()] && status == unknown {
 				continue
 			}
-			if ran != (status == succeeded) {
-				m.rt.Fatalf("job %s on %s is %v; that it ran is %t", job.GetId(), terminalID(a.index), status, ran)
+			if ran != (status == succeeded || status == failed) || ran && status != a.outcomes[job.GetId()] {
+				m.rt.Fatalf("job %s on %s is %v; that it ran is %t, with the outcome %v", job.GetId(), terminalID(a.index), status, ran, a.outcomes[job.GetId()])
 			}
 		}
 	}
 }
 
-// Whatever happens to connections and to the server: every target is accounted for, no attempt starts twice, no job runs on
-// more terminals at once than allowed, and in the end the record says what the agents did.
+// Whatever happens to connections, to the server and to the job: every target is accounted for, no attempt starts twice, no job
+// runs on more terminals than its waves, limits and floor allow, nothing starts while it is paused or its site is closed, a
+// limit of failures is acted on, and in the end the record says what the agents did.
 func TestNothingIsLostAndNothingRunsTwice(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		var failure any
 		synctest.Test(t, func(t *testing.T) {
-			m := &model{rig: newRig(t, "lyon", "lyon", "paris"), rt: rt, starts: map[string]int{}}
+			m := &model{rig: newRig(t, "lyon", "lyon", "paris"), rt: rt, starts: map[string]int{}, worked: map[string]bool{}, seen: map[string]int{}}
+			m.zones("a", "a", "a")
+			m.fleet.actions["aa"].Disruptive = true
 			// A failure is carried out of the bubble, where rapid shrinks it.
 			defer func() {
 				failure = recover()
 				m.halt()
 			}()
 			for i := range 3 {
-				m.agents = append(m.agents, &agentModel{index: i, id: "journal", lost: map[string]bool{}, journal: map[string]agentv1.TaskState{}, results: map[string]actionv1.TaskStatus{}, permits: map[string]time.Time{}})
+				m.agents = append(m.agents, &agentModel{index: i, id: "journal", lost: map[string]bool{}, journal: map[string]agentv1.TaskState{}, results: map[string]actionv1.TaskStatus{}, permits: map[string]time.Time{},
+					outcomes: map[string]actionv1.TaskStatus{}})
 			}
 			for range rapid.IntRange(1, 40).Draw(rt, "steps") {
 				m.step()

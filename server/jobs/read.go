@@ -30,7 +30,7 @@ func (e *Engine) Get(ctx context.Context, p *access.Principal, id string) (*flee
 	err := e.do(ctx, func() {
 		if j := e.byID[id]; j != nil {
 			found = true
-			job, refused = visible(j.rec, j.sites, sees(p))
+			job, refused = visible(j.shown(), j.sites, sees(p))
 		}
 	})
 	switch {
@@ -160,7 +160,7 @@ func (e *Engine) overlayJobs(ctx context.Context, p *access.Principal, list []*f
 	err := e.do(ctx, func() {
 		for i, stored := range list {
 			if j := e.byID[stored.GetId()]; j != nil {
-				if now, err := visible(j.rec, j.sites, sees(p)); err == nil {
+				if now, err := visible(j.shown(), j.sites, sees(p)); err == nil {
 					list[i] = now
 				}
 			} else if stored.GetState() == fleetv1.JobState_JOB_STATE_ACTIVE {

@@ -143,9 +143,27 @@ func visible(rec *storagev1.JobRecord, sites map[string]*fleetv1.JobCounts, seen
 		return nil, errNoJob(job.GetId())
 	}
 	if len(job.Sites) < len(all) {
-		// The selection names what the reader may not know of.
+		// These name what the reader may not know of.
 		job.Selection = nil
+		if job.GetProgress() != nil {
+			job.Progress.Sick = nil
+		}
+		if job.GetPause().GetBy() == byRollout {
+			job.Pause.Reason = limitReached
+		}
+		if job.GetCancelledBy() == byRollout {
+			job.CancelReason = limitReached
+		}
+		asPartlySeen(job.GetApproval())
 	}
 	job.Counts = sumCounts(sites, seen)
 	return job, nil
+}
+
+// shown is an active job's record as it is told: with how far its rollout is.
+func (j *job) shown() *storagev1.JobRecord {
+	if !j.finished {
+		j.rec.Job.Progress = j.progress()
+	}
+	return j.rec
 }

@@ -15,6 +15,7 @@ import (
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/audit"
 	"github.com/bandfleet/bandfleet/server/refusal"
@@ -36,8 +37,11 @@ type settlement struct {
 	stored   func(error)
 	// task is the open task that it ends; nil for a repeated or late result, whose task is looked up.
 	task *task
-	// permitted and started are the task's, when known.
+	// permitted, started and wave are the task's, when known.
 	permitted, started time.Time
+	wave               int
+	// finished is when it came. Of two results of a job the later one has the later time.
+	finished time.Time
 	// mayBeLost lets it be of a job that the store lacks since it was restored.
 	mayBeLost bool
 
@@ -68,7 +72,7 @@ func (e *Engine) resultArrived(terminalID string, r *agentv1.Result, stored func
 		stored(nil)
 		return
 	}
-	s := &settlement{settlementKey: key, result: r.GetResult(), stored: stored, mayBeLost: len(e.lost) < maxLost}
+	s := &settlement{settlementKey: key, result: r.GetResult(), stored: stored, mayBeLost: len(e.lost) < maxLost, finished: e.stamp()}
 	if t := e.find(terminalID, key.jobID, key.attempt); t != nil && t.phase != closing {
 		e.closeWith(t, s)
 	}
@@ -78,13 +82,14 @@ func (e *Engine) resultArrived(terminalID string, r *agentv1.Result, stored func
 // settle ends a task without word from its agent.
 func (e *Engine) settle(t *task, status actionv1.TaskStatus, reason, next string) {
 	key := settlementKey{t.job.id, t.terminal.id, attempt}
-	s := &settlement{settlementKey: key, byServer: true, result: &actionv1.TaskResult{Status: status, Reason: reason, NextStep: next}}
+	result := &actionv1.TaskResult{Status: status, Reason: reason, NextStep: next}
+	s := &settlement{settlementKey: key, byServer: true, finished: e.stamp(), result: result}
 	e.closeWith(t, s)
 	e.pending.addResult(s)
 }
 
 func (e *Engine) closeWith(t *task, s *settlement) {
-	s.task, s.permitted, s.started = t, t.permitted, t.started
+	s.task, s.permitted, s.started, s.wave = t, t.permitted, t.started, t.wave
 	t.change(func() { t.before, t.phase = t.phase, closing })
 }
 
@@ -103,8 +108,7 @@ func (e *Engine) settled(s *settlement, err error) {
 		e.closed(s.task, o.now)
 	case o.changed:
 		if j := e.byID[s.jobID]; j != nil {
-			recount(j.sites[o.site], o.old, o.now)
-			j.changed(o.index)
+			e.replaced(j, o)
 		}
 	case o.lost:
 		e.lost[s.settlementKey] = struct{}{}
@@ -115,11 +119,41 @@ func (e *Engine) settled(s *settlement, err error) {
 }
 
 func (e *Engine) closed(t *task, status actionv1.TaskStatus) {
+	delete(e.questions, t)
 	t.end(status)
+	t.job.tally(t.index, status)
 	e.forget(t.terminal)
 	if t.job.open == 0 {
 		e.pending.finishes = append(e.pending.finishes, t.job)
+		return
 	}
+	e.judge(t.job)
+	e.advance(t.job)
+}
+
+// replaced counts anew what an agent's own result has taken the place of.
+func (e *Engine) replaced(j *job, o outcome) {
+	recount(j.sites[o.site], o.old, o.now)
+	t := j.tasks[o.index]
+	t.status = o.now
+	t.resettlePlace(!neverStarted(o.old))
+	if j.retally(o.index, o.now) {
+		forgiven := uint32(j.forgiven)
+		e.edit(j, jobEntry(identity.Name{}, "job.recount", j.rec, ""), func(_ *fleetv1.Job, rec *storagev1.JobRecord) { rec.Forgiven = forgiven })
+	}
+	j.changed(o.index)
+	e.judge(j)
+	e.advance(j)
+}
+
+// stamp is the time, and never the same twice in a row: it orders results.
+func (e *Engine) stamp() time.Time {
+	now := e.now()
+	if now.Equal(e.stamped) {
+		now = now.Add(time.Nanosecond)
+	}
+	e.stamped = now
+	return now
 }
 
 // writeResults is one update: the task records, the counts of jobs that were done already, and one audit record per site.
@@ -171,7 +205,7 @@ func (e *Engine) writeResult(w store.Writer, s *settlement) (*storagev1.AuditCha
 		}
 	}
 	old := describe(rec.GetTask().GetResult())
-	s.fill(rec, e.now())
+	s.fill(rec)
 	s.outcome.changed, s.outcome.now = true, task.GetStatus()
 	change := &storagev1.AuditChange{Name: s.name(), Old: old, New: describe(task.GetResult())}
 	return change, put(w, store.TableTasks, store.TaskKey(s.jobID, task.GetIndex()), rec)
@@ -217,13 +251,16 @@ func recountDone(w store.Writer, s *settlement) error {
 }
 
 // fill puts the result into the task's record.
-func (s *settlement) fill(rec *storagev1.TaskRecord, now time.Time) {
+func (s *settlement) fill(rec *storagev1.TaskRecord) {
 	task := rec.GetTask()
 	rec.ByServer = s.byServer
 	task.State = fleetv1.TaskState_TASK_STATE_DONE
 	task.Status, task.Result = s.result.GetStatus(), s.result
 	task.Wait, task.Progress = nil, ""
-	task.Finished = timestamppb.New(now)
+	task.Finished = timestamppb.New(s.finished)
+	if s.wave > 0 && !neverStarted(task.Status) {
+		task.Wave = uint32(s.wave)
+	}
 	if !s.permitted.IsZero() {
 		task.Permitted = timestamppb.New(s.permitted)
 	}

@@ -37,11 +37,16 @@ type job struct {
 	rec   *storagev1.JobRecord
 	tasks []*task
 	// open is how many tasks are not done.
-	open  int
-	slots int
-	// ready are the tasks that only need a slot, in the order in which they got there. It may hold some that no longer do.
-	ready []*task
+	open int
+	// queues are its tasks by site, in the order of the sites' first task; turn is whose turn it is.
+	queues []*queue
+	turn   int
+	// ready is how many tasks stand in the queues.
+	ready int
 	sites map[string]*fleetv1.JobCounts
+	// bound is true when windows and blackouts bind it, and takesOut when a terminal counts as out of use while it is served.
+	bound, takesOut bool
+	spread
 	// lookAt is when something of it falls due by time alone.
 	lookAt     time.Time
 	nextPermit uint64
@@ -52,22 +57,41 @@ type job struct {
 // task is one task of an active job. Its results lie in the store alone.
 type task struct {
 	job      *job
+	queue    *queue
 	index    uint32
 	terminal *terminal
-	site     string
-	phase    phase
+	// terminalID and name are the terminal's, also when the task is done.
+	terminalID, name string
+	site             string
+	phase            phase
 	// before is the phase before closing.
 	before phase
-	// slot is true while it counts against the job's and the terminal's limits.
-	slot, queued       bool
+	// status is its result's when it is done.
+	status actionv1.TaskStatus
+	// slot is true while it counts against the limits of what runs at once, and placed while it takes a place in its wave: from
+	// its permit on, unless it turns out not to have started.
+	slot, placed bool
+	// queued is true while it stands in a queue, parked while it waits for its group instead.
+	queued, parked bool
+	// group is that of its terminal under the job's floor; nil when the floor does not concern it.
+	group *group
+	// wave is the one that it was placed in.
+	wave               int
 	permitted, started time.Time
 	// journal is the agent's journal that its mark on disk names.
 	journal string
-	// lock is what the agent says it waits for.
+	// lock is what the agent says it waits for; inUse is true when that is a person.
 	lock, progress string
+	inUse          bool
+	holds
+	// otherPlugin says which plugin it would run that nobody approved; empty when none.
+	otherPlugin string
+	// question is what it asks of a person; answers are those on disk.
+	question *fleetv1.Question
+	answers  []*fleetv1.Answer
 }
 
-// terminal is a terminal that has open tasks or is connected.
+// terminal is a terminal that has open tasks, is connected, or is watched.
 type terminal struct {
 	id      string
 	online  bool
@@ -80,21 +104,25 @@ type terminal struct {
 	seen  bool
 	open  []*task
 	slots int
+	condition
 }
 
 func (j *job) expires() time.Time { return j.rec.GetJob().GetExpires().AsTime() }
+
+// notBefore is when something of it may start at the earliest.
+func (j *job) notBefore() time.Time {
+	if at := j.rec.GetJob().GetNotBefore(); at != nil {
+		return at.AsTime()
+	}
+	return time.Time{}
+}
 
 // grace is how long after its last chance to start a task's result is waited for.
 func (j *job) grace() time.Duration { return j.rec.GetMaxDuration().AsDuration() + settleMargin }
 
 // over reports whether nothing of it may start any more.
 func (j *job) over(now time.Time) bool {
-	return j.rec.GetJob().GetCancelled() || !now.Before(j.expires())
-}
-
-func (j *job) hasSlot() bool {
-	limit := j.rec.GetJob().GetMaxConcurrent()
-	return limit == 0 || j.slots < int(limit)
+	return withdrawn(j.rec.GetJob()) || !now.Before(j.expires())
 }
 
 // lookNoLaterThan makes sure that the job is looked at by then.
@@ -128,37 +156,6 @@ func (t *task) change(alter func()) {
 	t.job.changed(t.index)
 }
 
-func (t *task) takeSlot() {
-	if !t.slot {
-		t.slot = true
-		t.job.slots++
-		t.terminal.slots++
-	}
-}
-
-// dropSlot gives the slot back. The terminal's other tasks may have waited for it.
-func (t *task) dropSlot() {
-	if !t.slot {
-		return
-	}
-	t.slot = false
-	t.job.slots--
-	t.terminal.slots--
-	if t.terminal.slots == maxPerTerminal-1 {
-		for _, other := range t.terminal.open {
-			other.enqueue()
-		}
-	}
-}
-
-// enqueue puts a task that needs a permit into its job's ready queue, once.
-func (t *task) enqueue() {
-	if !t.queued && t.terminal.online && (t.phase == waiting || t.phase == held) {
-		t.queued = true
-		t.job.ready = append(t.job.ready, t)
-	}
-}
-
 // end ends a task whose result is on disk.
 func (t *task) end(status actionv1.TaskStatus) {
 	c := t.job.sites[t.site]
@@ -168,7 +165,8 @@ func (t *task) end(status actionv1.TaskStatus) {
 		c.Waiting--
 	}
 	*bucket(c, status)++
-	t.phase = done
+	t.phase, t.status, t.question = done, status, nil
+	t.settlePlace()
 	t.dropSlot()
 	t.job.open--
 	t.terminal.open = slices.DeleteFunc(t.terminal.open, func(o *task) bool { return o == t })
@@ -187,7 +185,7 @@ func (e *Engine) terminal(id string) *terminal {
 
 // forget drops a terminal of which nothing is remembered.
 func (e *Engine) forget(t *terminal) {
-	if !t.online && len(t.open) == 0 {
+	if !t.online && len(t.open) == 0 && !t.watched() {
 		delete(e.terminals, t.id)
 	}
 }

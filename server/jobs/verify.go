@@ -81,6 +81,9 @@ func (c *verifier) job(id string, value []byte) error {
 	case state == fleetv1.JobState_JOB_STATE_DONE && !proto.Equal(counts, rec.GetJob().GetCounts()):
 		return fmt.Errorf("its counts are {%v}, and those of its tasks {%v}", rec.GetJob().GetCounts(), counts)
 	}
+	if err := checkApproval(rec); err != nil {
+		return err
+	}
 	given, err := readPermits(c.v, id)
 	if err != nil {
 		return err
@@ -127,6 +130,21 @@ func checkTask(t *fleetv1.Task, id string, index uint32, last string) error {
 		return fmt.Errorf("in its place lies task %d of job %q", t.GetIndex(), t.GetJobId())
 	case last != "" && compareIDs(last, t.GetTerminalId()) >= 0:
 		return fmt.Errorf("terminal %q stands after terminal %q", t.GetTerminalId(), last)
+	}
+	return nil
+}
+
+// checkApproval wants what is put before approvers to be what the record holds. Of a job that is done it was, in the release that
+// did it.
+func checkApproval(rec *storagev1.JobRecord) error {
+	a, total := rec.GetJob().GetApproval(), int(rec.GetJob().GetCounts().GetTotal())
+	switch {
+	case a == nil || rec.GetJob().GetState() != fleetv1.JobState_JOB_STATE_ACTIVE:
+		return nil
+	case len(rec.GetPluginSha256()) != total:
+		return fmt.Errorf("%d plugins were frozen for approval, and it has %d targets", len(rec.GetPluginSha256()), total)
+	case a.GetDigest() != approvalDigest(rec):
+		return fmt.Errorf("its digest for approval is %s, and that of its record %s", a.GetDigest(), approvalDigest(rec))
 	}
 	return nil
 }

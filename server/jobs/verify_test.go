@@ -11,6 +11,36 @@ import (
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
+// A record that was changed behind the server's back is not what was approved.
+func TestVerifyFindsWhatNobodyApproved(t *testing.T) {
+	for says, spoil := range map[string]func(*storagev1.JobRecord){
+		"":                              func(*storagev1.JobRecord) {},
+		"its digest for approval is":    func(rec *storagev1.JobRecord) { rec.Job.Params["stop_timeout"] = "59s" },
+		"1 plugins were frozen":         func(rec *storagev1.JobRecord) { rec.PluginSha256 = rec.PluginSha256[:1] },
+		"and that of its record":        func(rec *storagev1.JobRecord) { rec.PluginSha256[1] = "bb" },
+		"for approval is " + "0123abcd": func(rec *storagev1.JobRecord) { rec.Job.Approval.Digest = "0123abcd" },
+	} {
+		bubble(t, func(t *testing.T, r *rig) {
+			job := r.create(needing(1))
+			err := r.store.Update(t.Context(), func(w store.Writer) error {
+				rec, err := readJob(w, job.GetId())
+				if err != nil {
+					return err
+				}
+				spoil(rec)
+				return put(w, store.TableJobs, store.JobKey(job.GetId()), rec)
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = Verify(t.Context(), r.store)
+			if (err == nil) != (says == "") || (err != nil && !strings.Contains(err.Error(), says)) {
+				t.Errorf("error %v, want one that says %q", err, says)
+			}
+		}, "lyon", "paris")
+	}
+}
+
 // Each case spoils one record whose own checksum is right: only a comparison with the others can find it.
 func TestVerify(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -147,9 +147,9 @@ func (w *Watch) take(ctx context.Context) (*portion, error) {
 			return
 		}
 		for _, i := range p.indexes {
-			p.live = append(p.live, w.job.tasks[i].live())
+			p.live = append(p.live, w.job.tasks[i].live(w.e.now()))
 		}
-		p.job, p.refused = visible(w.job.rec, w.job.sites, w.seen)
+		p.job, p.refused = visible(w.job.shown(), w.job.sites, w.seen)
 		p.over = w.job.finished
 	})
 	return p, err
@@ -255,6 +255,14 @@ func (w *Watch) wake() {
 func (j *job) changed(index uint32) {
 	for w := range j.watches {
 		w.dirty[index/64] |= 1 << (index % 64)
+		w.wake()
+	}
+}
+
+// changedThroughout tells the watchers of what concerns every task that waits.
+func (j *job) changedThroughout() {
+	for w := range j.watches {
+		w.markAll(uint32(len(j.tasks)))
 		w.wake()
 	}
 }

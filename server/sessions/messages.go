@@ -16,6 +16,9 @@ const (
 	maxForeign = 16
 	// maxOpenTasks bounds a hello.
 	maxOpenTasks = 10_000
+	// maxPrompt is the longest question, and maxPlanID the longest id of a planned effect, in bytes.
+	maxPrompt = 500
+	maxPlanID = 200
 	// epochSlack is how far beyond the server's clock and its own epoch an agent may raise the epoch, in seconds: an epoch is
 	// the time at which a store was made, and one more with each restoration.
 	epochSlack = 24 * 60 * 60
@@ -41,18 +44,36 @@ func (v *Service) take(ctx context.Context, s *session, m *agentv1.ConnectReques
 			return err
 		}
 		return v.Engine.Progress(ctx, s.terminalID, m.Progress)
+	case *agentv1.ConnectRequest_Question:
+		if err := checkQuestion(s, m.Question); err != nil {
+			return err
+		}
+		return v.Engine.Question(ctx, s.terminalID, m.Question)
 	case *agentv1.ConnectRequest_Result:
 		return v.result(ctx, s, m.Result)
 	case *agentv1.ConnectRequest_Facts:
-		return v.Inventory.FactsChanged(ctx, s.terminalID, m.Facts)
+		if err := v.Inventory.FactsChanged(ctx, s.terminalID, m.Facts); err != nil {
+			return err
+		}
+		return v.Engine.Facts(ctx, s.terminalID, s.number, s.role, m.Facts)
 	case *agentv1.ConnectRequest_Plugins:
-		return v.Inventory.SavePlugins(ctx, s.terminalID, m.Plugins.GetPlugins())
+		return v.pluginsReported(ctx, s, m.Plugins)
 	case *agentv1.ConnectRequest_Hello:
 		return malformed(s, "a second hello")
 	default:
 		// A message of a later version: an older server does not need to know it.
 		return nil
 	}
+}
+
+// pluginsReported stores manifests, and tells the engine once more which plugins there are: it may not have known what they offer.
+func (v *Service) pluginsReported(ctx context.Context, s *session, m *agentv1.PluginsReport) error {
+	if err := v.Inventory.SavePlugins(ctx, s.terminalID, m.GetPlugins()); err != nil {
+		return err
+	}
+	plugins := s.plugins
+	s.plugins = nil
+	return v.Engine.PluginsSeen(ctx, s.terminalID, plugins)
 }
 
 // result hands a result over; it is acknowledged when it is on disk.
@@ -101,6 +122,22 @@ func (v *Service) checkHello(s *session, h *agentv1.Hello) error {
 		if err := checkKey(s, o.GetKey()); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// checkQuestion bounds what is shown to people.
+func checkQuestion(s *session, q *agentv1.Question) error {
+	if err := checkKey(s, q.GetKey()); err != nil {
+		return err
+	}
+	switch {
+	case q.GetPlanId() == "" || len(q.GetPlanId()) > maxPlanID:
+		return malformed(s, "a question without a planned effect")
+	case q.GetPrompt() == "" || len(q.GetPrompt()) > maxPrompt:
+		return malformed(s, "a question that is empty or too long")
+	case q.GetDeadline().CheckValid() != nil:
+		return malformed(s, "a question without a deadline")
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/refusal"
@@ -30,9 +31,15 @@ const (
 type Engine interface {
 	Connected(ctx context.Context, terminalID string, session uint64, open []*agentv1.OpenTask, journalID string) error
 	Disconnected(ctx context.Context, terminalID string, session uint64) error
+	// Facts tells what an agent says of its machine: with its hello, before Connected, and on change.
+	Facts(ctx context.Context, terminalID string, session uint64, role fleetv1.TerminalRole, facts *agentv1.Facts) error
 	PermitRequested(ctx context.Context, terminalID string, r *agentv1.PermitRequest) error
 	Started(ctx context.Context, terminalID string, s *agentv1.Started) error
 	Progress(ctx context.Context, terminalID string, p *agentv1.TaskProgress) error
+	// PluginsSeen tells which plugins the terminal has: before Connected, and again when their manifests have come.
+	PluginsSeen(ctx context.Context, terminalID string, sha256 []string) error
+	// Question tells that a task waits for a person.
+	Question(ctx context.Context, terminalID string, q *agentv1.Question) error
 	Result(ctx context.Context, terminalID string, r *agentv1.Result, stored func(error)) error
 }
 
@@ -106,6 +113,7 @@ func (v *Service) connect(st stream) error {
 		return errNoTerminal()
 	}
 	s := newSession(terminal.GetId(), st)
+	s.role = terminal.GetRole()
 	go v.receive(ctx, st, s)
 	<-s.ended
 	return status(ctx, s.why())
@@ -197,8 +205,19 @@ func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error 
 	}
 	s.start(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Welcome{Welcome: welcome}})
 	if len(unknown) > 0 {
+		s.plugins = h.GetPluginSha256()
 		ask := &agentv1.PluginsRequest{Sha256: unknown}
 		s.send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_PluginsRequest{PluginsRequest: ask}})
+	}
+	if err := v.Engine.PluginsSeen(ctx, s.terminalID, h.GetPluginSha256()); err != nil {
+		return err
+	}
+	facts := h.GetFacts()
+	if facts == nil {
+		facts = terminal.GetFacts()
+	}
+	if err := v.Engine.Facts(ctx, s.terminalID, s.number, s.role, facts); err != nil {
+		return err
 	}
 	return v.Engine.Connected(ctx, s.terminalID, s.number, h.GetOpenTasks(), h.GetJournalId())
 }

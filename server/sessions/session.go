@@ -6,6 +6,7 @@ import (
 	"time"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/server/refusal"
 )
 
@@ -24,9 +25,13 @@ type sender interface {
 type session struct {
 	terminalID string
 	number     uint64
-	out        sender
+	// role is the terminal's, which decides what counts as a fault of it.
+	role fleetv1.TerminalRole
+	out  sender
 	// refused counts the results that were not taken, and foreign those of them that are of other terminals' tasks.
 	refused, foreign atomic.Int32
+	// plugins are those that its agent has, kept while manifests of some are wanted. Only the receiving goroutine uses it.
+	plugins []string
 
 	ended chan struct{}
 

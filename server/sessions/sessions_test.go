@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
@@ -101,8 +102,23 @@ func (w *world) Connected(_ context.Context, id string, n uint64, open []*agentv
 	return nil
 }
 
+func (w *world) PluginsSeen(_ context.Context, id string, sha256 []string) error {
+	w.note("plugins of %s %v", id, sha256)
+	return nil
+}
+
+func (w *world) Question(_ context.Context, _ string, q *agentv1.Question) error {
+	w.note("question %q", q.GetPrompt())
+	return nil
+}
+
 func (w *world) Disconnected(_ context.Context, id string, n uint64) error {
 	w.note("disconnected %s %d", id, n)
+	return nil
+}
+
+func (w *world) Facts(_ context.Context, id string, n uint64, _ fleetv1.TerminalRole, facts *agentv1.Facts) error {
+	w.note("facts of %s %d services=%d", id, n, len(facts.GetServices()))
 	return nil
 }
 
@@ -182,7 +198,7 @@ func (r *rig) dial(buffer int) *pipe {
 }
 
 func hello() *agentv1.ConnectRequest {
-	h := &agentv1.Hello{ProtocolVersion: ProtocolVersion, JournalId: "j"}
+	h := &agentv1.Hello{ProtocolVersion: ProtocolVersion, JournalId: "j", PluginSha256: []string{"aa"}}
 	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Hello{Hello: h}}
 }
 
@@ -236,7 +252,7 @@ func TestASessionOpensTalksAndEnds(t *testing.T) {
 			t.Error("a terminal without session is online")
 		}
 		p := r.connected()
-		expectEvents(t, r.world.take(), "connected T-0001 1 open=0 journal=j")
+		expectEvents(t, r.world.take(), "plugins of T-0001 [aa], facts of T-0001 1 services=0, connected T-0001 1 open=0 journal=j")
 		if !r.registry.Online("T-0001") || !r.registry.Send("T-0001", permit()) {
 			t.Error("a terminal with a session is not online")
 		}
@@ -262,6 +278,7 @@ func TestMessagesReachTheirPlace(t *testing.T) {
 			{Message: &agentv1.ConnectRequest_PermitRequest{PermitRequest: &agentv1.PermitRequest{Key: key, WaitedFor: "ble"}}},
 			{Message: &agentv1.ConnectRequest_Started{Started: &agentv1.Started{Key: key}}},
 			{Message: &agentv1.ConnectRequest_Progress{Progress: &agentv1.TaskProgress{Key: key, Phase: "plan"}}},
+			question(func(*agentv1.Question) {}),
 			{Message: &agentv1.ConnectRequest_Facts{Facts: &agentv1.Facts{}}},
 			{Message: &agentv1.ConnectRequest_Plugins{Plugins: &agentv1.PluginsReport{Plugins: []*agentv1.Plugin{{}}}}},
 			{},
@@ -270,9 +287,39 @@ func TestMessagesReachTheirPlace(t *testing.T) {
 			p.toServer <- m
 		}
 		synctest.Wait()
-		expectEvents(t, r.world.take(), `permit requested "ble", started, progress plan, facts, plugins 1, result`)
+		expectEvents(t, r.world.take(), `permit requested "ble", started, progress plan, question "cable in?", facts, facts of T-0001 1 services=0, plugins 1, plugins of T-0001 [aa], result`)
 		p.hangUp(t)
 	})
+}
+
+func question(change func(*agentv1.Question)) *agentv1.ConnectRequest {
+	q := &agentv1.Question{Key: &agentv1.TaskKey{JobId: job, Attempt: 1}, PlanId: "1", Prompt: "cable in?", Deadline: timestamppb.Now()}
+	change(q)
+	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Question{Question: q}}
+}
+
+// People are shown what an agent asks: it is bounded before it is kept.
+func TestBadQuestionsEndTheSession(t *testing.T) {
+	for name, change := range map[string]func(*agentv1.Question){
+		"no key":          func(q *agentv1.Question) { q.Key = nil },
+		"no effect":       func(q *agentv1.Question) { q.PlanId = "" },
+		"a long effect":   func(q *agentv1.Question) { q.PlanId = strings.Repeat("x", maxPlanID+1) },
+		"no prompt":       func(q *agentv1.Question) { q.Prompt = "" },
+		"a long prompt":   func(q *agentv1.Question) { q.Prompt = strings.Repeat("x", maxPrompt+1) },
+		"no deadline":     func(q *agentv1.Question) { q.Deadline = nil },
+		"a wild deadline": func(q *agentv1.Question) { q.Deadline.Seconds = 1 << 60 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				p := r.connected()
+				r.world.take()
+				p.toServer <- question(change)
+				expectRefusal(t, <-p.returned, "MALFORMED_MESSAGE")
+				synctest.Wait()
+				expectEvents(t, r.world.take(), "disconnected T-0001 1, closed T-0001")
+			})
+		})
+	}
 }
 
 func TestAResultIsAcknowledgedWhenItIsStored(t *testing.T) {

@@ -1,0 +1,125 @@
+package jobs
+
+import (
+	"testing"
+
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/rollout"
+)
+
+// floored is a rollout that keeps so many terminals of each zone working.
+func floored(working uint32) *fleetv1.Rollout {
+	r := rollout.AllAtOnce()
+	r.Floor = &fleetv1.Floor{Label: "zone", Working: working}
+	return r
+}
+
+// zones puts the terminals into zones.
+func (r *rig) zones(names ...string) {
+	for i, name := range names {
+		r.fleet.terminals[i].Terminal.Labels = map[string]string{"zone": name}
+	}
+}
+
+func TestAFloorKeepsTerminalsWorking(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.zones("a", "a", "a", "b", "b")
+		r.connectAll()
+		job := r.create(spreading(floored(2)))
+		expect(t, "running", r.running(job), "0")
+		r.expectWait(1, job, fleetv1.WaitReason_WAIT_REASON_FLOOR, "2 of 3 terminals zone=a at lyon work, and 2 must")
+		r.expectWait(3, job, fleetv1.WaitReason_WAIT_REASON_FLOOR, "2 of 2 terminals zone=b at lyon work, and 2 must")
+		r.end(0, job, succeeded)
+		expect(t, "running when it is back", r.running(job), "1")
+		r.disconnect(0)
+		r.end(1, job, succeeded)
+		expect(t, "running with one away", r.running(job), "")
+		r.connect(0)
+		expect(t, "running when that is back too", r.running(job), "2")
+	}, lyon(5)...)
+}
+
+// The floor counts every user terminal of the site, be it a target or not, and nobody else.
+func TestWhoCountsUnderAFloor(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.zones("a", "a", "a", "a")
+		r.fleet.terminals[2].Terminal.Role = fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST
+		r.fleet.terminals[1].PluginSha256 = nil
+		r.connectAll()
+		job := r.create(spreading(floored(1)))
+		r.expectWait(0, job, fleetv1.WaitReason_WAIT_REASON_UNSPECIFIED, "")
+		expect(t, "running: the one that is no target stays working, paris is another site", r.running(job), "0")
+		r.expectWait(3, job, fleetv1.WaitReason_WAIT_REASON_FLOOR, "1 of 1 terminals zone=a at paris work")
+	}, "lyon", "lyon", "lyon", "paris")
+}
+
+// Repairing what does not work cannot lower what does.
+func TestAFloorLetsBrokenTerminalsBeServed(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.zones("a", "a")
+		r.connectAll()
+		job := r.create(spreading(floored(2)))
+		expect(t, "running while both work", r.running(job), "")
+		r.facts(1, false)
+		expect(t, "running when one is unhealthy", r.running(job), "1")
+		r.facts(1, true)
+		r.end(1, job, succeeded)
+		r.expectWait(0, job, fleetv1.WaitReason_WAIT_REASON_FLOOR, "2 of 2")
+	}, lyon(2)...)
+}
+
+// Whoever is in the hands of another job does not work either.
+func TestAFloorCountsOtherJobs(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.fleet.actions["aa"].Disruptive = true
+		r.zones("a", "a", "a")
+		r.connect(0)
+		other := r.create(nil)
+		r.connect(1)
+		r.connect(2)
+		r.ask(1, other, agentv1.HoldReason_HOLD_REASON_LOCK, "ble")
+		r.end(2, other, succeeded)
+		job := r.create(spreading(floored(2)))
+		expect(t, "running while another job has two of three", r.running(job), "0 1")
+		r.end(0, other, succeeded)
+		r.end(1, other, succeeded)
+		r.expectWait(2, job, fleetv1.WaitReason_WAIT_REASON_FLOOR, "1 of 3")
+	}, lyon(3)...)
+}
+
+func TestAFloorHoldsAfterARestart(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.zones("a", "a", "a")
+		r.connectAll()
+		job := r.create(spreading(floored(2)))
+		r.restart()
+		r.connect(1)
+		r.connect(2)
+		expect(t, "running while 0 may still be served", r.running(job), "0")
+		r.connect(0, open(job, started))
+		r.end(0, job, succeeded)
+		expect(t, "running when it was", r.running(job), "1")
+	}, lyon(3)...)
+}
+
+// Nothing of a floor stays behind when its job is done.
+func TestAFloorIsForgottenWithItsJob(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.zones("a", "a", "a")
+		r.connect(0)
+		r.connect(1)
+		job := r.create(func(q *fleetv1.CreateJobRequest) {
+			q.Spec.Rollout, q.Spec.Selection.Sites = floored(1), []string{"lyon"}
+		})
+		r.end(0, job, succeeded)
+		r.end(1, job, succeeded)
+		r.disconnect(0)
+		r.disconnect(1)
+		left := -1
+		if err := r.engine.do(t.Context(), func() { left = len(r.engine.terminals) }); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "terminals that the engine still remembers", left, 0)
+	}, "lyon", "lyon", "paris")
+}

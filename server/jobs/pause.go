@@ -1,0 +1,88 @@
+package jobs
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/refusal"
+)
+
+// Pause lets nothing more of a job start, not even what was sent already. It is no error when the job is paused; who paused it
+// first stays on the record.
+func (e *Engine) Pause(ctx context.Context, p *access.Principal, id, reason string) (*fleetv1.Job, error) {
+	pause := &fleetv1.Pause{Time: timestamppb.New(e.now()), By: p.Name.ID, Reason: reason}
+	return e.order(ctx, p, id, reason, func(rec *storagev1.JobRecord) *amendment {
+		if rec.GetJob().GetPause() != nil {
+			return nil
+		}
+		return &amendment{entry: jobEntry(p.Name, "job.pause", rec, reason), change: func(job *fleetv1.Job, _ *storagev1.JobRecord) { job.Pause = pause }}
+	}, e.paused)
+}
+
+// Resume lets a paused job go on. Failures up to now no longer count. It is no error when the job is not paused.
+func (e *Engine) Resume(ctx context.Context, p *access.Principal, id, reason string) (*fleetv1.Job, error) {
+	shown, err := e.Get(ctx, p, id)
+	if err != nil {
+		return nil, err
+	}
+	failures := 0
+	err = e.do(ctx, func() {
+		if j := e.byID[shown.GetId()]; j != nil {
+			failures = len(j.failed)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	since := timestamppb.New(e.now())
+	return e.order(ctx, p, id, reason, func(rec *storagev1.JobRecord) *amendment {
+		if rec.GetJob().GetPause() == nil {
+			return nil
+		}
+		return &amendment{entry: jobEntry(p.Name, "job.resume", rec, reason), change: func(job *fleetv1.Job, rec *storagev1.JobRecord) {
+			job.Pause, rec.Forgiven, rec.CountedSince = nil, uint32(failures), since
+		}}
+	}, func(j *job) { e.resumed(j, failures) })
+}
+
+// order carries out what an operator says to a job that is not done.
+func (e *Engine) order(ctx context.Context, p *access.Principal, id, reason string, decide func(*storagev1.JobRecord) *amendment, after func(*job)) (*fleetv1.Job, error) {
+	if err := checkText("reason", reason); err != nil {
+		return nil, err
+	}
+	job, err := e.Get(ctx, p, id)
+	if err != nil {
+		return nil, err
+	}
+	err = e.amend(ctx, job.GetId(), func(rec *storagev1.JobRecord) (*amendment, error) {
+		if err := mayActOnAll(p, rec.GetJob()); err != nil {
+			return nil, err
+		}
+		if rec.GetJob().GetState() == fleetv1.JobState_JOB_STATE_DONE {
+			return nil, refusal.New(refusal.Precondition, "JOB_DONE", "job %q: is done", job.GetId()).At("id").
+				Then("see what came of it: `fleetctl describe job %s`", job.GetId())
+		}
+		return decide(rec), nil
+	}, after)
+	if err != nil {
+		return nil, err
+	}
+	return e.Get(ctx, p, id)
+}
+
+// paused takes back what was permitted and has not started.
+func (e *Engine) paused(j *job) {
+	e.holdBack(j, nil, pausedWait(j.rec.GetJob().GetPause()).GetDetail())
+	j.changedThroughout()
+}
+
+func (e *Engine) resumed(j *job, failures int) {
+	j.forgive(failures)
+	j.changedThroughout()
+	j.lookNoLaterThan(e.now())
+	e.advance(j)
+}
