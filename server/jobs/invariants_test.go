@@ -53,7 +53,7 @@ func (m *model) setSite() {
 	soon := time.Now().Add(time.Duration(rapid.IntRange(-2, 2).Draw(m.rt, "minutes")) * time.Minute)
 	window := &fleetv1.Window{Start: soon.UTC().Format("15:04"), End: soon.Add(3 * time.Minute).UTC().Format("15:04")}
 	settings := map[string]*fleetv1.SiteSettings{"open": nil, "window": {Windows: []*fleetv1.Window{window}}}
-	m.fleet.settings["lyon"] = settings[rapid.SampledFrom([]string{"open", "window"}).Draw(m.rt, "settings")]
+	m.fleet.set("lyon", settings[rapid.SampledFrom([]string{"open", "window"}).Draw(m.rt, "settings")])
 	if err := m.engine.SiteChanged(m.t.Context(), "lyon"); err != nil {
 		m.rt.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func (m *model) now(job *fleetv1.Job) *fleetv1.Job {
 // mayStart holds for an agent that has heard all that the server has sent.
 func (m *model) mayStart(a *agentModel, id string) {
 	job, site := m.now(m.job(id)), m.fleet.terminals[a.index].GetTerminal().GetSite()
-	c, err := calendar.New(m.fleet.settings[site])
+	c, err := calendar.New(m.fleet.settingsOf(site))
 	if err != nil {
 		m.rt.Fatal(err)
 	}

@@ -44,6 +44,7 @@ func restart() *actionv1.Action {
 type fleet struct {
 	terminals []*storagev1.TerminalRecord
 	actions   map[string]*actionv1.Action // by plugin hash
+	mu        sync.Mutex
 	settings  map[string]*fleetv1.SiteSettings
 }
 
@@ -90,7 +91,20 @@ func (f *fleet) Actions(context.Context, *access.Principal) ([]*fleetv1.OfferedA
 }
 
 func (f *fleet) Site(_ context.Context, name string) (*fleetv1.Site, error) {
-	return &fleetv1.Site{Name: name, Settings: f.settings[name]}, nil
+	return &fleetv1.Site{Name: name, Settings: f.settingsOf(name)}, nil
+}
+
+// set gives a site other settings, of which nobody is told.
+func (f *fleet) set(site string, s *fleetv1.SiteSettings) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.settings[site] = s
+}
+
+func (f *fleet) settingsOf(site string) *fleetv1.SiteSettings {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.settings[site]
 }
 
 func (f *fleet) AtSite(_ context.Context, site string) (found []*storagev1.TerminalRecord, _ error) {

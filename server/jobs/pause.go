@@ -83,6 +83,5 @@ func (e *Engine) paused(j *job) {
 func (e *Engine) resumed(j *job, failures int) {
 	j.forgive(failures)
 	j.changedThroughout()
-	j.lookNoLaterThan(e.now())
 	e.advance(j)
 }

@@ -105,3 +105,24 @@ func (r *rig) facts(i int, well bool) {
 	}
 	synctest.Wait()
 }
+
+// What the engine decides by itself is written when the disk takes it again, once and in order.
+func TestADecisionOutlastsAFullDisk(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.connectAll()
+		job := r.create(spreading(&fleetv1.Rollout{Waves: []*fleetv1.Amount{rollout.Count(1)}, Soak: durationpb.New(time.Minute)}))
+		r.end(0, job, succeeded)
+		r.disk.set(true)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		expect(t, "records of the next wave while the disk is full", r.audited("job.wave"), 0)
+		expect(t, "started while the disk is full", r.running(job), "")
+		r.disk.set(false)
+		time.Sleep(2 * retryAfter)
+		synctest.Wait()
+		expect(t, "records of the next wave", r.audited("job.wave"), 1)
+		expect(t, "running", r.running(job), "1 2")
+		r.restart()
+		expect(t, "wave after a restart", r.job(job).GetProgress().GetWave(), 2)
+	}, lyon(3)...)
+}

@@ -28,10 +28,14 @@ func (s *spread) waveWords() string {
 }
 
 // advance begins what comes after the present wave when that is done: its soak, or the next one. A job that is shut stays where
-// it is, and is asked again when it is opened.
+// it is, and whoever opens it calls this again.
 func (e *Engine) advance(j *job) {
 	now := e.now()
-	for j.waveDone() && !j.plan.IsLast(j.wave) && j.soak == nil && j.open > 0 && !j.over(now) && j.shut(now) == byNothing {
+	if j.soak != nil {
+		j.lookNoLaterThan(now)
+		return
+	}
+	for j.waveDone() && !j.plan.IsLast(j.wave) && j.open > 0 && !j.over(now) && j.shut(now) == byNothing {
 		if j.plan.Soak > 0 {
 			e.beginSoak(j, now.Add(j.plan.Soak))
 			return

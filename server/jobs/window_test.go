@@ -11,6 +11,7 @@ import (
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/calendar"
 )
 
 // Synthetic time begins on 2000-01-01 00:00 UTC, a Saturday.
@@ -38,7 +39,7 @@ func days(n int) func(*fleetv1.CreateJobRequest) {
 
 func TestAWindowKeepsAJobThatChangesSomething(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.fleet.settings["lyon"] = nights("Europe/Paris")
+		r.fleet.set("lyon", nights("Europe/Paris"))
 		sleepUntil(t, "2000-01-01T12:00:00Z")
 		r.connectAll()
 		job := r.create(days(2))
@@ -60,7 +61,7 @@ func TestWhatWindowsDoNotBind(t *testing.T) {
 		"break glass":          func(_ *rig, q *fleetv1.CreateJobRequest) { q.Spec.BreakGlass = "INC-1: nobody can sign in" },
 	} {
 		bubble(t, func(t *testing.T, r *rig) {
-			r.fleet.settings["lyon"] = nights("UTC")
+			r.fleet.set("lyon", nights("UTC"))
 			sleepUntil(t, "2000-01-01T12:00:00Z")
 			r.connect(0)
 			job := r.create(func(q *fleetv1.CreateJobRequest) { change(r, q) })
@@ -80,7 +81,7 @@ func TestWhatWindowsDoNotBind(t *testing.T) {
 // A window that closes takes back what was permitted there, and nothing elsewhere.
 func TestAWindowThatClosesReachesWhatWasSent(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.fleet.settings["lyon"] = nights("UTC")
+		r.fleet.set("lyon", nights("UTC"))
 		sleepUntil(t, "2000-01-01T23:00:00Z")
 		r.connectAll()
 		job := r.create(days(2))
@@ -101,7 +102,7 @@ func TestAWindowThatClosesReachesWhatWasSent(t *testing.T) {
 // The clock of the site is set forth in the night of its window: it opens an hour earlier by UTC.
 func TestAWindowGoesByTheSitesClock(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.fleet.settings["lyon"] = nights("Europe/Paris")
+		r.fleet.set("lyon", nights("Europe/Paris"))
 		sleepUntil(t, "2000-03-26T12:00:00Z")
 		r.connect(0)
 		job := r.create(days(2))
@@ -117,7 +118,7 @@ func TestSettingsThatChangeCountAtOnce(t *testing.T) {
 		sleepUntil(t, "2000-01-01T12:00:00Z")
 		job := r.create(days(2))
 		set := func(s *fleetv1.SiteSettings) {
-			r.fleet.settings["lyon"] = s
+			r.fleet.set("lyon", s)
 			if err := r.engine.SiteChanged(t.Context(), "lyon"); err != nil {
 				t.Fatal(err)
 			}
@@ -134,7 +135,7 @@ func TestSettingsThatChangeCountAtOnce(t *testing.T) {
 		expectSent(t, r.wire.take("T-0000"), "dispatch for 30s", "hold")
 		r.ask(0, job, agentv1.HoldReason_HOLD_REASON_HELD, "")
 		r.expectWait(0, job, fleetv1.WaitReason_WAIT_REASON_WINDOW, "settings that cannot be read")
-		r.fleet.settings["lyon"] = nil
+		r.fleet.set("lyon", nil)
 		time.Sleep(rereadAfter)
 		synctest.Wait()
 		expect(t, "running when they can be read again", r.running(job), "0")
@@ -143,17 +144,18 @@ func TestSettingsThatChangeCountAtOnce(t *testing.T) {
 
 // The wall clock is set back, or forth, while the engine sleeps: what it says at the next event decides.
 func TestASiteGoesByTheWallClockOfTheMoment(t *testing.T) {
-	bubble(t, func(t *testing.T, r *rig) {
-		r.fleet.settings["lyon"] = nights("UTC")
-		s := r.engine.site("lyon")
-		night := time.Date(2000, 1, 2, 23, 0, 0, 0, time.UTC)
-		for _, step := range []struct {
-			at   time.Time
-			open bool
-		}{{night, true}, {night.Add(-12 * time.Hour), false}, {night.AddDate(1, 0, 0), true}, {night.AddDate(-1, 0, 0).Add(12 * time.Hour), false}} {
-			expect(t, "open at "+step.at.String(), s.at(step.at).Open, step.open)
-		}
-	}, "lyon")
+	c, err := calendar.New(nights("UTC"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{name: "lyon", calendar: c}
+	night := time.Date(2000, 1, 2, 23, 0, 0, 0, time.UTC)
+	for _, step := range []struct {
+		at   time.Time
+		open bool
+	}{{night, true}, {night.Add(-12 * time.Hour), false}, {night.AddDate(1, 0, 0), true}, {night.AddDate(-1, 0, 0).Add(12 * time.Hour), false}} {
+		expect(t, "open at "+step.at.String(), s.at(step.at).Open, step.open)
+	}
 }
 
 func TestNotBefore(t *testing.T) {
@@ -178,7 +180,7 @@ func TestNotBefore(t *testing.T) {
 
 func TestPreviewSaysWhatWouldKeepIt(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		r.fleet.settings["lyon"] = nights("UTC")
+		r.fleet.set("lyon", nights("UTC"))
 		sleepUntil(t, "2000-01-01T12:00:00Z")
 		r.connect(2)
 		spec := &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{}}
