@@ -48,7 +48,7 @@ func doomedAgent() {
 	if err != nil {
 		panic(err)
 	}
-	proc, err := start(context.Background(), pin)
+	proc, err := start(context.Background(), pin, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -209,7 +209,7 @@ func find(t *testing.T, pins ...Pin) *plugin {
 func launch(t *testing.T, name string) *process {
 	t.Helper()
 	dir := install(t, name, "grandchild")
-	started, err := find(t, pinOf(t, dir, name)).Launch(t.Context())
+	started, err := find(t, pinOf(t, dir, name)).Launch(t.Context(), nil)
 	if err != nil {
 		t.Fatalf("plugin %q did not start: %v", name, err)
 	}

@@ -208,7 +208,7 @@ func TestLaunchRefusals(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			proc, err := find(t, pin).Launch(ctx)
+			proc, err := find(t, pin).Launch(ctx, nil)
 			if err == nil {
 				proc.Close()
 				t.Fatal("the plugin was started")
@@ -233,10 +233,10 @@ func TestLaunchLeavesNoFolderBehind(t *testing.T) {
 	defer os.RemoveAll(tmp)
 	t.Setenv("TMPDIR", tmp)
 	t.Setenv("TMP", tmp)
-	if _, err := find(t, pinOf(t, dir, "quitter")).Launch(t.Context()); err == nil {
+	if _, err := find(t, pinOf(t, dir, "quitter")).Launch(t.Context(), nil); err == nil {
 		t.Fatal("the plugin was started")
 	}
-	proc, err := find(t, pinOf(t, dir, "good")).Launch(t.Context())
+	proc, err := find(t, pinOf(t, dir, "good")).Launch(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

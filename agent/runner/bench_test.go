@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -296,7 +297,7 @@ func (p *fakePlugin) Name() string    { return "fake" }
 func (p *fakePlugin) Version() string { return "1.2.3" }
 func (p *fakePlugin) SHA256() string  { return p.sha256 }
 
-func (p *fakePlugin) Launch(context.Context) (Process, error) {
+func (p *fakePlugin) Launch(context.Context, io.Writer) (Process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.launchErr != nil {
