@@ -178,6 +178,8 @@ func (u *upload) run(a *storagev1.JournalArtifact) error {
 	if err := u.send(answer.GetReceived()); err != nil {
 		return err
 	}
+	// So that the server need not wait for what does not come.
+	_ = u.stream.CloseSend()
 	for {
 		if answer, err = u.stream.Recv(); err != nil || answer.GetComplete() {
 			return err

@@ -15,7 +15,7 @@ func migrations() []store.Migration {
 	return []store.Migration{
 		{
 			From: 1,
-			Add:  []store.Table{},
+			Add:  []store.Table{store.TableArtifacts, store.TableArtifactJobs, store.TableArtifactTerminals, store.TableArtifactFiles},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,
 			},

@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config{DataDir: "/tmp/x", Listen: "127.0.0.1:7443", AgentCertificateTTL: 7 * 24 * time.Hour, JobRetention: 9600 * time.Hour, LogLevel: "info", LogFormat: "text"}
+	want := config{DataDir: "/tmp/x", Listen: "127.0.0.1:7443", AgentCertificateTTL: 7 * 24 * time.Hour, JobRetention: 9600 * time.Hour, ArtifactsMaxTotal: "10GiB", ArtifactsRetention: 90 * 24 * time.Hour, LogLevel: "info", LogFormat: "text"}
 	if *c != want {
 		t.Errorf("configuration is %+v, want %+v", *c, want)
 	}
@@ -50,7 +50,7 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config{DataDir: "/from/flag", Listen: "127.0.0.1:2", AgentCertificateTTL: 2 * time.Hour, JobRetention: 9600 * time.Hour, LogLevel: "debug", LogFormat: "text"}
+	want := config{DataDir: "/from/flag", Listen: "127.0.0.1:2", AgentCertificateTTL: 2 * time.Hour, JobRetention: 9600 * time.Hour, ArtifactsMaxTotal: "10GiB", ArtifactsRetention: 90 * 24 * time.Hour, LogLevel: "debug", LogFormat: "text"}
 	if *c != want {
 		t.Errorf("configuration is %+v, want %+v", *c, want)
 	}
