@@ -101,6 +101,9 @@ func (u *upload) next() (*agentv1.UploadArtifactRequest, error) {
 	case <-timer.C:
 		return nil, errBrokenOff("nothing came for " + chunkPatience.String())
 	case <-u.ctx.Done():
+		if err := u.stream.Context().Err(); err != nil {
+			return nil, err
+		}
 		return nil, errBrokenOff("it took longer than one call may")
 	}
 }
