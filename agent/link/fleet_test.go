@@ -47,13 +47,14 @@ type fleet struct {
 	renewals chan time.Time
 	// refuseRenewal is returned by so many renewals first.
 	refuseRenewal []error
+	uploads       *uploads
 }
 
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
 	f := &fleet{
 		ca: identitytest.New(t), listener: bufconn.Listen(64 << 10),
-		sessions: make(chan *conversation, 16), renewals: make(chan time.Time, 16),
+		sessions: make(chan *conversation, 16), renewals: make(chan time.Time, 16), uploads: newUploads(),
 	}
 	f.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(f.ca.ServerTLS())),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}))
@@ -218,7 +219,14 @@ func (r *fakeRunner) want(t testing.TB, calls ...string) {
 // startLink runs a link against f until the test ends.
 func startLink(t testing.TB, f *fleet, runner Runner, change ...func(*Link)) *Link {
 	t.Helper()
+	return startLinkWith(t, f, runner, nil)
+}
+
+// startLinkWith is startLink with files to bring.
+func startLinkWith(t testing.TB, f *fleet, runner Runner, files Spool) *Link {
+	t.Helper()
 	l := New(Config{
+		Spool:    files,
 		Identity: enrolled(t, f.ca), Runner: runner, JournalID: "journal-1",
 		Plugins: []*agentv1.Plugin{
 			{Sha256: "aa", Manifest: &actionv1.Manifest{Name: "endpoint"}},

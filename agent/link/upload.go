@@ -175,7 +175,7 @@ func (u *upload) run(a *storagev1.JournalArtifact) error {
 	if answer.GetReceived() > ref.GetSize() {
 		return fmt.Errorf("the server has %d bytes of a file of %d", answer.GetReceived(), ref.GetSize())
 	}
-	if err := u.send(answer.GetReceived()); err != nil {
+	if err := u.send(answer.GetReceived(), ref.GetSize()); err != nil {
 		return err
 	}
 	// So that the server need not wait for what does not come.
@@ -188,27 +188,25 @@ func (u *upload) run(a *storagev1.JournalArtifact) error {
 	}
 }
 
-// send sends the file from an offset on. What the server has against it is received afterwards.
-func (u *upload) send(offset uint64) error {
+// send sends the file from an offset up to its size. When the server takes no more, what it has against it is received
+// afterwards.
+func (u *upload) send(offset, size uint64) error {
 	if _, err := u.file.Seek(int64(offset), io.SeekStart); err != nil {
 		return fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	buf := make([]byte, chunkSize)
-	for {
-		n, err := io.ReadFull(u.file, buf)
-		if n > 0 {
-			chunk := &agentv1.ArtifactChunk{Offset: offset, Data: buf[:n]}
-			if u.stream.Send(&agentv1.UploadArtifactRequest{Message: &agentv1.UploadArtifactRequest_Chunk{Chunk: chunk}}) != nil {
-				return nil
-			}
-			u.alive()
-			offset += uint64(n)
-		}
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return nil
-		case err != nil:
+	for offset < size {
+		data := buf[:min(chunkSize, size-offset)]
+		if _, err := io.ReadFull(u.file, data); err != nil {
 			return fmt.Errorf("%w: %w", errUnreadable, err)
 		}
+		chunk := &agentv1.ArtifactChunk{Offset: offset, Data: data}
+		taken := u.stream.Send(&agentv1.UploadArtifactRequest{Message: &agentv1.UploadArtifactRequest_Chunk{Chunk: chunk}}) == nil
+		if !taken {
+			return nil
+		}
+		u.alive()
+		offset += uint64(len(data))
 	}
+	return nil
 }

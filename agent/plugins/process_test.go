@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -172,6 +173,28 @@ func TestOutputIsCappedAndNeverBlocks(t *testing.T) {
 		})
 		check(t, proc, "that was all")
 	})
+}
+
+// TestEverythingIsWrittenToTheWhole: what a plugin wrote up to its end is there when Close has returned, to the byte.
+func TestEverythingIsWrittenToTheWhole(t *testing.T) {
+	var whole bytes.Buffer
+	dir := install(t, "good")
+	proc, err := find(t, pinOf(t, dir, "good")).Launch(t.Context(), &whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := proc.Phase(t.Context(), plan("megabyte"), newMemory()); err != nil {
+		t.Fatal(err)
+	}
+	if err := proc.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(whole.Bytes(), megabyte()) {
+		t.Errorf("%d bytes arrived, want the %d that were written, in their order", whole.Len(), len(megabyte()))
+	}
+	if text, cut := proc.Output(); !cut || !strings.HasSuffix(string(megabyte()), text) {
+		t.Errorf("the end of the output has %d bytes, cut: %v; want the end, marked as cut", len(text), cut)
+	}
 }
 
 func waitFor(t *testing.T, what string, is func() bool) {

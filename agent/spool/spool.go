@@ -201,7 +201,7 @@ func (s *Spool) bound() {
 	oldest := s.cfg.Now().Add(-s.limits.MaxAge)
 	for len(s.waiting) > 0 {
 		rec := s.waiting[0]
-		why := ""
+		var why string
 		switch {
 		case rec.GetMade().AsTime().Before(oldest):
 			why = fmt.Sprintf("the server has not taken it for %s", s.limits.MaxAge)

@@ -59,7 +59,7 @@ func newWorld(t *testing.T, limits Limits) *world {
 		w.putTerminal(id, fleetv1.TerminalState_TERMINAL_STATE_ACTIVE)
 	}
 	w.open(limits)
-	t.Cleanup(func() { w.Keeper.Close() })
+	t.Cleanup(func() { w.Close() })
 	return w
 }
 
@@ -80,7 +80,7 @@ func (w *world) open(limits Limits) {
 // restart is what a killed server leaves: nothing of the keeper but store and folder.
 func (w *world) restart() {
 	w.t.Helper()
-	if err := w.Keeper.Close(); err != nil {
+	if err := w.Close(); err != nil {
 		w.t.Fatal(err)
 	}
 	w.open(w.limits)
@@ -123,7 +123,10 @@ func (w *world) Terminal(_ context.Context, name string) (*storagev1.TerminalRec
 }
 
 func caller(id string) *storagev1.TerminalRecord {
-	site := map[string]string{"T-0001": "lyon", "T-0002": "turin"}[id]
+	site := "lyon"
+	if id == "T-0002" {
+		site = "turin"
+	}
 	return &storagev1.TerminalRecord{
 		Terminal:     &fleetv1.Terminal{Id: id, Name: strings.Replace(id, "T-000", "line-", 1), Site: site, State: fleetv1.TerminalState_TERMINAL_STATE_ACTIVE},
 		TlsKeySha256: []byte("key of " + id),
@@ -135,7 +138,7 @@ type tasks struct{}
 
 func (tasks) TaskOf(_ context.Context, job, terminal string) (*fleetv1.Task, error) {
 	t := caller(terminal).GetTerminal()
-	if job == jobA && t.GetSite() != "" || job == jobB && terminal == "T-0001" {
+	if job == jobA || job == jobB && terminal == "T-0001" {
 		return &fleetv1.Task{JobId: job, TerminalId: terminal, TerminalName: t.GetName(), Site: t.GetSite()}, nil
 	}
 	return nil, refusal.New(refusal.Denied, "FOREIGN_TASK", "job %q: terminal %q: no such task", job, terminal)

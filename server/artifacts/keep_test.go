@@ -253,7 +253,7 @@ func TestVerifyFindsWhatDoesNotAgree(t *testing.T) {
 		"an entry too many": func(w store.Writer, a *fleetv1.Artifact) error {
 			return w.Put(store.TableArtifactJobs, store.ArtifactJobKey(jobB, a.GetId()), nil)
 		},
-		"another's record": func(w store.Writer, a *fleetv1.Artifact) error { a.Id = "01JD000000000000000000000E"; return nil },
+		"another's record": func(_ store.Writer, a *fleetv1.Artifact) error { a.Id = "01JD000000000000000000000E"; return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, Limits{})

@@ -3,6 +3,7 @@ package artifacts
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -283,6 +284,47 @@ func TestOnlySoManyComeAtOnce(t *testing.T) {
 	close(goOn)
 	first.Wait()
 	w.mustBring("T-0002", jobA, data)
+}
+
+// TestAFleetThatComesAtOnce: 40 terminals come together; 32 are served, the others are told to come later, and do.
+func TestAFleetThatComesAtOnce(t *testing.T) {
+	w := newWorld(t, Limits{})
+	data := content(100)
+	goOn := make(chan struct{})
+	inside, turnedAway := make(chan string, 40), make(chan string, 40)
+	var fleet sync.WaitGroup
+	for i := range 40 {
+		id := fmt.Sprintf("T-1%03d", i)
+		w.putTerminal(id, fleetv1.TerminalState_TERMINAL_STATE_ACTIVE)
+		fleet.Go(func() {
+			err := w.Receive(t.Context(), caller(id), header(jobA, data), func(*agentv1.UploadArtifactResponse) error { return nil },
+				func() (*agentv1.ArtifactChunk, error) {
+					inside <- id
+					<-goOn
+					return &agentv1.ArtifactChunk{Data: data}, nil
+				})
+			if err != nil {
+				wantRefusal(t, err, "UPLOADS_BUSY")
+				turnedAway <- id
+			}
+		})
+	}
+	for range 32 {
+		<-inside
+	}
+	var later []string
+	for range 8 {
+		later = append(later, <-turnedAway)
+	}
+	close(goOn)
+	fleet.Wait()
+	for _, id := range later {
+		w.mustBring(id, jobA, data)
+	}
+	if len(w.files()) != 40 || len(w.slots) != 0 {
+		t.Errorf("%d files are here and %d places taken, want 40 and none", len(w.files()), len(w.slots))
+	}
+	w.wantSound()
 }
 
 // TestATerminalThatWentMeanwhileStoresNothing: revocation reaches what is under way.

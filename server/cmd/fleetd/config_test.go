@@ -95,3 +95,20 @@ func TestBadConfigurationIsReportedWhole(t *testing.T) {
 		})
 	}
 }
+
+func TestSizesOfArtefacts(t *testing.T) {
+	for text, want := range map[string]uint64{"512MiB": 512 << 20, "10GiB": 10 << 30, "2 TiB": 2 << 40} {
+		c, err := read(t, nil, "--data-dir", "/tmp/x", "--artifacts-max-total", text)
+		if err != nil || c.artifactLimits().MaxTotal != want {
+			t.Errorf("%q is %d bytes, %v; want %d", text, c.artifactLimits().MaxTotal, err, want)
+		}
+	}
+	for _, text := range []string{"", "10", "10GB", "GiB", "0GiB", "-1GiB", "1.5GiB", "99999999GiB"} {
+		if _, err := read(t, nil, "--data-dir", "/tmp/x", "--artifacts-max-total", text); err == nil || !strings.Contains(err.Error(), "such as 10GiB") {
+			t.Errorf("%q: %v, want a refusal that shows a size", text, err)
+		}
+	}
+	if _, err := read(t, nil, "--data-dir", "/tmp/x", "--artifacts-retention", "1s"); err == nil || !strings.Contains(err.Error(), "artifacts-retention") {
+		t.Errorf("keeping artefacts for a second: %v, want it refused", err)
+	}
+}
