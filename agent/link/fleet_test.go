@@ -219,14 +219,7 @@ func (r *fakeRunner) want(t testing.TB, calls ...string) {
 // startLink runs a link against f until the test ends.
 func startLink(t testing.TB, f *fleet, runner Runner, change ...func(*Link)) *Link {
 	t.Helper()
-	return startLinkWith(t, f, runner, nil)
-}
-
-// startLinkWith is startLink with files to bring.
-func startLinkWith(t testing.TB, f *fleet, runner Runner, files Spool) *Link {
-	t.Helper()
 	l := New(Config{
-		Spool:    files,
 		Identity: enrolled(t, f.ca), Runner: runner, JournalID: "journal-1",
 		Plugins: []*agentv1.Plugin{
 			{Sha256: "aa", Manifest: &actionv1.Manifest{Name: "endpoint"}},

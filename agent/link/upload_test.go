@@ -211,7 +211,7 @@ func inUploads(t *testing.T, files string, answers []answer, test func(f *fleet,
 	synctest.Test(t, func(t *testing.T) {
 		f, runner, s := newFleet(t), newFakeRunner(), newFakeSpool(strings.Fields(files)...)
 		f.uploads.answers = answers
-		startLinkWith(t, f, runner, s)
+		startLink(t, f, runner, func(l *Link) { l.config.Spool = s })
 		c := <-f.sessions
 		c.welcome(t)
 		test(f, c, s)
