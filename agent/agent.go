@@ -7,16 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/bandfleet/bandfleet/agent/facts"
 	"github.com/bandfleet/bandfleet/agent/host"
+	"github.com/bandfleet/bandfleet/agent/host/private"
 	"github.com/bandfleet/bandfleet/agent/identity"
 	"github.com/bandfleet/bandfleet/agent/journal"
 	"github.com/bandfleet/bandfleet/agent/link"
 	"github.com/bandfleet/bandfleet/agent/plugins"
 	"github.com/bandfleet/bandfleet/agent/runner"
+	"github.com/bandfleet/bandfleet/agent/spool"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 )
@@ -29,7 +32,9 @@ type Config struct {
 	Machine Machine
 	// Version is this program's version.
 	Version string
-	Log     *slog.Logger
+	// Spool bounds the files that wait for the server.
+	Spool spool.Limits
+	Log   *slog.Logger
 	// Ready is called once when everything is up, whether or not the server can be reached.
 	Ready func()
 }
@@ -47,7 +52,14 @@ func Run(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, book.Close()) }()
-	p, err := assemble(ctx, c, id, book)
+	files, err := spool.Open(spool.Config{
+		Dir: dir.Spool(), Journal: book, Limits: c.Spool, Free: private.Free, Now: time.Now, Log: c.Log.With("part", "spool"),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, files.Close()) }()
+	p, err := assemble(ctx, c, id, book, files)
 	if err != nil {
 		return err
 	}
@@ -65,7 +77,7 @@ type parts struct {
 	collector *facts.Collector
 }
 
-func assemble(ctx context.Context, c Config, id *identity.Identity, book *journal.Journal) (*parts, error) {
+func assemble(ctx context.Context, c Config, id *identity.Identity, book *journal.Journal, files *spool.Spool) (*parts, error) {
 	record := id.Record()
 	if c.Machine.Host == "" {
 		c.Machine.Host = record.Host
@@ -81,11 +93,11 @@ func assemble(ctx context.Context, c Config, id *identity.Identity, book *journa
 	collector := facts.New(facts.Config{Host: machine, AgentVersion: c.Version, Simulated: simulated, Log: c.Log.With("part", "facts")})
 	first := collector.Collect(ctx)
 	run := runner.New(runner.Config{
-		Host: machine, Journal: book, Plugins: set, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
+		Host: machine, Journal: book, Plugins: set, Spool: files, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
 		Terminal: &actionv1.Terminal{Id: record.TerminalID, Name: record.Name, Site: record.Site, Role: record.Role},
 	})
 	session := link.New(link.Config{
-		Identity: id, Runner: run, JournalID: book.ID(), Plugins: set.Report(), Log: c.Log.With("part", "link"),
+		Identity: id, Runner: run, JournalID: book.ID(), Plugins: set.Report(), Spool: files, Log: c.Log.With("part", "link"),
 	})
 	session.SetFacts(first)
 	run.SetReporter(session)

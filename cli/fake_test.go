@@ -34,6 +34,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedAccessServiceServer
 	fleetv1.UnimplementedJobServiceServer
 	fleetv1.UnimplementedMaintenanceServiceServer
+	fleetv1.UnimplementedArtifactServiceServer
 
 	ca      *fakeCA
 	address string
@@ -50,6 +51,8 @@ type fakeFleet struct {
 	jobs      []*fakeJob
 	// imported is the last import, as text.
 	imported string
+	// downloads are the offsets that artefacts were asked for from.
+	downloads []uint64
 
 	// mu guards what scripts set.
 	mu sync.Mutex
@@ -57,7 +60,7 @@ type fakeFleet struct {
 	outcomes map[string]string
 	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "die-in-watch" and "shut-out" (while watching),
 	// "targets-changed", "cut-backup", "spoil-backup", "hide-tasks" (the first one of a list), "miscount" (in GetJob),
-	// "moot".
+	// "moot", "cut-artifact", "spoil-artifact", "long-artifact".
 	faults map[string]bool
 }
 
@@ -84,6 +87,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterAccessServiceServer(f.server, f)
 	fleetv1.RegisterJobServiceServer(f.server, f)
 	fleetv1.RegisterMaintenanceServiceServer(f.server, f)
+	fleetv1.RegisterArtifactServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()
 	return f, f.writeContext(filepath.Join(dir, "admin.yaml"), "operator/admin", time.Now().AddDate(10, 0, 0))
 }

@@ -30,6 +30,23 @@ func printTask(a *app, t *fleetv1.Task, dryRun bool) {
 	printChecks(a, r)
 	printUndone(a, r.GetUndone())
 	printOutput(a, r)
+	printArtifacts(a, t)
+}
+
+// printArtifacts names what the task has brought, or will bring.
+func printArtifacts(a *app, t *fleetv1.Task) {
+	brought := t.GetResult().GetArtifacts()
+	if len(brought) == 0 {
+		return
+	}
+	a.out.Line("Artefacts (see `fleetctl artifact list --job %s --terminal %s`):", t.GetJobId(), t.GetTerminalName())
+	for _, ref := range brought {
+		line := ref.GetKind() + ", " + bytesWord(ref.GetSize()) + ", SHA-256 " + ref.GetSha256()
+		if ref.GetTruncated() {
+			line += ", the rest was cut"
+		}
+		a.out.Line("  %s", line)
+	}
 }
 
 // waveNumber is the wave in which a task was started; "" when it was not.
@@ -126,12 +143,15 @@ func printUndone(a *app, undone []*actionv1.Undo) {
 	}
 }
 
+// cutMark is how an output of which the beginning is left out begins; older agents cut it without a word.
+const cutMark = "[cut here"
+
 func printOutput(a *app, r *actionv1.TaskResult) {
 	if r.GetOutput() == "" {
 		return
 	}
 	a.out.Line("Output of the plugin:")
-	if r.GetOutputTruncated() {
+	if r.GetOutputTruncated() && !strings.HasPrefix(r.GetOutput(), cutMark) {
 		a.out.Line("  (its beginning was cut)")
 	}
 	for line := range strings.Lines(r.GetOutput()) {

@@ -70,6 +70,7 @@ func setupScript(e *testscript.Env) error {
 //	fleet plain FILE ADDRESS       write the administrator's context file with another address
 //	fleet many                     add a site with 40 terminals
 //	fleet imported FILE            write what the last import brought
+//	fleet downloads OFFSET         check where the last download of an artefact began
 //	fleet stop                     stop serving
 func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 	f := ts.Value(fleetKey{}).(*fakeFleet)
@@ -93,6 +94,10 @@ func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		f.outcomes[name] = f.outcomes[args[1]]
 		f.terminal(args[1]).Name = name
+	case "downloads":
+		if got := f.downloads[len(f.downloads)-1]; strconv.FormatUint(got, 10) != args[1] {
+			ts.Fatalf("the last download began at %d, want %s: what is here already must not be fetched again", got, args[1])
+		}
 	case "many":
 		for i := range 40 {
 			name := "paris-" + strconv.Itoa(i+10)

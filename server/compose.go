@@ -16,6 +16,7 @@ import (
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/api"
+	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/sessions"
@@ -61,17 +62,22 @@ func (s *Server) compose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.artifacts, err = artifacts.Open(ctx, artifacts.Config{
+		Store: s.store, Dir: artifacts.PathIn(s.cfg.DataDir), Tasks: s.engine, Terminals: s.inv, Limits: s.cfg.Artifacts, Now: time.Now, Log: log,
+	})
+	if err != nil {
+		return err
+	}
 	resolvers := s.inv.Resolvers()
 	resolvers[access.Job] = s.engine.Sites
-	// No artefacts are kept yet.
-	resolvers[access.Artifact] = func(_ context.Context, id string) ([]string, error) { return nil, access.NotFound(access.Artifact, id) }
+	resolvers[access.Artifact] = s.artifacts.Sites
 	authorizer, err := access.NewAuthorizer(s.store, time.Now, resolvers)
 	if err != nil {
 		return err
 	}
 	enrolment := api.NewEnrolment(s.inv, s.ca)
 	agents := sessions.New(sessions.Config{
-		Registry: s.registry, Engine: s.engine, Inventory: s.inv, Renewer: enrolment, Terminal: caller,
+		Registry: s.registry, Engine: s.engine, Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Terminal: caller,
 		Epoch: epoch, Now: time.Now, Log: log,
 	})
 	s.grpc = s.newGRPC(authorizer)
@@ -82,6 +88,7 @@ func (s *Server) compose(ctx context.Context) error {
 	fleetv1.RegisterJobServiceServer(s.grpc, api.NewJobs(s.engine, s.inv, s.registry))
 	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine))
 	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.engine, s.cfg.Version))
+	fleetv1.RegisterArtifactServiceServer(s.grpc, api.NewArtifacts(s.artifacts))
 	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)))
 	return nil
 }

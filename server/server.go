@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
+	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/pki"
@@ -50,20 +51,23 @@ type Config struct {
 	AgentCertificateTTL time.Duration
 	// JobRetention is how long jobs are kept after they are done; 0 keeps them for ever. Audit records are always kept.
 	JobRetention time.Duration
-	Log          *slog.Logger
+	// Artifacts bound the files that tasks bring.
+	Artifacts artifacts.Limits
+	Log       *slog.Logger
 }
 
 // Server is a server that listens.
 type Server struct {
-	cfg      Config
-	store    *store.Bolt
-	ca       *pki.Authority
-	inv      *inventory.Inventory
-	registry *sessions.Registry
-	engine   *jobs.Engine
-	health   *health.Server
-	grpc     *grpc.Server
-	listener net.Listener
+	cfg       Config
+	store     *store.Bolt
+	ca        *pki.Authority
+	inv       *inventory.Inventory
+	registry  *sessions.Registry
+	engine    *jobs.Engine
+	artifacts *artifacts.Keeper
+	health    *health.Server
+	grpc      *grpc.Server
+	listener  net.Listener
 	// adminContext is the file that the first start has written, empty at later ones.
 	adminContext string
 }
@@ -154,6 +158,8 @@ func (s *Server) Run(ctx context.Context) error {
 	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEngine()
 	go s.tidy(engineCtx)
+	swept := make(chan struct{})
+	go func() { defer close(swept); s.artifacts.Run(engineCtx) }()
 	engine := make(chan error, 1)
 	go func() { engine <- s.engine.Run(engineCtx) }()
 	served := make(chan error, 1)
@@ -170,6 +176,7 @@ func (s *Server) Run(ctx context.Context) error {
 	s.registry.Shutdown(goodbyePatience)
 	stopEngine()
 	err = errors.Join(err, <-engine)
+	<-swept
 	s.stopCalls()
 	return errors.Join(err, s.close())
 }
@@ -219,6 +226,9 @@ func (s *Server) close() error {
 		if closing := s.listener.Close(); !errors.Is(closing, net.ErrClosed) {
 			err = closing
 		}
+	}
+	if s.artifacts != nil {
+		err = errors.Join(err, s.artifacts.Close())
 	}
 	if s.store != nil {
 		err = errors.Join(err, s.store.Close())

@@ -24,6 +24,7 @@ const (
 	authoritiesFile = "ca.crt"
 	pinsFile        = "pins.json"
 	journalFile     = "journal.db"
+	spoolFolder     = "spool"
 )
 
 // stagingFolder is where an enrolment happens. What it makes moves into the data directory only when the server has
@@ -43,6 +44,9 @@ func (d Dir) Make() error { return private.MakeDir(string(d)) }
 
 // Journal is the path of the agent's journal.
 func (d Dir) Journal() string { return d.file(journalFile) }
+
+// Spool is the folder of files that wait for the server. It belongs to the journal: what that does not name is removed.
+func (d Dir) Spool() string { return d.file(spoolFolder) }
 
 // Pins is the path of the agent's own copy of the plugins' hashes and manifests.
 func (d Dir) Pins() string { return d.file(pinsFile) }

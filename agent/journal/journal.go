@@ -38,7 +38,11 @@ func Open(path string) (*Journal, error) {
 	}
 	j := &Journal{db: db, path: path, keep: defaultRetention}
 	j.commits.init(db)
-	if err := db.View(j.check); err != nil {
+	err = j.upgrade()
+	if err == nil {
+		err = db.View(j.check)
+	}
+	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return j, nil
@@ -73,14 +77,11 @@ func (j *Journal) check(tx *bbolt.Tx) error {
 		}
 	}
 	meta := tx.Bucket(bucketMeta)
-	version, err := j.unseal(meta, keyVersion, "version")
+	v, err := j.version(tx)
 	if err != nil {
 		return err
 	}
-	if len(version) != 4 {
-		return j.corrupt("its version is damaged")
-	}
-	if v := binary.BigEndian.Uint32(version); v != schemaVersion {
+	if v != schemaVersion {
 		return fmt.Errorf("journal %q: has version %d, this agent reads version %d; it was left as it is: use the agent that wrote it", j.path, v, schemaVersion)
 	}
 	id, err := j.unseal(meta, keyID, "id")

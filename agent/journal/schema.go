@@ -24,6 +24,8 @@ import (
 //	  TASK SEQUENCE → storage.v1.JournalEffect, in the order in which they were begun (uint32, from 1); kept until the result
 //	obligations/
 //	  RESOURCE      → storage.v1.Obligation
+//	artifacts/
+//	  FILE          → storage.v1.JournalArtifact; what waits in the spool, by its name there
 //
 // TASK is the job's id, a zero byte and the attempt (uint32).
 var (
@@ -33,20 +35,22 @@ var (
 	bucketRetired     = []byte("retired")
 	bucketEffects     = []byte("effects")
 	bucketObligations = []byte("obligations")
+	bucketArtifacts   = []byte("artifacts")
 
 	keyVersion = []byte("version")
 	keyID      = []byte("id")
 	keyEpoch   = []byte("epoch")
 )
 
-// schemaVersion is the version of the drawing above. A file of another version is refused, untouched.
-const schemaVersion = 1
+// schemaVersion is the version of the drawing above. A file of an earlier version is brought to it when it is opened (upgrade.go);
+// one of a later version is refused, untouched.
+const schemaVersion = 2
 
 // maxJobID is the longest job id that a key may hold, in bytes.
 const maxJobID = 128
 
 func allBuckets() [][]byte {
-	return [][]byte{bucketMeta, bucketTasks, bucketOpen, bucketRetired, bucketEffects, bucketObligations}
+	return [][]byte{bucketMeta, bucketTasks, bucketOpen, bucketRetired, bucketEffects, bucketObligations, bucketArtifacts}
 }
 
 // taskKey makes the key of one attempt. It refuses what could be mistaken for another key.

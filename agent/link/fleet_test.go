@@ -47,13 +47,14 @@ type fleet struct {
 	renewals chan time.Time
 	// refuseRenewal is returned by so many renewals first.
 	refuseRenewal []error
+	uploads       *uploads
 }
 
 func newFleet(t testing.TB) *fleet {
 	t.Helper()
 	f := &fleet{
 		ca: identitytest.New(t), listener: bufconn.Listen(64 << 10),
-		sessions: make(chan *conversation, 16), renewals: make(chan time.Time, 16),
+		sessions: make(chan *conversation, 16), renewals: make(chan time.Time, 16), uploads: newUploads(),
 	}
 	f.server = grpc.NewServer(grpc.Creds(credentials.NewTLS(f.ca.ServerTLS())),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}))

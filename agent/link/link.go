@@ -57,7 +57,9 @@ type Config struct {
 	JournalID string
 	// Plugins are the pinned plugins.
 	Plugins []*agentv1.Plugin
-	Log     *slog.Logger
+	// Spool holds the files that are to be brought to the server; nil for none.
+	Spool Spool
+	Log   *slog.Logger
 }
 
 // Link keeps a session open while it runs. It implements the runner's Reporter.

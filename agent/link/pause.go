@@ -26,6 +26,11 @@ type timing struct {
 	call time.Duration
 	// renewRetry and renewRetryMost bound the pause after a failed renewal.
 	renewRetry, renewRetryMost time.Duration
+	// uploadStart bounds the pause before the first upload of a session, so that a fleet that came back together does not upload
+	// together; uploadRetry and uploadRetryMost bound the pause after a failed one.
+	uploadStart, uploadRetry, uploadRetryMost time.Duration
+	// stall is how long the server may take nothing and say nothing in an upload.
+	stall time.Duration
 }
 
 func defaultTiming() timing {
@@ -40,6 +45,11 @@ func defaultTiming() timing {
 		call:           30 * time.Second,
 		renewRetry:     time.Minute,
 		renewRetryMost: 30 * time.Minute,
+
+		uploadStart:     5 * time.Second,
+		uploadRetry:     5 * time.Second,
+		uploadRetryMost: 15 * time.Minute,
+		stall:           time.Minute,
 	}
 }
 

@@ -146,6 +146,7 @@ func (s *session) run(ctx context.Context) (*agentv1.Goodbye, error) {
 	ctx, stop := context.WithCancel(ctx)
 	var sender sync.WaitGroup
 	sender.Go(func() { s.box.drain(ctx, backlog, s.stream.Send) })
+	sender.Go(func() { s.link.keepUploads(ctx) })
 	goodbye, err := s.receive(ctx)
 	s.box.cut(err)
 	stop()

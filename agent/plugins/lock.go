@@ -138,7 +138,7 @@ func unpinned(file string) (Pin, error) {
 func manifestOf(p Pin) (*actionv1.Manifest, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
-	proc, err := start(ctx, p)
+	proc, err := start(ctx, p, nil)
 	if err != nil {
 		return nil, err
 	}

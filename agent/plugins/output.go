@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"io"
 	"strings"
 	"sync"
 )
@@ -8,12 +9,14 @@ import (
 // maxOutput is how much of a plugin's output is kept, in bytes: the end of it.
 const maxOutput = 64 << 10
 
-// tail keeps the last maxOutput bytes that were written to it. It never blocks and never grows further, so a plugin can
-// neither fill the agent's memory nor be held up by it.
+// tail keeps the last maxOutput bytes that were written to it. It never blocks on anybody but whole, and never grows
+// further, so a plugin can neither fill the agent's memory nor be held up by it.
 type tail struct {
 	mu  sync.Mutex
 	buf []byte // at most 2*maxOutput, so that shifting is rare
 	cut bool
+	// whole gets everything too, unless it is nil.
+	whole io.Writer
 }
 
 // Write implements io.Writer.
@@ -21,6 +24,10 @@ func (t *tail) Write(p []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n := len(p)
+	if t.whole != nil {
+		// Here, so that both have what comes from two pipes in the same order. What becomes of it there is no concern of the plugin's.
+		_, _ = t.whole.Write(p)
+	}
 	if len(p) > maxOutput {
 		p, t.cut = p[len(p)-maxOutput:], true
 	}

@@ -48,7 +48,7 @@ func doomedAgent() {
 	if err != nil {
 		panic(err)
 	}
-	proc, err := start(context.Background(), pin)
+	proc, err := start(context.Background(), pin, nil)
 	if err != nil {
 		panic(err)
 	}
@@ -73,6 +73,15 @@ func flood(w io.Writer) {
 	}
 }
 
+// megabyte is an output that is nowhere the same.
+func megabyte() []byte {
+	var b bytes.Buffer
+	for n := 0; b.Len() < 1<<20; n++ {
+		fmt.Fprintf(&b, "line %d\n", n)
+	}
+	return b.Bytes()
+}
+
 // testAction does in its Plan what the parameter "do" says.
 type testAction struct{}
 
@@ -80,7 +89,7 @@ func (testAction) Manifest() *actionv1.Action {
 	return &actionv1.Action{
 		Name: "test", Version: "1.0.0", Summary: "Misbehave on request",
 		Params: []*actionv1.Param{sdk.Enum("do", "nothing", "what to do",
-			"nothing", "die", "huge", "panic", "environment", "spawn", "spawn detached", "stall", "print", "evidence")},
+			"nothing", "die", "huge", "panic", "environment", "spawn", "spawn detached", "stall", "print", "megabyte", "evidence")},
 		Repeatability: actionv1.Repeatability_REPEATABILITY_REPEATABLE,
 		MaxDuration:   durationpb.New(time.Minute),
 	}
@@ -113,6 +122,8 @@ func (testAction) Plan(ctx context.Context, r *sdk.Run) (*actionv1.Plan, error) 
 	case "print":
 		flood(os.Stdout)
 		fmt.Println("\xff that was all")
+	case "megabyte":
+		_, _ = os.Stdout.Write(megabyte())
 	case "evidence":
 		for range maxEvidence + 1 {
 			r.Evidence("again", "and again")
@@ -209,7 +220,7 @@ func find(t *testing.T, pins ...Pin) *plugin {
 func launch(t *testing.T, name string) *process {
 	t.Helper()
 	dir := install(t, name, "grandchild")
-	started, err := find(t, pinOf(t, dir, name)).Launch(t.Context())
+	started, err := find(t, pinOf(t, dir, name)).Launch(t.Context(), nil)
 	if err != nil {
 		t.Fatalf("plugin %q did not start: %v", name, err)
 	}

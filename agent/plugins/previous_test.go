@@ -210,7 +210,7 @@ func launchFirstRelease(t *testing.T) runner.Process {
 	if !ok {
 		t.Fatal("its action is not offered any more")
 	}
-	proc, err := plugin.Launch(t.Context())
+	proc, err := plugin.Launch(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

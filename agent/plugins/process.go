@@ -36,8 +36,8 @@ type process struct {
 
 var _ runner.Process = (*process)(nil)
 
-// start checks a plugin's file and starts it. ctx bounds the start.
-func start(ctx context.Context, p Pin) (*process, error) {
+// start checks a plugin's file and starts it. ctx bounds the start. What the plugin writes goes to output too, unless that is nil.
+func start(ctx context.Context, p Pin, output io.Writer) (*process, error) {
 	exe, err := openPinned(p)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func start(ctx context.Context, p Pin) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	proc := &process{output: new(tail)}
+	proc := &process{output: &tail{whole: output}}
 	proc.child = newChild(exe, credentials.PluginLine, proc.output)
 	proc.client = goplugin.NewClient(proc.clientConfig(credentials.Agent))
 	if err := proc.connect(ctx); err != nil {

@@ -1,6 +1,7 @@
 package plugins
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -174,6 +175,28 @@ func TestOutputIsCappedAndNeverBlocks(t *testing.T) {
 	})
 }
 
+// TestEverythingIsWrittenToTheWhole: what a plugin wrote up to its end is there when Close has returned, to the byte.
+func TestEverythingIsWrittenToTheWhole(t *testing.T) {
+	var whole bytes.Buffer
+	dir := install(t, "good")
+	proc, err := find(t, pinOf(t, dir, "good")).Launch(t.Context(), &whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := proc.Phase(t.Context(), plan("megabyte"), newMemory()); err != nil {
+		t.Fatal(err)
+	}
+	if err := proc.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(whole.Bytes(), megabyte()) {
+		t.Errorf("%d bytes arrived, want the %d that were written, in their order", whole.Len(), len(megabyte()))
+	}
+	if text, cut := proc.Output(); !cut || !strings.HasSuffix(string(megabyte()), text) {
+		t.Errorf("the end of the output has %d bytes, cut: %v; want the end, marked as cut", len(text), cut)
+	}
+}
+
 func waitFor(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !is(); time.Sleep(5 * time.Millisecond) {
@@ -208,7 +231,7 @@ func TestLaunchRefusals(t *testing.T) {
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			proc, err := find(t, pin).Launch(ctx)
+			proc, err := find(t, pin).Launch(ctx, nil)
 			if err == nil {
 				proc.Close()
 				t.Fatal("the plugin was started")
@@ -233,10 +256,10 @@ func TestLaunchLeavesNoFolderBehind(t *testing.T) {
 	defer os.RemoveAll(tmp)
 	t.Setenv("TMPDIR", tmp)
 	t.Setenv("TMP", tmp)
-	if _, err := find(t, pinOf(t, dir, "quitter")).Launch(t.Context()); err == nil {
+	if _, err := find(t, pinOf(t, dir, "quitter")).Launch(t.Context(), nil); err == nil {
 		t.Fatal("the plugin was started")
 	}
-	proc, err := find(t, pinOf(t, dir, "good")).Launch(t.Context())
+	proc, err := find(t, pinOf(t, dir, "good")).Launch(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 
 	"google.golang.org/protobuf/proto"
@@ -95,10 +96,10 @@ func (p *plugin) Version() string { return p.pin.Manifest.GetVersion() }
 func (p *plugin) SHA256() string  { return p.pin.SHA256 }
 
 // Launch starts the plugin if its file is the pinned one and its manifest, asked for again, is the pinned one too.
-func (p *plugin) Launch(ctx context.Context) (runner.Process, error) {
+func (p *plugin) Launch(ctx context.Context, output io.Writer) (runner.Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	proc, err := start(ctx, p.pin)
+	proc, err := start(ctx, p.pin, output)
 	if err != nil {
 		return nil, err
 	}

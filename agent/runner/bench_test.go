@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -35,6 +36,7 @@ type bench struct {
 	plugins fakePlugins
 	server  *fakeServer
 	boot    string
+	spool   Spool
 	runner  *Runner
 	// stop ends the runner's process gracefully and returns what Run returned.
 	stop func() error
@@ -81,7 +83,7 @@ func (b *bench) start() {
 
 func (b *bench) make() {
 	b.runner = New(Config{
-		Host: b.host, Journal: b.journal, Plugins: b.plugins, BootID: b.boot, Log: slog.New(slog.DiscardHandler),
+		Host: b.host, Journal: b.journal, Plugins: b.plugins, Spool: b.spool, BootID: b.boot, Log: slog.New(slog.DiscardHandler),
 		Terminal: &actionv1.Terminal{Id: "T-1", Role: "user-terminal"},
 	})
 	b.runner.SetReporter(b.server)
@@ -285,7 +287,10 @@ type fakePlugin struct {
 	output              string
 	sha256              string
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// cut says that output is only the end of what was written to whole.
+	cut      bool
+	whole    io.Writer
 	launched int
 	closed   int
 	// phases are those that were begun, in order.
@@ -296,9 +301,10 @@ func (p *fakePlugin) Name() string    { return "fake" }
 func (p *fakePlugin) Version() string { return "1.2.3" }
 func (p *fakePlugin) SHA256() string  { return p.sha256 }
 
-func (p *fakePlugin) Launch(context.Context) (Process, error) {
+func (p *fakePlugin) Launch(_ context.Context, output io.Writer) (Process, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.whole = output
 	if p.launchErr != nil {
 		return nil, p.launchErr
 	}
@@ -336,7 +342,7 @@ func (f fakeProcess) Phase(ctx context.Context, start *actionv1.Start, calls Cal
 	return nil, fmt.Errorf("phase %s", start.GetPhase())
 }
 
-func (f fakeProcess) Output() (string, bool) { return f.p.output, false }
+func (f fakeProcess) Output() (string, bool) { return f.p.output, f.p.cut }
 
 func (f fakeProcess) Close() error {
 	f.p.mu.Lock()

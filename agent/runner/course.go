@@ -24,8 +24,9 @@ type course struct {
 	action *actionv1.Action
 	plugin Plugin
 	params map[string]string
-	// process is the plugin while it runs, nil before and after.
+	// process is the plugin while it runs, nil before and after; whole is where all that it writes goes, nil for nowhere.
 	process Process
+	whole   Whole
 	// effects are those of all runs, in order; effect i has the number i+1 in the journal.
 	effects []*storagev1.JournalEffect
 	result  collector

@@ -53,8 +53,10 @@ func (c *course) launch(ctx context.Context) *failure {
 		return failed("%s", problems(err))
 	}
 	c.params = resolved
-	process, err := contained(func() (Process, error) { return c.plugin.Launch(ctx) })
+	process, err := contained(func() (Process, error) { return c.plugin.Launch(ctx, c.beginOutput()) })
 	if err != nil {
+		c.discard(c.whole)
+		c.whole = nil
 		var refused *RefusedError
 		return &failure{
 			reason: fmt.Sprintf("plugin %q did not start: %v", c.plugin.Name(), err), nextStep: "look at the plugin on the terminal, or install it again",
@@ -73,7 +75,7 @@ func (c *course) closeProcess() {
 	if _, err := contained(func() (struct{}, error) { return struct{}{}, c.process.Close() }); err != nil {
 		c.log.Warn("a plugin did not end cleanly", "plugin", c.plugin.Name(), "error", err)
 	}
-	c.result.output(c.process.Output())
+	c.keepOutput(c.process.Output())
 	c.process = nil
 }
 

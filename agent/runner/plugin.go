@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"io"
 	"time"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
@@ -19,9 +20,10 @@ type Plugin interface {
 	Name() string
 	Version() string
 	SHA256() string
-	// Launch checks the file against its pinned hash and starts it. ctx bounds the start only. A *RefusedError says that the
-	// plugin is not what was pinned, and what to do.
-	Launch(ctx context.Context) (Process, error)
+	// Launch checks the file against its pinned hash and starts it. ctx bounds the start only. Everything that the process
+	// writes goes to output as well, unless that is nil, until Close has returned. A *RefusedError says that the plugin is not
+	// what was pinned, and what to do.
+	Launch(ctx context.Context, output io.Writer) (Process, error)
 }
 
 // Process is a running plugin. It serves one run.

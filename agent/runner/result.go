@@ -36,6 +36,8 @@ type collector struct {
 	down      []change
 	text      string
 	truncated bool
+	// artifacts are what is kept whole, and is brought to the server on its own.
+	artifacts []*actionv1.ArtifactReference
 	// recovered is true when an earlier process had started the task.
 	recovered bool
 }
@@ -71,13 +73,9 @@ func (c *collector) checked(checks []*actionv1.Check) {
 
 // output keeps the end of what the plugin wrote.
 func (c *collector) output(text string, truncated bool) {
-	if len(text) > maxOutput {
-		text, truncated = text[len(text)-maxOutput:], true
-	}
-	c.text, c.truncated = strings.ToValidUTF8(text, "\uFFFD"), truncated
-	if len(c.text) > maxOutput {
-		c.text, c.truncated = clip(c.text, maxOutput), true
-	}
+	valid := strings.ToValidUTF8(text[max(0, len(text)-maxOutput):], "\uFFFD")
+	c.text = lastOf(valid, maxOutput)
+	c.truncated = truncated || len(text) > maxOutput || len(c.text) < len(valid)
 }
 
 // putBack keeps what was done about a resource. Finding later that nothing was needed does not hide that something was done.
@@ -121,7 +119,7 @@ func (c *course) finish(out outcome, fail *failure) *actionv1.TaskResult {
 		Status: out.status, Reason: clip(out.reason, maxText), NextStep: clip(out.nextStep, maxText),
 		Plan: c.rec.GetPlan(), Undone: c.result.undone, Checks: c.result.checks, Evidence: c.result.evidence,
 		Started: c.rec.GetStarted(), Finished: stamp(now),
-		Output: c.result.text, OutputTruncated: c.result.truncated,
+		Output: c.result.text, OutputTruncated: c.result.truncated, Artifacts: c.result.artifacts,
 		Runs: c.rec.GetRuns(), Recovered: c.result.recovered, UserSessions: c.result.users,
 	}
 	res.Effects = c.records()

@@ -17,6 +17,8 @@ type Config struct {
 	Host    *host.Host
 	Journal Journal
 	Plugins Plugins
+	// Spool keeps whole outputs; nil means that they are cut and nothing more.
+	Spool Spool
 	// Terminal is what is known of the machine's place in the inventory before the first Welcome.
 	Terminal *actionv1.Terminal
 	Log      *slog.Logger

@@ -20,6 +20,7 @@ type Client struct {
 	Inventory   fleetv1.InventoryServiceClient
 	Access      fleetv1.AccessServiceClient
 	Jobs        fleetv1.JobServiceClient
+	Artifacts   fleetv1.ArtifactServiceClient
 	Maintenance fleetv1.MaintenanceServiceClient
 
 	conn *grpc.ClientConn
@@ -48,6 +49,7 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Inventory:   fleetv1.NewInventoryServiceClient(conn),
 		Access:      fleetv1.NewAccessServiceClient(conn),
 		Jobs:        fleetv1.NewJobServiceClient(conn),
+		Artifacts:   fleetv1.NewArtifactServiceClient(conn),
 		Maintenance: fleetv1.NewMaintenanceServiceClient(conn),
 		conn:        conn,
 	}, nil

@@ -79,6 +79,19 @@ func (c *Client) ListJobs(ctx context.Context, req *fleetv1.ListJobsRequest, lim
 	}, func(p *fleetv1.ListJobsResponse) bool { return limit > 0 && len(p.GetJobs()) >= limit })
 }
 
+// ListArtifacts returns artefacts, newest first: at least limit of them if there are so many, all when limit is 0.
+func (c *Client) ListArtifacts(ctx context.Context, req *fleetv1.ListArtifactsRequest, limit int) (*fleetv1.ListArtifactsResponse, error) {
+	size := pageSize
+	if limit > 0 {
+		size = min(limit, pageSize)
+	}
+	return all(ctx, func(ctx context.Context, token string) (*fleetv1.ListArtifactsResponse, error) {
+		r := proto.CloneOf(req)
+		r.PageSize, r.PageToken = int32(size), token
+		return c.Artifacts.ListArtifacts(ctx, r)
+	}, func(p *fleetv1.ListArtifactsResponse) bool { return limit > 0 && len(p.GetArtifacts()) >= limit })
+}
+
 // Tasks returns a job's tasks; terminal may be empty for all.
 func (c *Client) Tasks(ctx context.Context, job, terminal string) ([]*fleetv1.Task, error) {
 	merged, err := all(ctx, func(ctx context.Context, token string) (*fleetv1.ListTasksResponse, error) {

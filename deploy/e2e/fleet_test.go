@@ -154,12 +154,18 @@ type agent struct {
 // newAgent makes a simulated terminal, enrols it, starts its agent and waits until it is online.
 func (f *fleet) newAgent(site, name string) *agent {
 	f.t.Helper()
+	return f.newAgentWith(site, name, "plugins")
+}
+
+// newAgentWith is newAgent with the plugins of a folder beside the programs.
+func (f *fleet) newAgentWith(site, name, plugins string) *agent {
+	f.t.Helper()
 	dir := f.t.TempDir()
 	a := &agent{t: f.t, name: name, dataDir: filepath.Join(dir, "agent"), machine: filepath.Join(dir, "machine")}
 	mustRun(f.t, program("fleet-agent"), "sim", "init", a.machine)
 	f.t.Cleanup(func() { mustRun(f.t, program("fleet-agent"), "sim", "stop", a.machine) })
 	mustRun(f.t, program("fleet-agent"), "enroll", "--data-dir", a.dataDir, "--server", f.addr, "--token", f.token(site),
-		"--plugins", program("plugins"), "--name", name, "--host", "sim:"+a.machine)
+		"--plugins", program(plugins), "--name", name, "--host", "sim:"+a.machine)
 	a.start()
 	f.awaitOnline(name)
 	return a

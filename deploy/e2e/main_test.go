@@ -31,12 +31,14 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// buildPrograms does what `make build` does, without make.
+// buildPrograms does what `make build` does, without make, and makes a plugin that writes much, in a folder of its own.
 func buildPrograms(bin string) error {
 	steps := [][]string{
 		{"go", "build", "-trimpath", "-o", bin + "/", "./server/cmd/fleetd", "./agent/cmd/fleet-agent", "./cli/cmd/fleetctl"},
 		{"go", "build", "-trimpath", "-o", bin + "/plugins/", "./plugins/endpoint"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "plugins")},
+		{"go", "build", "-trimpath", "-o", bin + "/chatty/", "./deploy/e2e/chatty"},
+		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "chatty")},
 	}
 	for _, step := range steps {
 		if err := build(nil, step...); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -134,7 +135,7 @@ type inProcessPlugin struct{ action sdk.Action }
 func (inProcessPlugin) Name() string    { return "endpoint" }
 func (inProcessPlugin) Version() string { return version }
 func (inProcessPlugin) SHA256() string  { return strings.Repeat("0", 64) }
-func (p inProcessPlugin) Launch(context.Context) (runner.Process, error) {
+func (p inProcessPlugin) Launch(context.Context, io.Writer) (runner.Process, error) {
 	return p, nil
 }
 

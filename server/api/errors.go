@@ -41,6 +41,10 @@ func codeOf(k refusal.Kind) codes.Code {
 		return codes.ResourceExhausted
 	case refusal.Unavailable:
 		return codes.Unavailable
+	case refusal.OutOfRange:
+		return codes.OutOfRange
+	case refusal.Lost:
+		return codes.DataLoss
 	default:
 		return codes.Internal
 	}

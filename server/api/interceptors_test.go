@@ -107,6 +107,8 @@ func TestStatusCodes(t *testing.T) {
 		codes.InvalidArgument:    &params.Error{Action: "ble-restart", Problems: []params.Problem{{Param: "stop_timeout", Reason: "is 61s"}}},
 		codes.AlreadyExists:      refusal.New(refusal.Exists, "X", "x"),
 		codes.FailedPrecondition: refusal.New(refusal.Precondition, "X", "x"),
+		codes.OutOfRange:         refusal.New(refusal.OutOfRange, "X", "x"),
+		codes.DataLoss:           refusal.New(refusal.Lost, "X", "x"),
 		codes.Aborted:            refusal.New(refusal.Conflict, "X", "x"),
 		codes.ResourceExhausted:  fmt.Errorf("wrapped: %w", refusal.New(refusal.Exhausted, "X", "x")),
 		codes.Unavailable:        store.ErrClosed,

@@ -27,6 +27,10 @@ const (
 	Exhausted
 	// Unavailable: not now; the same request may work later.
 	Unavailable
+	// OutOfRange: the request asks for what lies beyond the end of the object.
+	OutOfRange
+	// Lost: what was stored is damaged or gone.
+	Lost
 )
 
 // Error is a refusal.

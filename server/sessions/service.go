@@ -71,6 +71,7 @@ type Config struct {
 	Engine    Engine
 	Inventory Inventory
 	Renewer   Renewer
+	Artifacts Artifacts
 	// Terminal returns whom the client certificate of a call speaks for, nil when it is no terminal.
 	Terminal func(ctx context.Context) *storagev1.TerminalRecord
 	Epoch    Epoch

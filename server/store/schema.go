@@ -33,6 +33,10 @@ const SchemaVersion = 2
 //	jobs-active         <job>                         -                        jobs that are not done, and those being prepared
 //	tasks               <job><be32>                   TaskRecord               place in the frozen order, which is by terminal id
 //	permits             <job><be64>                   PermitBatch              tasks that may have run, of active jobs only
+//	artifacts           <job>                         fleet.v1.Artifact        by artefact id, which sorts by time of creation
+//	artifact-jobs       <job><job>                    -                        job, artefact id
+//	artifact-terminals  <ordinal><job>                -                        terminal id, artefact id
+//	artifact-files      <job><ordinal>·<name>·<sha256>  fleet.v1.Artifact      job, terminal, kind, hash: which artefact that is; only the id
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -55,8 +59,14 @@ const (
 	TableActiveJobs    Table = "jobs-active"
 	TableTasks         Table = "tasks"
 	TablePermits       Table = "permits"
-	TableAudit         Table = "audit"
-	TableAuditHeads    Table = "audit-heads"
+
+	TableArtifacts         Table = "artifacts"
+	TableArtifactJobs      Table = "artifact-jobs"
+	TableArtifactTerminals Table = "artifact-terminals"
+	TableArtifactFiles     Table = "artifact-files"
+
+	TableAudit      Table = "audit"
+	TableAuditHeads Table = "audit-heads"
 )
 
 // Tables returns every table, in the order of the drawing.
@@ -64,7 +74,8 @@ func Tables() []Table {
 	return []Table{
 		TableMeta, TableSites, TableTerminals, TableTerminalNames, TableTerminalSites, TableBands, TableBandSites,
 		TableTokens, TableEnrolments, TableOperators, TablePlugins, TableRequests, TableRequestTimes,
-		TableImports, TableImportParts, TableJobs, TableActiveJobs, TableTasks, TablePermits, TableAudit, TableAuditHeads,
+		TableImports, TableImportParts, TableJobs, TableActiveJobs, TableTasks, TablePermits,
+		TableArtifacts, TableArtifactJobs, TableArtifactTerminals, TableArtifactFiles, TableAudit, TableAuditHeads,
 	}
 }
 
@@ -150,3 +161,23 @@ func PermitKey(id string, sequence uint64) []byte { return append(JobKey(id), Nu
 
 // PermitSequence reads the sequence out of a key of TablePermits.
 func PermitSequence(key []byte) uint64 { return ParseNumber(key[max(0, len(key)-8):]) }
+
+// ArtifactKey is the key of an artefact, whose id has the width of a job's.
+func ArtifactKey(id string) []byte { return []byte(id) }
+
+// ArtifactJobKey is the key of an artefact under its job.
+func ArtifactJobKey(job, id string) []byte { return []byte(job + id) }
+
+// ArtifactTerminalKey is the key of an artefact under its terminal.
+func ArtifactTerminalKey(terminal, id string) []byte { return []byte(Ordinal(terminal) + id) }
+
+// ArtifactOfKey reads the artefact's id out of a key of TableArtifactJobs or TableArtifactTerminals.
+func ArtifactOfKey(key []byte) string {
+	const width = 26
+	return string(key[max(0, len(key)-width):])
+}
+
+// ArtifactFileKey is the key under which the same file of the same task is found again.
+func ArtifactFileKey(job, terminal, kind, sha256 string) []byte {
+	return Key(job+Ordinal(terminal), kind, sha256)
+}

@@ -23,6 +23,7 @@ import (
 	"github.com/bandfleet/bandfleet/proto/identity"
 	_ "github.com/bandfleet/bandfleet/proto/storage/v1" // the drawing names its messages
 	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/pki"
@@ -161,7 +162,37 @@ func fill(t *testing.T, st store.Store) {
 	}, ca.IssueAgent)
 	must(t, err)
 	fillImports(t, st)
-	fillJobs(t, st, inv)
+	job := fillJobs(t, st, inv)
+	fillArtifacts(t, st, inv, job)
+}
+
+// tasks says that every job has a task on the terminal.
+type tasks struct{}
+
+func (tasks) TaskOf(_ context.Context, job, terminal string) (*fleetv1.Task, error) {
+	return &fleetv1.Task{JobId: job, TerminalId: terminal, TerminalName: "press-1", Site: "lyon"}, nil
+}
+
+func (tasks) Sites(context.Context, string) ([]string, error) { return []string{"lyon"}, nil }
+
+// fillArtifacts leaves an artefact of which nothing has come yet.
+func fillArtifacts(t *testing.T, st store.Store, inv *inventory.Inventory, job string) {
+	t.Helper()
+	k, err := artifacts.Open(t.Context(), artifacts.Config{
+		Store: st, Dir: t.TempDir(), Tasks: tasks{}, Terminals: inv, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		Free: func(string) (uint64, error) { return 1 << 40, nil },
+	})
+	must(t, err)
+	defer k.Close()
+	terminal, err := inv.Terminal(t.Context(), "T-0001")
+	must(t, err)
+	cut := errors.New("cut")
+	err = k.Receive(t.Context(), terminal,
+		&agentv1.ArtifactHeader{Key: &agentv1.TaskKey{JobId: job, Attempt: 1}, Kind: "output", Size: 1, Sha256: strings.Repeat("ab", 32)},
+		func(*agentv1.UploadArtifactResponse) error { return cut }, nil)
+	if !errors.Is(err, cut) {
+		t.Fatal(err)
+	}
 }
 
 // fullStore fails every update but the first ones.
@@ -208,7 +239,7 @@ func (p permits) Send(_ string, m *agentv1.ConnectResponse) bool {
 }
 
 // fillJobs leaves a job that is running.
-func fillJobs(t *testing.T, st store.Store, inv *inventory.Inventory) {
+func fillJobs(t *testing.T, st store.Store, inv *inventory.Inventory) (job string) {
 	t.Helper()
 	link := make(permits)
 	engine, err := jobs.Open(t.Context(), jobs.Config{
@@ -219,7 +250,7 @@ func fillJobs(t *testing.T, st store.Store, inv *inventory.Inventory) {
 	ended := make(chan error)
 	go func() { ended <- engine.Run(ctx) }()
 	must(t, engine.Connected(ctx, "T-0001", 1, nil, "journal"))
-	_, err = engine.Create(ctx, &access.Principal{
+	made, err := engine.Create(ctx, &access.Principal{
 		Name: identity.Name{Kind: identity.KindOperator, ID: "ada"},
 		Operator: &fleetv1.Operator{Bindings: []*fleetv1.RoleBinding{{
 			Role: fleetv1.OperatorRole_OPERATOR_ROLE_OPERATOR, Sites: []string{"lyon"},
@@ -229,6 +260,7 @@ func fillJobs(t *testing.T, st store.Store, inv *inventory.Inventory) {
 	<-link
 	stop()
 	must(t, <-ended)
+	return made.GetId()
 }
 
 func csr(t *testing.T) []byte {

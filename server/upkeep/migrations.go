@@ -15,7 +15,10 @@ func migrations() []store.Migration {
 	return []store.Migration{
 		{
 			From: 1,
-			Add:  []store.Table{store.TableImports, store.TableImportParts},
+			Add: []store.Table{
+				store.TableImports, store.TableImportParts,
+				store.TableArtifacts, store.TableArtifactJobs, store.TableArtifactTerminals, store.TableArtifactFiles,
+			},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,
 			},

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,10 +20,14 @@ import (
 
 	"github.com/bandfleet/bandfleet/agent"
 	"github.com/bandfleet/bandfleet/agent/host"
+	"github.com/bandfleet/bandfleet/agent/spool"
 )
 
 // envPrefix begins the environment variable of every setting: BANDFLEET_AGENT_DATA_DIR.
 const envPrefix = "BANDFLEET_AGENT"
+
+// defaultSpoolMiB is how much may wait for the server unless told otherwise.
+const defaultSpoolMiB = 256
 
 // settings are the configuration of a running agent: from a YAML file, the environment and flags, the later over the
 // earlier.
@@ -36,7 +41,9 @@ type settings struct {
 	Services []serviceKey `yaml:"services"`
 	// QuietAfter is how long after the last input a person at the machine counts as active.
 	QuietAfter time.Duration `yaml:"quiet_after"`
-	Log        logSettings   `yaml:",inline"`
+	// SpoolMaxMiB is how much may wait for the server on this machine's disk.
+	SpoolMaxMiB int         `yaml:"spool_max_mib"`
+	Log         logSettings `yaml:",inline"`
 }
 
 // serviceKey maps a display name to the operating system's own name. It is a list and no map because the configuration
@@ -58,7 +65,7 @@ type logSettings struct {
 
 // settingNames are the settings that have a flag and an environment variable; roots and services are in the file alone.
 func settingNames() []string {
-	return []string{"data_dir", "host", "quiet_after", "log_level", "log_format", "log_file"}
+	return []string{"data_dir", "host", "quiet_after", "spool_max_mib", "log_level", "log_format", "log_file"}
 }
 
 func flagName(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
@@ -69,6 +76,7 @@ func addSettingFlags(flags *pflag.FlagSet) {
 	flags.String("data-dir", defaultDataDir(), "folder with the identity and the journal of this agent")
 	flags.String("host", "", "the machine to act on: sim:DIR for a simulated one; this machine when empty")
 	flags.Duration("quiet-after", host.DefaultQuietAfter, "how long after the last input a person at the machine counts as active")
+	flags.Int("spool-max-mib", defaultSpoolMiB, "how many MiB of outputs may wait for the server on this machine's disk, 16 to 65536")
 	flags.String("log-level", "info", "debug, info, warn or error")
 	flags.String("log-format", "text", "text or json")
 	flags.String("log-file", "", "file for the log, kept below 20 MiB; standard error when empty")
@@ -154,6 +162,9 @@ func (s settings) check() []error {
 	if s.QuietAfter < host.LeastQuietAfter || s.QuietAfter > host.MostQuietAfter {
 		out = append(out, fmt.Errorf("quiet_after: %s: want %s to %s", s.QuietAfter, host.LeastQuietAfter, host.MostQuietAfter))
 	}
+	if s.SpoolMaxMiB < 16 || s.SpoolMaxMiB > 65536 {
+		out = append(out, fmt.Errorf("spool_max_mib: is %d, want 16 to 65536", s.SpoolMaxMiB))
+	}
 	for name, path := range s.Roots {
 		if !filepath.IsAbs(path) {
 			out = append(out, fmt.Errorf("roots.%s: path %q: want an absolute path", name, path))
@@ -201,6 +212,9 @@ func (s settings) machine() agent.Machine {
 	return m
 }
 
+// spool bounds what waits for the server.
+func (s settings) spool() spool.Limits { return spool.Limits{MaxTotal: int64(s.SpoolMaxMiB) << 20} }
+
 // commandLine is the flags that stand for these settings in a service's command line.
 func (s settings) commandLine(config string) ([]string, error) {
 	args := []string{"--data-dir", s.DataDir}
@@ -216,6 +230,9 @@ func (s settings) commandLine(config string) ([]string, error) {
 	}
 	if s.QuietAfter != host.DefaultQuietAfter {
 		args = append(args, "--quiet-after", s.QuietAfter.String())
+	}
+	if s.SpoolMaxMiB != defaultSpoolMiB {
+		args = append(args, "--spool-max-mib", strconv.Itoa(s.SpoolMaxMiB))
 	}
 	if s.Log.File != "" {
 		path, err := filepath.Abs(s.Log.File)

@@ -135,3 +135,19 @@ func TestBrokenFiles(t *testing.T) {
 		t.Errorf("error is %v, want one that names the missing file", err)
 	}
 }
+
+func TestTheSpoolIsBounded(t *testing.T) {
+	s, err := read(t, "spool_max_mib: 64\n", nil)
+	if err != nil || s.spool().MaxTotal != 64<<20 {
+		t.Errorf("the spool may take %d bytes, %v; want 64 MiB", s.spool().MaxTotal, err)
+	}
+	line, err := s.commandLine("")
+	if err != nil || !strings.Contains(strings.Join(line, " "), "--spool-max-mib 64") {
+		t.Errorf("a service's command line is %q, %v; want the bound in it", line, err)
+	}
+	for _, bad := range []string{"0", "15", "65537", "-1"} {
+		if _, err := read(t, "", nil, "--spool-max-mib", bad); err == nil || !strings.Contains(err.Error(), "16 to 65536") {
+			t.Errorf("%s MiB: %v, want a refusal with the bounds", bad, err)
+		}
+	}
+}

@@ -53,7 +53,7 @@ func runAgent(ctx context.Context, cmd *cobra.Command, ready func()) (err error)
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	protect(log)
-	err = agent.Run(ctx, agent.Config{DataDir: s.DataDir, Machine: s.machine(), Version: version, Log: log, Ready: ready})
+	err = agent.Run(ctx, agent.Config{DataDir: s.DataDir, Machine: s.machine(), Version: version, Spool: s.spool(), Log: log, Ready: ready})
 	if s.Log.File != "" && err != nil {
 		// A service's standard error goes nowhere.
 		log.Error("the agent ends", "cause", err)

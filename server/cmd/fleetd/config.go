@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/bandfleet/bandfleet/server/artifacts"
 )
 
 // envPrefix begins the name of every environment variable that is read.
@@ -32,6 +34,12 @@ const (
 // minJobRetention is the least job_retention but 0: agents may come back with results of jobs for as long.
 const minJobRetention = 90 * 24 * time.Hour
 
+// Bounds of artifacts_retention.
+const (
+	minRetention = time.Hour
+	maxRetention = 10 * 365 * 24 * time.Hour
+)
+
 // config is all that can be configured, by file, environment or flag; the later of these wins. A flag has dashes where a key has
 // underscores.
 type config struct {
@@ -40,6 +48,8 @@ type config struct {
 	Advertise           string        `mapstructure:"advertise" yaml:"advertise"`
 	AgentCertificateTTL time.Duration `mapstructure:"agent_certificate_ttl" yaml:"agent_certificate_ttl"`
 	JobRetention        time.Duration `mapstructure:"job_retention" yaml:"job_retention"`
+	ArtifactsMaxTotal   string        `mapstructure:"artifacts_max_total" yaml:"artifacts_max_total"`
+	ArtifactsRetention  time.Duration `mapstructure:"artifacts_retention" yaml:"artifacts_retention"`
 	LogLevel            string        `mapstructure:"log_level" yaml:"log_level"`
 	LogFormat           string        `mapstructure:"log_format" yaml:"log_format"`
 }
@@ -50,6 +60,8 @@ func addFlags(f *pflag.FlagSet) {
 	f.String("advertise", "", "address that agents and operators dial, HOST:PORT, when it is not that of --listen")
 	f.Duration("agent-certificate-ttl", 7*24*time.Hour, "validity of agents' certificates; they renew after two thirds of it")
 	f.Duration("job-retention", 400*24*time.Hour, "how long jobs are kept after they are done, at least 2160h; 0 for ever (audit records stay)")
+	f.String("artifacts-max-total", "10GiB", "most that the artefacts of all terminals may take on the disk, in MiB, GiB or TiB")
+	f.Duration("artifacts-retention", artifacts.DefaultRetention, "how long an artefact is kept")
 	f.String("log-level", "info", "debug, info, warn or error")
 	f.String("log-format", "text", "text or json")
 	f.String("config", "", "YAML file with the same keys, underscores for dashes (data_dir: …)")
@@ -152,6 +164,12 @@ func (c *config) check() error {
 	}
 	if c.JobRetention != 0 && c.JobRetention < minJobRetention {
 		bad("job-retention: is %s, want at least %s, or 0 to keep them for ever", c.JobRetention, minJobRetention)
+	}
+	if _, err := parseSize(c.ArtifactsMaxTotal); err != nil {
+		bad("artifacts-max-total: is %q, want a number with MiB, GiB or TiB, such as 10GiB", c.ArtifactsMaxTotal)
+	}
+	if c.ArtifactsRetention < minRetention || c.ArtifactsRetention > maxRetention {
+		bad("artifacts-retention: is %s, want %s to %s", c.ArtifactsRetention, minRetention, maxRetention)
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {

@@ -38,7 +38,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config{DataDir: "/tmp/x", Listen: "127.0.0.1:7443", AgentCertificateTTL: 7 * 24 * time.Hour, JobRetention: 9600 * time.Hour, LogLevel: "info", LogFormat: "text"}
+	want := config{DataDir: "/tmp/x", Listen: "127.0.0.1:7443", AgentCertificateTTL: 7 * 24 * time.Hour, JobRetention: 9600 * time.Hour, ArtifactsMaxTotal: "10GiB", ArtifactsRetention: 90 * 24 * time.Hour, LogLevel: "info", LogFormat: "text"}
 	if *c != want {
 		t.Errorf("configuration is %+v, want %+v", *c, want)
 	}
@@ -50,7 +50,7 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config{DataDir: "/from/flag", Listen: "127.0.0.1:2", AgentCertificateTTL: 2 * time.Hour, JobRetention: 9600 * time.Hour, LogLevel: "debug", LogFormat: "text"}
+	want := config{DataDir: "/from/flag", Listen: "127.0.0.1:2", AgentCertificateTTL: 2 * time.Hour, JobRetention: 9600 * time.Hour, ArtifactsMaxTotal: "10GiB", ArtifactsRetention: 90 * 24 * time.Hour, LogLevel: "debug", LogFormat: "text"}
 	if *c != want {
 		t.Errorf("configuration is %+v, want %+v", *c, want)
 	}
@@ -93,5 +93,22 @@ func TestBadConfigurationIsReportedWhole(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestSizesOfArtefacts(t *testing.T) {
+	for text, want := range map[string]uint64{"512MiB": 512 << 20, "10GiB": 10 << 30, "2 TiB": 2 << 40} {
+		c, err := read(t, nil, "--data-dir", "/tmp/x", "--artifacts-max-total", text)
+		if err != nil || c.artifactLimits().MaxTotal != want {
+			t.Errorf("%q is %d bytes, %v; want %d", text, c.artifactLimits().MaxTotal, err, want)
+		}
+	}
+	for _, text := range []string{"", "10", "10GB", "GiB", "0GiB", "-1GiB", "1.5GiB", "99999999GiB"} {
+		if _, err := read(t, nil, "--data-dir", "/tmp/x", "--artifacts-max-total", text); err == nil || !strings.Contains(err.Error(), "such as 10GiB") {
+			t.Errorf("%q: %v, want a refusal that shows a size", text, err)
+		}
+	}
+	if _, err := read(t, nil, "--data-dir", "/tmp/x", "--artifacts-retention", "1s"); err == nil || !strings.Contains(err.Error(), "artifacts-retention") {
+		t.Errorf("keeping artefacts for a second: %v, want it refused", err)
 	}
 }

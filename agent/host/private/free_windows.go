@@ -1,0 +1,14 @@
+package private
+
+import "golang.org/x/sys/windows"
+
+// Free returns how many bytes this account may still write where a folder lies.
+func Free(dir string) (uint64, error) {
+	name, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return 0, err
+	}
+	var free uint64
+	err = windows.GetDiskFreeSpaceEx(name, &free, nil, nil)
+	return free, err
+}
