@@ -34,7 +34,7 @@ func (r *report) facts() []jobFact {
 		{"rollout", rolloutWord(j.GetRollout(), j.GetProgress())},
 		{"in_use", word(j.GetInUse())},
 		{"break_glass", j.GetBreakGlass()},
-		{"paused", pauseRecord(j)},
+		{"pauses", pauseRecord(j)},
 		{"cancelled", cancelRecord(j)},
 		{"approvals_needed", number(j.GetApproval().GetNeeded())},
 		{"approvals", strings.Join(approvalLines(j.GetApproval()), "; ")},
@@ -47,11 +47,23 @@ func (r *report) facts() []jobFact {
 	}
 }
 
+// pauseRecord tells every pause: who, when, why, and how it was over.
 func pauseRecord(j *fleetv1.Job) string {
-	if j.GetPause() == nil {
-		return ""
+	var all []string
+	for _, p := range append(j.GetPastPauses(), j.GetPause()) {
+		if p == nil {
+			continue
+		}
+		record := joinWords(": ", "by "+p.GetBy()+" at "+output.UTC(p.GetTime()), p.GetReason())
+		switch {
+		case p.GetEndedBy() != "":
+			record = joinWords(": ", record+", resumed by "+p.GetEndedBy()+" at "+output.UTC(p.GetEnded()), p.GetEndReason())
+		case p.GetEnded() != nil:
+			record += ", until the job ended"
+		}
+		all = append(all, record)
 	}
-	return joinWords(": ", "by "+j.GetPause().GetBy()+" at "+output.UTC(j.GetPause().GetTime()), j.GetPause().GetReason())
+	return joinWords("; ", all...)
 }
 
 func cancelRecord(j *fleetv1.Job) string {

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 
 	"pgregory.net/rapid"
@@ -144,5 +145,21 @@ func TestEveryStatusIsCountedInAReport(t *testing.T) {
 		if statusCount(&fleetv1.JobCounts{}, s) == nil {
 			t.Errorf("status %s is counted nowhere: the totals would not account for every target", text)
 		}
+	}
+}
+
+// A quality officer must see a pause also when somebody has let the job go on.
+func TestAReportTellsEveryPause(t *testing.T) {
+	job := &fleetv1.Job{
+		PastPauses: []*fleetv1.Pause{
+			{Time: at(0), By: "rollout", Reason: "1 of 1 failed", Ended: at(time.Minute), EndedBy: "ada", EndReason: "known fault"},
+			{Time: at(2 * time.Minute), By: "bob", Ended: at(3 * time.Minute)},
+		},
+		Pause: &fleetv1.Pause{Time: at(4 * time.Minute), By: "ada", Reason: "lunch"},
+	}
+	const want = "by rollout at 2026-11-24T08:00:00Z: 1 of 1 failed, resumed by ada at 2026-11-24T08:01:00Z: known fault; " +
+		"by bob at 2026-11-24T08:02:00Z, until the job ended; by ada at 2026-11-24T08:04:00Z: lunch"
+	if got := pauseRecord(job); got != want {
+		t.Errorf("the report says\n%s\nwant\n%s", got, want)
 	}
 }

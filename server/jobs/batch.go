@@ -181,8 +181,8 @@ func (e *Engine) writeFinish(ctx context.Context, j *job) (*storagev1.JobRecord,
 		}
 		rec.SiteCounts = j.sites
 		rec.Job.Counts, rec.Job.Progress = sumCounts(j.sites, everywhere), j.final
-		rec.Job.State, rec.Job.Pause = fleetv1.JobState_JOB_STATE_DONE, nil
-		rec.Job.Finished = timestamppb.New(e.now())
+		rec.Job.State, rec.Job.Finished = fleetv1.JobState_JOB_STATE_DONE, timestamppb.New(e.now())
+		endPause(rec.GetJob(), rec.GetJob().GetFinished(), "", "")
 		finished = proto.CloneOf(rec)
 		if err := w.Delete(store.TableActiveJobs, store.JobKey(j.id)); err != nil {
 			return err

@@ -115,7 +115,7 @@ func TestEveryFieldOfAJobIsDecidedOn(t *testing.T) {
 		"selection": true, "sites": true,
 		// What it was and what became of it.
 		"reason": false, "requester": false, "created": false, "finished": false, "state": false, "max_concurrent": false,
-		"counts": false, "cancelled": false, "cancelled_by": false, "cancel_reason": false, "progress": false, "pause": false,
+		"counts": false, "cancelled": false, "cancelled_by": false, "cancel_reason": false, "progress": false, "pause": false, "past_pauses": false,
 		"approval": false, "retry_of": false, "attempt": false,
 	}
 	fields := (&fleetv1.Job{}).ProtoReflect().Descriptor().Fields()

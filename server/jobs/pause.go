@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
@@ -44,9 +45,25 @@ func (e *Engine) Resume(ctx context.Context, p *access.Principal, id, reason str
 			return nil
 		}
 		return &amendment{entry: jobEntry(p.Name, "job.resume", rec, reason), change: func(job *fleetv1.Job, rec *storagev1.JobRecord) {
-			job.Pause, rec.Forgiven, rec.CountedSince = nil, uint32(failures), since
+			endPause(job, since, p.Name.ID, reason)
+			rec.Forgiven, rec.CountedSince = uint32(failures), since
 		}}
 	}, func(j *job) { e.resumed(j, failures) })
+}
+
+// maxPastPauses bounds what is kept of a job's pauses; the audit record has them all.
+const maxPastPauses = 100
+
+// endPause puts the present pause, if there is one, to those that are over.
+func endPause(job *fleetv1.Job, at *timestamppb.Timestamp, by, reason string) {
+	if job.GetPause() == nil {
+		return
+	}
+	over := proto.CloneOf(job.GetPause())
+	over.Ended, over.EndedBy, over.EndReason = at, by, reason
+	job.PastPauses = append(job.PastPauses, over)
+	job.PastPauses = job.PastPauses[max(0, len(job.PastPauses)-maxPastPauses):]
+	job.Pause = nil
 }
 
 // order carries out what an operator says to a job that is not done.

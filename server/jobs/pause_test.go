@@ -57,6 +57,10 @@ func TestAPauseReachesWhatWasSent(t *testing.T) {
 		if got.GetPause() != nil {
 			t.Errorf("the resumed job shows the pause %v", got.GetPause())
 		}
+		over := got.GetPastPauses()
+		if len(over) != 1 || over[0].GetReason() != "line 3 is down" || over[0].GetEndedBy() != "ada" || over[0].GetEnded() == nil {
+			t.Errorf("the pause that is over must stay on the record; it shows %v", over)
+		}
 		r.resume(job)
 		expect(t, "running when resumed", r.running(job), "1 2")
 		expect(t, "audit records of the resumption", r.audited("job.resume"), 1)

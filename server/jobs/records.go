@@ -148,8 +148,10 @@ func visible(rec *storagev1.JobRecord, sites map[string]*fleetv1.JobCounts, seen
 		if job.GetProgress() != nil {
 			job.Progress.Sick = nil
 		}
-		if job.GetPause().GetBy() == byRollout {
-			job.Pause.Reason = limitReached
+		for _, p := range append(job.GetPastPauses(), job.GetPause()) {
+			if p.GetBy() == byRollout {
+				p.Reason = limitReached
+			}
 		}
 		if job.GetCancelledBy() == byRollout {
 			job.CancelReason = limitReached

@@ -379,6 +379,8 @@ type Job struct {
 	Attempt uint32 `protobuf:"varint,26,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	// Version of the action that the parameters were read by.
 	ActionVersion string `protobuf:"bytes,27,opt,name=action_version,json=actionVersion,proto3" json:"action_version,omitempty"`
+	// Pauses that are over, oldest first; the last 100.
+	PastPauses    []*Pause `protobuf:"bytes,28,rep,name=past_pauses,json=pastPauses,proto3" json:"past_pauses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -601,6 +603,13 @@ func (x *Job) GetActionVersion() string {
 		return x.ActionVersion
 	}
 	return ""
+}
+
+func (x *Job) GetPastPauses() []*Pause {
+	if x != nil {
+		return x.PastPauses
+	}
+	return nil
 }
 
 // Rollout says how a job spreads over its targets. Shares are of the targets that are not refused from the start, rounded up.
@@ -886,13 +895,18 @@ func (x *RolloutProgress) GetMaxConcurrent() uint32 {
 	return 0
 }
 
-// Pause is why nothing more of a job starts.
+// Pause is why nothing more of a job starts, or did not.
 type Pause struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Time  *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
 	// The operator; "rollout" when a limit was reached.
-	By            string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
-	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	By     string `protobuf:"bytes,2,opt,name=by,proto3" json:"by,omitempty"`
+	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	// When it was over; unset while it lasts.
+	Ended *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ended,proto3" json:"ended,omitempty"`
+	// Who resumed the job; empty when the job ended in the pause.
+	EndedBy       string `protobuf:"bytes,5,opt,name=ended_by,json=endedBy,proto3" json:"ended_by,omitempty"`
+	EndReason     string `protobuf:"bytes,6,opt,name=end_reason,json=endReason,proto3" json:"end_reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -944,6 +958,27 @@ func (x *Pause) GetBy() string {
 func (x *Pause) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *Pause) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *Pause) GetEndedBy() string {
+	if x != nil {
+		return x.EndedBy
+	}
+	return ""
+}
+
+func (x *Pause) GetEndReason() string {
+	if x != nil {
+		return x.EndReason
 	}
 	return ""
 }
@@ -3538,7 +3573,7 @@ var File_fleet_v1_job_proto protoreflect.FileDescriptor
 
 const file_fleet_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x12fleet/v1/job.proto\x12\bfleet.v1\x1a\x16action/v1/result.proto\x1a\x18fleet/v1/inventory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\b\n" +
+	"\x12fleet/v1/job.proto\x12\bfleet.v1\x1a\x16action/v1/result.proto\x1a\x18fleet/v1/inventory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\t\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x121\n" +
@@ -3569,7 +3604,9 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\bapproval\x18\x18 \x01(\v2\x17.fleet.v1.ApprovalStateR\bapproval\x12\x19\n" +
 	"\bretry_of\x18\x19 \x01(\tR\aretryOf\x12\x18\n" +
 	"\aattempt\x18\x1a \x01(\rR\aattempt\x12%\n" +
-	"\x0eaction_version\x18\x1b \x01(\tR\ractionVersion\x1a9\n" +
+	"\x0eaction_version\x18\x1b \x01(\tR\ractionVersion\x120\n" +
+	"\vpast_pauses\x18\x1c \x03(\v2\x0f.fleet.v1.PauseR\n" +
+	"pastPauses\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\x03\n" +
@@ -3597,11 +3634,15 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\n" +
 	"soak_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tsoakUntil\x12\x12\n" +
 	"\x04sick\x18\b \x03(\tR\x04sick\x12%\n" +
-	"\x0emax_concurrent\x18\t \x01(\rR\rmaxConcurrent\"_\n" +
+	"\x0emax_concurrent\x18\t \x01(\rR\rmaxConcurrent\"\xcb\x01\n" +
 	"\x05Pause\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\"\xbd\x01\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x120\n" +
+	"\x05ended\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x19\n" +
+	"\bended_by\x18\x05 \x01(\tR\aendedBy\x12\x1d\n" +
+	"\n" +
+	"end_reason\x18\x06 \x01(\tR\tendReason\"\xbd\x01\n" +
 	"\rApprovalState\x12\x16\n" +
 	"\x06needed\x18\x01 \x01(\rR\x06needed\x12\x16\n" +
 	"\x06digest\x18\x02 \x01(\tR\x06digest\x120\n" +
@@ -3950,99 +3991,101 @@ var file_fleet_v1_job_proto_depIdxs = []int32{
 	2,  // 10: fleet.v1.Job.in_use:type_name -> fleet.v1.InUse
 	9,  // 11: fleet.v1.Job.pause:type_name -> fleet.v1.Pause
 	10, // 12: fleet.v1.Job.approval:type_name -> fleet.v1.ApprovalState
-	54, // 13: fleet.v1.Rollout.waves:type_name -> fleet.v1.Amount
-	54, // 14: fleet.v1.Rollout.max_concurrent:type_name -> fleet.v1.Amount
-	54, // 15: fleet.v1.Rollout.max_concurrent_per_site:type_name -> fleet.v1.Amount
-	7,  // 16: fleet.v1.Rollout.floor:type_name -> fleet.v1.Floor
-	54, // 17: fleet.v1.Rollout.max_errors:type_name -> fleet.v1.Amount
-	55, // 18: fleet.v1.Rollout.soak:type_name -> google.protobuf.Duration
-	1,  // 19: fleet.v1.Rollout.on_limit:type_name -> fleet.v1.LimitAction
-	53, // 20: fleet.v1.RolloutProgress.soak_until:type_name -> google.protobuf.Timestamp
-	53, // 21: fleet.v1.Pause.time:type_name -> google.protobuf.Timestamp
-	11, // 22: fleet.v1.ApprovalState.approvals:type_name -> fleet.v1.Approval
-	11, // 23: fleet.v1.ApprovalState.rejection:type_name -> fleet.v1.Approval
-	53, // 24: fleet.v1.Approval.time:type_name -> google.protobuf.Timestamp
-	53, // 25: fleet.v1.Approval.expires:type_name -> google.protobuf.Timestamp
-	4,  // 26: fleet.v1.Wait.reason:type_name -> fleet.v1.WaitReason
-	53, // 27: fleet.v1.Wait.next_look:type_name -> google.protobuf.Timestamp
-	3,  // 28: fleet.v1.Task.state:type_name -> fleet.v1.TaskState
-	13, // 29: fleet.v1.Task.wait:type_name -> fleet.v1.Wait
-	56, // 30: fleet.v1.Task.status:type_name -> action.v1.TaskStatus
-	57, // 31: fleet.v1.Task.result:type_name -> action.v1.TaskResult
-	53, // 32: fleet.v1.Task.permitted:type_name -> google.protobuf.Timestamp
-	53, // 33: fleet.v1.Task.started:type_name -> google.protobuf.Timestamp
-	53, // 34: fleet.v1.Task.finished:type_name -> google.protobuf.Timestamp
-	15, // 35: fleet.v1.Task.question:type_name -> fleet.v1.Question
-	16, // 36: fleet.v1.Task.answers:type_name -> fleet.v1.Answer
-	53, // 37: fleet.v1.Question.asked:type_name -> google.protobuf.Timestamp
-	53, // 38: fleet.v1.Question.deadline:type_name -> google.protobuf.Timestamp
-	53, // 39: fleet.v1.Answer.time:type_name -> google.protobuf.Timestamp
-	50, // 40: fleet.v1.JobSpec.params:type_name -> fleet.v1.JobSpec.ParamsEntry
-	52, // 41: fleet.v1.JobSpec.selection:type_name -> fleet.v1.Selection
-	55, // 42: fleet.v1.JobSpec.expires_in:type_name -> google.protobuf.Duration
-	6,  // 43: fleet.v1.JobSpec.rollout:type_name -> fleet.v1.Rollout
-	53, // 44: fleet.v1.JobSpec.not_before:type_name -> google.protobuf.Timestamp
-	2,  // 45: fleet.v1.JobSpec.in_use:type_name -> fleet.v1.InUse
-	17, // 46: fleet.v1.PreviewJobRequest.spec:type_name -> fleet.v1.JobSpec
-	20, // 47: fleet.v1.PreviewJobResponse.targets:type_name -> fleet.v1.Target
-	51, // 48: fleet.v1.PreviewJobResponse.params:type_name -> fleet.v1.PreviewJobResponse.ParamsEntry
-	6,  // 49: fleet.v1.PreviewJobResponse.rollout:type_name -> fleet.v1.Rollout
-	8,  // 50: fleet.v1.PreviewJobResponse.progress:type_name -> fleet.v1.RolloutProgress
-	10, // 51: fleet.v1.PreviewJobResponse.approval:type_name -> fleet.v1.ApprovalState
-	58, // 52: fleet.v1.Target.role:type_name -> fleet.v1.TerminalRole
-	13, // 53: fleet.v1.Target.wait:type_name -> fleet.v1.Wait
-	17, // 54: fleet.v1.CreateJobRequest.spec:type_name -> fleet.v1.JobSpec
-	5,  // 55: fleet.v1.CreateJobResponse.job:type_name -> fleet.v1.Job
-	5,  // 56: fleet.v1.GetJobResponse.job:type_name -> fleet.v1.Job
-	5,  // 57: fleet.v1.ListJobsResponse.jobs:type_name -> fleet.v1.Job
-	14, // 58: fleet.v1.ListTasksResponse.tasks:type_name -> fleet.v1.Task
-	5,  // 59: fleet.v1.WatchJobResponse.job:type_name -> fleet.v1.Job
-	14, // 60: fleet.v1.WatchJobResponse.tasks:type_name -> fleet.v1.Task
-	5,  // 61: fleet.v1.CancelJobResponse.job:type_name -> fleet.v1.Job
-	5,  // 62: fleet.v1.PauseJobResponse.job:type_name -> fleet.v1.Job
-	5,  // 63: fleet.v1.ResumeJobResponse.job:type_name -> fleet.v1.Job
-	5,  // 64: fleet.v1.RetryJobResponse.job:type_name -> fleet.v1.Job
-	55, // 65: fleet.v1.ApproveJobRequest.valid_for:type_name -> google.protobuf.Duration
-	5,  // 66: fleet.v1.ApproveJobResponse.job:type_name -> fleet.v1.Job
-	5,  // 67: fleet.v1.RejectJobResponse.job:type_name -> fleet.v1.Job
-	14, // 68: fleet.v1.ConfirmTaskResponse.task:type_name -> fleet.v1.Task
-	47, // 69: fleet.v1.GetOverviewResponse.sites:type_name -> fleet.v1.SiteOverview
-	12, // 70: fleet.v1.GetOverviewResponse.tasks:type_name -> fleet.v1.JobCounts
-	48, // 71: fleet.v1.GetOverviewResponse.waits:type_name -> fleet.v1.WaitCount
-	4,  // 72: fleet.v1.WaitCount.reason:type_name -> fleet.v1.WaitReason
-	18, // 73: fleet.v1.JobService.PreviewJob:input_type -> fleet.v1.PreviewJobRequest
-	21, // 74: fleet.v1.JobService.CreateJob:input_type -> fleet.v1.CreateJobRequest
-	23, // 75: fleet.v1.JobService.GetJob:input_type -> fleet.v1.GetJobRequest
-	25, // 76: fleet.v1.JobService.ListJobs:input_type -> fleet.v1.ListJobsRequest
-	27, // 77: fleet.v1.JobService.ListTasks:input_type -> fleet.v1.ListTasksRequest
-	29, // 78: fleet.v1.JobService.WatchJob:input_type -> fleet.v1.WatchJobRequest
-	31, // 79: fleet.v1.JobService.CancelJob:input_type -> fleet.v1.CancelJobRequest
-	33, // 80: fleet.v1.JobService.PauseJob:input_type -> fleet.v1.PauseJobRequest
-	35, // 81: fleet.v1.JobService.ResumeJob:input_type -> fleet.v1.ResumeJobRequest
-	37, // 82: fleet.v1.JobService.RetryJob:input_type -> fleet.v1.RetryJobRequest
-	39, // 83: fleet.v1.JobService.ApproveJob:input_type -> fleet.v1.ApproveJobRequest
-	41, // 84: fleet.v1.JobService.RejectJob:input_type -> fleet.v1.RejectJobRequest
-	43, // 85: fleet.v1.JobService.ConfirmTask:input_type -> fleet.v1.ConfirmTaskRequest
-	45, // 86: fleet.v1.JobService.GetOverview:input_type -> fleet.v1.GetOverviewRequest
-	19, // 87: fleet.v1.JobService.PreviewJob:output_type -> fleet.v1.PreviewJobResponse
-	22, // 88: fleet.v1.JobService.CreateJob:output_type -> fleet.v1.CreateJobResponse
-	24, // 89: fleet.v1.JobService.GetJob:output_type -> fleet.v1.GetJobResponse
-	26, // 90: fleet.v1.JobService.ListJobs:output_type -> fleet.v1.ListJobsResponse
-	28, // 91: fleet.v1.JobService.ListTasks:output_type -> fleet.v1.ListTasksResponse
-	30, // 92: fleet.v1.JobService.WatchJob:output_type -> fleet.v1.WatchJobResponse
-	32, // 93: fleet.v1.JobService.CancelJob:output_type -> fleet.v1.CancelJobResponse
-	34, // 94: fleet.v1.JobService.PauseJob:output_type -> fleet.v1.PauseJobResponse
-	36, // 95: fleet.v1.JobService.ResumeJob:output_type -> fleet.v1.ResumeJobResponse
-	38, // 96: fleet.v1.JobService.RetryJob:output_type -> fleet.v1.RetryJobResponse
-	40, // 97: fleet.v1.JobService.ApproveJob:output_type -> fleet.v1.ApproveJobResponse
-	42, // 98: fleet.v1.JobService.RejectJob:output_type -> fleet.v1.RejectJobResponse
-	44, // 99: fleet.v1.JobService.ConfirmTask:output_type -> fleet.v1.ConfirmTaskResponse
-	46, // 100: fleet.v1.JobService.GetOverview:output_type -> fleet.v1.GetOverviewResponse
-	87, // [87:101] is the sub-list for method output_type
-	73, // [73:87] is the sub-list for method input_type
-	73, // [73:73] is the sub-list for extension type_name
-	73, // [73:73] is the sub-list for extension extendee
-	0,  // [0:73] is the sub-list for field type_name
+	9,  // 13: fleet.v1.Job.past_pauses:type_name -> fleet.v1.Pause
+	54, // 14: fleet.v1.Rollout.waves:type_name -> fleet.v1.Amount
+	54, // 15: fleet.v1.Rollout.max_concurrent:type_name -> fleet.v1.Amount
+	54, // 16: fleet.v1.Rollout.max_concurrent_per_site:type_name -> fleet.v1.Amount
+	7,  // 17: fleet.v1.Rollout.floor:type_name -> fleet.v1.Floor
+	54, // 18: fleet.v1.Rollout.max_errors:type_name -> fleet.v1.Amount
+	55, // 19: fleet.v1.Rollout.soak:type_name -> google.protobuf.Duration
+	1,  // 20: fleet.v1.Rollout.on_limit:type_name -> fleet.v1.LimitAction
+	53, // 21: fleet.v1.RolloutProgress.soak_until:type_name -> google.protobuf.Timestamp
+	53, // 22: fleet.v1.Pause.time:type_name -> google.protobuf.Timestamp
+	53, // 23: fleet.v1.Pause.ended:type_name -> google.protobuf.Timestamp
+	11, // 24: fleet.v1.ApprovalState.approvals:type_name -> fleet.v1.Approval
+	11, // 25: fleet.v1.ApprovalState.rejection:type_name -> fleet.v1.Approval
+	53, // 26: fleet.v1.Approval.time:type_name -> google.protobuf.Timestamp
+	53, // 27: fleet.v1.Approval.expires:type_name -> google.protobuf.Timestamp
+	4,  // 28: fleet.v1.Wait.reason:type_name -> fleet.v1.WaitReason
+	53, // 29: fleet.v1.Wait.next_look:type_name -> google.protobuf.Timestamp
+	3,  // 30: fleet.v1.Task.state:type_name -> fleet.v1.TaskState
+	13, // 31: fleet.v1.Task.wait:type_name -> fleet.v1.Wait
+	56, // 32: fleet.v1.Task.status:type_name -> action.v1.TaskStatus
+	57, // 33: fleet.v1.Task.result:type_name -> action.v1.TaskResult
+	53, // 34: fleet.v1.Task.permitted:type_name -> google.protobuf.Timestamp
+	53, // 35: fleet.v1.Task.started:type_name -> google.protobuf.Timestamp
+	53, // 36: fleet.v1.Task.finished:type_name -> google.protobuf.Timestamp
+	15, // 37: fleet.v1.Task.question:type_name -> fleet.v1.Question
+	16, // 38: fleet.v1.Task.answers:type_name -> fleet.v1.Answer
+	53, // 39: fleet.v1.Question.asked:type_name -> google.protobuf.Timestamp
+	53, // 40: fleet.v1.Question.deadline:type_name -> google.protobuf.Timestamp
+	53, // 41: fleet.v1.Answer.time:type_name -> google.protobuf.Timestamp
+	50, // 42: fleet.v1.JobSpec.params:type_name -> fleet.v1.JobSpec.ParamsEntry
+	52, // 43: fleet.v1.JobSpec.selection:type_name -> fleet.v1.Selection
+	55, // 44: fleet.v1.JobSpec.expires_in:type_name -> google.protobuf.Duration
+	6,  // 45: fleet.v1.JobSpec.rollout:type_name -> fleet.v1.Rollout
+	53, // 46: fleet.v1.JobSpec.not_before:type_name -> google.protobuf.Timestamp
+	2,  // 47: fleet.v1.JobSpec.in_use:type_name -> fleet.v1.InUse
+	17, // 48: fleet.v1.PreviewJobRequest.spec:type_name -> fleet.v1.JobSpec
+	20, // 49: fleet.v1.PreviewJobResponse.targets:type_name -> fleet.v1.Target
+	51, // 50: fleet.v1.PreviewJobResponse.params:type_name -> fleet.v1.PreviewJobResponse.ParamsEntry
+	6,  // 51: fleet.v1.PreviewJobResponse.rollout:type_name -> fleet.v1.Rollout
+	8,  // 52: fleet.v1.PreviewJobResponse.progress:type_name -> fleet.v1.RolloutProgress
+	10, // 53: fleet.v1.PreviewJobResponse.approval:type_name -> fleet.v1.ApprovalState
+	58, // 54: fleet.v1.Target.role:type_name -> fleet.v1.TerminalRole
+	13, // 55: fleet.v1.Target.wait:type_name -> fleet.v1.Wait
+	17, // 56: fleet.v1.CreateJobRequest.spec:type_name -> fleet.v1.JobSpec
+	5,  // 57: fleet.v1.CreateJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 58: fleet.v1.GetJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 59: fleet.v1.ListJobsResponse.jobs:type_name -> fleet.v1.Job
+	14, // 60: fleet.v1.ListTasksResponse.tasks:type_name -> fleet.v1.Task
+	5,  // 61: fleet.v1.WatchJobResponse.job:type_name -> fleet.v1.Job
+	14, // 62: fleet.v1.WatchJobResponse.tasks:type_name -> fleet.v1.Task
+	5,  // 63: fleet.v1.CancelJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 64: fleet.v1.PauseJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 65: fleet.v1.ResumeJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 66: fleet.v1.RetryJobResponse.job:type_name -> fleet.v1.Job
+	55, // 67: fleet.v1.ApproveJobRequest.valid_for:type_name -> google.protobuf.Duration
+	5,  // 68: fleet.v1.ApproveJobResponse.job:type_name -> fleet.v1.Job
+	5,  // 69: fleet.v1.RejectJobResponse.job:type_name -> fleet.v1.Job
+	14, // 70: fleet.v1.ConfirmTaskResponse.task:type_name -> fleet.v1.Task
+	47, // 71: fleet.v1.GetOverviewResponse.sites:type_name -> fleet.v1.SiteOverview
+	12, // 72: fleet.v1.GetOverviewResponse.tasks:type_name -> fleet.v1.JobCounts
+	48, // 73: fleet.v1.GetOverviewResponse.waits:type_name -> fleet.v1.WaitCount
+	4,  // 74: fleet.v1.WaitCount.reason:type_name -> fleet.v1.WaitReason
+	18, // 75: fleet.v1.JobService.PreviewJob:input_type -> fleet.v1.PreviewJobRequest
+	21, // 76: fleet.v1.JobService.CreateJob:input_type -> fleet.v1.CreateJobRequest
+	23, // 77: fleet.v1.JobService.GetJob:input_type -> fleet.v1.GetJobRequest
+	25, // 78: fleet.v1.JobService.ListJobs:input_type -> fleet.v1.ListJobsRequest
+	27, // 79: fleet.v1.JobService.ListTasks:input_type -> fleet.v1.ListTasksRequest
+	29, // 80: fleet.v1.JobService.WatchJob:input_type -> fleet.v1.WatchJobRequest
+	31, // 81: fleet.v1.JobService.CancelJob:input_type -> fleet.v1.CancelJobRequest
+	33, // 82: fleet.v1.JobService.PauseJob:input_type -> fleet.v1.PauseJobRequest
+	35, // 83: fleet.v1.JobService.ResumeJob:input_type -> fleet.v1.ResumeJobRequest
+	37, // 84: fleet.v1.JobService.RetryJob:input_type -> fleet.v1.RetryJobRequest
+	39, // 85: fleet.v1.JobService.ApproveJob:input_type -> fleet.v1.ApproveJobRequest
+	41, // 86: fleet.v1.JobService.RejectJob:input_type -> fleet.v1.RejectJobRequest
+	43, // 87: fleet.v1.JobService.ConfirmTask:input_type -> fleet.v1.ConfirmTaskRequest
+	45, // 88: fleet.v1.JobService.GetOverview:input_type -> fleet.v1.GetOverviewRequest
+	19, // 89: fleet.v1.JobService.PreviewJob:output_type -> fleet.v1.PreviewJobResponse
+	22, // 90: fleet.v1.JobService.CreateJob:output_type -> fleet.v1.CreateJobResponse
+	24, // 91: fleet.v1.JobService.GetJob:output_type -> fleet.v1.GetJobResponse
+	26, // 92: fleet.v1.JobService.ListJobs:output_type -> fleet.v1.ListJobsResponse
+	28, // 93: fleet.v1.JobService.ListTasks:output_type -> fleet.v1.ListTasksResponse
+	30, // 94: fleet.v1.JobService.WatchJob:output_type -> fleet.v1.WatchJobResponse
+	32, // 95: fleet.v1.JobService.CancelJob:output_type -> fleet.v1.CancelJobResponse
+	34, // 96: fleet.v1.JobService.PauseJob:output_type -> fleet.v1.PauseJobResponse
+	36, // 97: fleet.v1.JobService.ResumeJob:output_type -> fleet.v1.ResumeJobResponse
+	38, // 98: fleet.v1.JobService.RetryJob:output_type -> fleet.v1.RetryJobResponse
+	40, // 99: fleet.v1.JobService.ApproveJob:output_type -> fleet.v1.ApproveJobResponse
+	42, // 100: fleet.v1.JobService.RejectJob:output_type -> fleet.v1.RejectJobResponse
+	44, // 101: fleet.v1.JobService.ConfirmTask:output_type -> fleet.v1.ConfirmTaskResponse
+	46, // 102: fleet.v1.JobService.GetOverview:output_type -> fleet.v1.GetOverviewResponse
+	89, // [89:103] is the sub-list for method output_type
+	75, // [75:89] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_fleet_v1_job_proto_init() }
