@@ -3,8 +3,6 @@ package journal
 import (
 	"errors"
 
-	"go.etcd.io/bbolt"
-
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 )
 
@@ -13,14 +11,14 @@ func (j *Journal) PutArtifact(a *storagev1.JournalArtifact) error {
 	if a.GetFile() == "" {
 		return errors.New("artefact without a file")
 	}
-	return j.commits.do(func(tx *bbolt.Tx) error {
+	return j.write(func(tx tables) error {
 		return put(tx.Bucket(bucketArtifacts), []byte(a.GetFile()), a)
 	})
 }
 
 // DropArtifact forgets a file of the spool. One that is not there is no error.
 func (j *Journal) DropArtifact(file string) error {
-	return j.commits.do(func(tx *bbolt.Tx) error {
+	return j.write(func(tx tables) error {
 		return tx.Bucket(bucketArtifacts).Delete([]byte(file))
 	})
 }
@@ -28,7 +26,7 @@ func (j *Journal) DropArtifact(file string) error {
 // Artifacts returns what waits in the spool, by name of its file.
 func (j *Journal) Artifacts() ([]*storagev1.JournalArtifact, error) {
 	var all []*storagev1.JournalArtifact
-	err := j.db.View(func(tx *bbolt.Tx) error {
+	err := j.view(func(tx tables) error {
 		b := tx.Bucket(bucketArtifacts)
 		return b.ForEach(func(key, _ []byte) error {
 			a := &storagev1.JournalArtifact{}

@@ -24,10 +24,8 @@ type committer struct {
 // maxShared is the most writes in one commit.
 const maxShared = 256
 
-func (c *committer) init(db *bbolt.DB) {
-	c.db = db
-	c.turn = make(chan struct{}, 1)
-	c.waiting = make(chan *write, maxShared)
+func newCommitter(db *bbolt.DB) *committer {
+	return &committer{db: db, turn: make(chan struct{}, 1), waiting: make(chan *write, maxShared)}
 }
 
 // do applies fn in a transaction and returns when it is on disk, or fn's error with nothing of it written.

@@ -5,8 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"go.etcd.io/bbolt"
-
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
@@ -19,7 +17,7 @@ func (j *Journal) EffectIntent(k *agentv1.TaskKey, run uint32, e *actionv1.Recor
 	if err != nil {
 		return 0, err
 	}
-	err = j.commits.do(func(tx *bbolt.Tx) error {
+	err = j.write(func(tx tables) error {
 		rec, err := j.task(tx, key)
 		if err != nil {
 			return err
@@ -39,7 +37,7 @@ func (j *Journal) EffectOutcome(k *agentv1.TaskKey, sequence uint32, e *actionv1
 	if err != nil {
 		return err
 	}
-	return j.commits.do(func(tx *bbolt.Tx) error {
+	return j.write(func(tx tables) error {
 		b := tx.Bucket(bucketEffects)
 		at := effectKey(key, sequence)
 		if b.Get(at) == nil {
@@ -62,7 +60,7 @@ func (j *Journal) Effects(k *agentv1.TaskKey) ([]*storagev1.JournalEffect, error
 		return nil, err
 	}
 	var effects []*storagev1.JournalEffect
-	err = j.db.View(func(tx *bbolt.Tx) error {
+	err = j.view(func(tx tables) error {
 		b := tx.Bucket(bucketEffects)
 		c := b.Cursor()
 		for at, _ := c.Seek(key); bytes.HasPrefix(at, key); at, _ = c.Next() {
@@ -78,7 +76,7 @@ func (j *Journal) Effects(k *agentv1.TaskKey) ([]*storagev1.JournalEffect, error
 }
 
 // lastSequence returns the number of the task's latest effect, 0 if it has none.
-func lastSequence(tx *bbolt.Tx, key []byte) uint32 {
+func lastSequence(tx tables, key []byte) uint32 {
 	var last uint32
 	c := tx.Bucket(bucketEffects).Cursor()
 	for at, _ := c.Seek(key); bytes.HasPrefix(at, key); at, _ = c.Next() {
@@ -88,7 +86,7 @@ func lastSequence(tx *bbolt.Tx, key []byte) uint32 {
 }
 
 // forgetEffects removes a task's effects.
-func forgetEffects(tx *bbolt.Tx, key []byte) error {
+func forgetEffects(tx tables, key []byte) error {
 	b := tx.Bucket(bucketEffects)
 	for last := lastSequence(tx, key); last > 0; last-- {
 		if err := b.Delete(effectKey(key, last)); err != nil {

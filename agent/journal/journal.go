@@ -22,30 +22,37 @@ var ErrUnknownTask = errors.New("is not in the journal")
 
 // Journal is an open journal. It is safe for concurrent use; concurrent writes share a commit.
 type Journal struct {
-	db      *bbolt.DB
-	path    string
+	db   *bbolt.DB
+	path string
+	// part names this journal's bucket in a shared file; nil when the file is its own.
+	part    []byte
 	id      string
-	commits committer
+	commits *committer
 	keep    retention
 }
 
 // Open opens the journal at path, or makes one. A file that is damaged, of another version or in use is refused and left as
 // it is.
 func Open(path string) (*Journal, error) {
-	db, err := boltfile.Open(path, boltfile.Options{Sealed: true, Fill: fill, Advice: advice})
+	db, err := boltfile.Open(path, boltfile.Options{
+		Sealed: true, Fill: func(tx *bbolt.Tx) error { return fill(tx) }, Advice: advice,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	j := &Journal{db: db, path: path, keep: defaultRetention}
-	j.commits.init(db)
-	err = j.upgrade()
-	if err == nil {
-		err = db.View(j.check)
-	}
-	if err != nil {
+	j := &Journal{db: db, path: path, commits: newCommitter(db), keep: defaultRetention}
+	if err := j.ready(); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return j, nil
+}
+
+// ready brings an earlier journal to this version and checks it.
+func (j *Journal) ready() error {
+	if err := j.upgrade(); err != nil {
+		return err
+	}
+	return j.view(j.check)
 }
 
 // Close closes the file. No other call may follow or be under way.
@@ -55,7 +62,7 @@ func (j *Journal) Close() error { return j.db.Close() }
 func (j *Journal) ID() string { return j.id }
 
 // fill makes a new journal with an identity of its own.
-func fill(tx *bbolt.Tx) error {
+func fill(tx tables) error {
 	for _, name := range allBuckets() {
 		if _, err := tx.CreateBucket(name); err != nil {
 			return err
@@ -70,7 +77,7 @@ func fill(tx *bbolt.Tx) error {
 }
 
 // check reads the journal's identity, and refuses a file that is not a whole journal of this version.
-func (j *Journal) check(tx *bbolt.Tx) error {
+func (j *Journal) check(tx tables) error {
 	for _, name := range allBuckets() {
 		if tx.Bucket(name) == nil {
 			return j.corrupt(fmt.Sprintf("it has no %q", name))
@@ -92,14 +99,14 @@ func (j *Journal) check(tx *bbolt.Tx) error {
 // Epoch returns the greatest server epoch that was seen.
 func (j *Journal) Epoch() (uint64, error) {
 	var epoch uint64
-	err := j.db.View(func(tx *bbolt.Tx) (err error) {
+	err := j.view(func(tx tables) (err error) {
 		epoch, err = j.epoch(tx)
 		return err
 	})
 	return epoch, err
 }
 
-func (j *Journal) epoch(tx *bbolt.Tx) (uint64, error) {
+func (j *Journal) epoch(tx tables) (uint64, error) {
 	b, err := j.unseal(tx.Bucket(bucketMeta), keyEpoch, "epoch")
 	if err != nil {
 		return 0, err
@@ -112,7 +119,7 @@ func (j *Journal) epoch(tx *bbolt.Tx) (uint64, error) {
 
 // RaiseEpoch remembers a server epoch. One that is not greater than what was seen changes nothing.
 func (j *Journal) RaiseEpoch(epoch uint64) error {
-	return j.commits.do(func(tx *bbolt.Tx) error {
+	return j.write(func(tx tables) error {
 		seen, err := j.epoch(tx)
 		if err != nil || epoch <= seen {
 			return err

@@ -3,8 +3,6 @@ package journal
 import (
 	"errors"
 
-	"go.etcd.io/bbolt"
-
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 )
 
@@ -13,14 +11,14 @@ func (j *Journal) PutObligation(o *storagev1.Obligation) error {
 	if o.GetResource() == "" {
 		return errors.New("obligation without a resource")
 	}
-	return j.commits.do(func(tx *bbolt.Tx) error {
+	return j.write(func(tx tables) error {
 		return put(tx.Bucket(bucketObligations), []byte(o.GetResource()), o)
 	})
 }
 
 // DropObligation forgets what was put right. A resource without an obligation is no error.
 func (j *Journal) DropObligation(resource string) error {
-	return j.commits.do(func(tx *bbolt.Tx) error {
+	return j.write(func(tx tables) error {
 		return tx.Bucket(bucketObligations).Delete([]byte(resource))
 	})
 }
@@ -28,7 +26,7 @@ func (j *Journal) DropObligation(resource string) error {
 // Obligations returns what must still be put right, by resource.
 func (j *Journal) Obligations() ([]*storagev1.Obligation, error) {
 	var all []*storagev1.Obligation
-	err := j.db.View(func(tx *bbolt.Tx) error {
+	err := j.view(func(tx tables) error {
 		b := tx.Bucket(bucketObligations)
 		return b.ForEach(func(key, _ []byte) error {
 			o := &storagev1.Obligation{}

@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"go.etcd.io/bbolt"
-
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 )
 
@@ -27,7 +25,7 @@ type retention struct {
 var defaultRetention = retention{age: 90 * 24 * time.Hour, count: 20_000, sweep: 32}
 
 // retire moves an acknowledged task from the open ones to those that may be forgotten in time, and forgets some of these.
-func (j *Journal) retire(tx *bbolt.Tx, key []byte, at time.Time) error {
+func (j *Journal) retire(tx tables, key []byte, at time.Time) error {
 	if err := tx.Bucket(bucketOpen).Delete(key); err != nil {
 		return err
 	}
@@ -38,7 +36,7 @@ func (j *Journal) retire(tx *bbolt.Tx, key []byte, at time.Time) error {
 }
 
 // forget removes the acknowledged tasks that are too old or too many, the oldest first.
-func (j *Journal) forget(tx *bbolt.Tx, now time.Time) error {
+func (j *Journal) forget(tx tables, now time.Time) error {
 	retired := tx.Bucket(bucketRetired)
 	limit := uint64(max(0, now.Add(-j.keep.age).UnixNano()))
 	surplus := retired.Stats().KeyN - j.keep.count

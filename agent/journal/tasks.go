@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"go.etcd.io/bbolt"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
@@ -33,7 +32,7 @@ func (j *Journal) admit(fresh *storagev1.JournalTask) (rec *storagev1.JournalTas
 	if err != nil {
 		return nil, false, err
 	}
-	err = j.commits.do(func(tx *bbolt.Tx) error {
+	err = j.write(func(tx tables) error {
 		rec, known = fresh, false
 		if tx.Bucket(bucketTasks).Get(key) != nil {
 			known = true
@@ -93,7 +92,7 @@ func (j *Journal) Finish(k *agentv1.TaskKey, result *actionv1.TaskResult, at tim
 	if err != nil {
 		return err
 	}
-	return j.commits.do(func(tx *bbolt.Tx) error {
+	return j.write(func(tx tables) error {
 		rec, err := j.task(tx, key)
 		if err != nil {
 			return err
@@ -118,7 +117,7 @@ func (j *Journal) Acknowledge(k *agentv1.TaskKey, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	return j.commits.do(func(tx *bbolt.Tx) error {
+	return j.write(func(tx tables) error {
 		rec, err := j.task(tx, key)
 		if err != nil {
 			return err
@@ -140,7 +139,7 @@ func (j *Journal) Acknowledge(k *agentv1.TaskKey, at time.Time) error {
 // OpenTasks returns the tasks without an acknowledged result, the one accepted first at the head.
 func (j *Journal) OpenTasks() ([]*storagev1.JournalTask, error) {
 	var open []*storagev1.JournalTask
-	err := j.db.View(func(tx *bbolt.Tx) error {
+	err := j.view(func(tx tables) error {
 		return tx.Bucket(bucketOpen).ForEach(func(key, _ []byte) error {
 			rec, err := j.task(tx, key)
 			open = append(open, rec)
@@ -160,7 +159,7 @@ func (j *Journal) Task(k *agentv1.TaskKey) (rec *storagev1.JournalTask, err erro
 	if err != nil {
 		return nil, err
 	}
-	err = j.db.View(func(tx *bbolt.Tx) error {
+	err = j.view(func(tx tables) error {
 		rec, err = j.task(tx, key)
 		return err
 	})
@@ -173,7 +172,7 @@ func (j *Journal) update(k *agentv1.TaskKey, want agentv1.TaskState, change func
 	if err != nil {
 		return err
 	}
-	return j.commits.do(func(tx *bbolt.Tx) error {
+	return j.write(func(tx tables) error {
 		rec, err := j.task(tx, key)
 		if err != nil {
 			return err
@@ -187,7 +186,7 @@ func (j *Journal) update(k *agentv1.TaskKey, want agentv1.TaskState, change func
 }
 
 // task reads the record at key and checks that it is that key's own.
-func (j *Journal) task(tx *bbolt.Tx, key []byte) (*storagev1.JournalTask, error) {
+func (j *Journal) task(tx tables, key []byte) (*storagev1.JournalTask, error) {
 	b := tx.Bucket(bucketTasks)
 	if b.Get(key) == nil {
 		return nil, fmt.Errorf("task %q: %w", key, ErrUnknownTask)

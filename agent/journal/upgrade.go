@@ -1,13 +1,9 @@
 package journal
 
-import (
-	"encoding/binary"
-
-	"go.etcd.io/bbolt"
-)
+import "encoding/binary"
 
 // version reads the version of the file's drawing.
-func (j *Journal) version(tx *bbolt.Tx) (uint32, error) {
+func (j *Journal) version(tx tables) (uint32, error) {
 	meta := tx.Bucket(bucketMeta)
 	if meta == nil {
 		return 0, j.corrupt(`it has no "meta"`)
@@ -25,7 +21,7 @@ func (j *Journal) version(tx *bbolt.Tx) (uint32, error) {
 // upgrade brings the file of an earlier version to this one, in one transaction. Any other file is left for check to judge.
 func (j *Journal) upgrade() error {
 	var found uint32
-	err := j.db.View(func(tx *bbolt.Tx) (err error) {
+	err := j.view(func(tx tables) (err error) {
 		found, err = j.version(tx)
 		return err
 	})
@@ -33,7 +29,7 @@ func (j *Journal) upgrade() error {
 		return err
 	}
 	// Version 2 has the spool's records.
-	return j.db.Update(func(tx *bbolt.Tx) error {
+	return j.write(func(tx tables) error {
 		if _, err := tx.CreateBucket(bucketArtifacts); err != nil {
 			return err
 		}
