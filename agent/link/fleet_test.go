@@ -225,9 +225,9 @@ func startLink(t testing.TB, f *fleet, runner Runner, change ...func(*Link)) *Li
 			{Sha256: "aa", Manifest: &actionv1.Manifest{Name: "endpoint"}},
 			{Sha256: "bb", Manifest: &actionv1.Manifest{Name: "certs"}},
 		},
-		Log: slog.New(slog.DiscardHandler),
+		Dial: func(ctx context.Context, _ string) (net.Conn, error) { return f.listener.DialContext(ctx) },
+		Log:  slog.New(slog.DiscardHandler),
 	})
-	l.dial = func(ctx context.Context, _ string) (net.Conn, error) { return f.listener.DialContext(ctx) }
 	for _, c := range change {
 		c(l)
 	}

@@ -59,7 +59,9 @@ type Config struct {
 	Plugins []*agentv1.Plugin
 	// Spool holds the files that are to be brought to the server; nil for none.
 	Spool Spool
-	Log   *slog.Logger
+	// Dial opens the connection to the server; nil connects by TCP. A simulated fleet cuts its lines by it.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	Log  *slog.Logger
 }
 
 // Link keeps a session open while it runs. It implements the runner's Reporter.
@@ -82,12 +84,11 @@ type Link struct {
 
 // New makes a link. Facts are to be set before it runs.
 func New(c Config) *Link {
-	return &Link{
-		config: c,
-		timing: defaultTiming(),
-		dial:   dialTCP,
-		chance: chance,
+	l := &Link{config: c, timing: defaultTiming(), dial: c.Dial, chance: chance}
+	if l.dial == nil {
+		l.dial = dialTCP
 	}
+	return l
 }
 
 // Run keeps a session open and the certificate fresh until ctx ends.
