@@ -15,6 +15,7 @@ import (
 	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/api"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/inventory"
@@ -47,9 +48,14 @@ const (
 // compose makes the parts and ties them together.
 func (s *Server) compose(ctx context.Context) error {
 	log := s.cfg.Log
-	s.registry = sessions.NewRegistry(log)
+	s.gate = admission.NewGate(admission.Config{Log: log})
+	s.registry = sessions.NewRegistry(s.gate, log)
 	s.inv = inventory.New(inventory.Config{Store: s.store, CA: s.ca.Fingerprint(), Presence: s.registry})
 	if err := s.inv.FinishImports(ctx); err != nil {
+		return err
+	}
+	fleet, err := s.inv.CountInService(ctx)
+	if err != nil {
 		return err
 	}
 	epoch, err := readEpoch(ctx, s.store)
@@ -78,7 +84,7 @@ func (s *Server) compose(ctx context.Context) error {
 	enrolment := api.NewEnrolment(s.inv, s.ca)
 	agents := sessions.New(sessions.Config{
 		Registry: s.registry, Engine: s.engine, Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Terminal: caller,
-		Epoch: epoch, Now: time.Now, Log: log,
+		Epoch: epoch, Fleet: fleet, Now: time.Now, Log: log,
 	})
 	s.grpc = s.newGRPC(authorizer)
 	s.health = health.NewServer()
@@ -104,8 +110,9 @@ func caller(ctx context.Context) *storagev1.TerminalRecord {
 // newGRPC makes the one server for operators and agents.
 func (s *Server) newGRPC(authorizer *access.Authorizer) *grpc.Server {
 	guard := api.NewGuard(authorizer, s.cfg.Log)
+	creds := s.gate.Bound(credentials.NewTLS(identity.ServerTLS(s.ca.ServerCertificate, s.ca.Pool())))
 	return grpc.NewServer(
-		grpc.Creds(boundStrangers(credentials.NewTLS(identity.ServerTLS(s.ca.ServerCertificate, s.ca.Pool())), s.cfg.Log)),
+		grpc.Creds(boundStrangers(creds, s.cfg.Log)),
 		grpc.ChainUnaryInterceptor(guard.Unary),
 		grpc.ChainStreamInterceptor(guard.Stream),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),

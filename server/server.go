@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
+	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
@@ -62,6 +63,7 @@ type Server struct {
 	store     *store.Bolt
 	ca        *pki.Authority
 	inv       *inventory.Inventory
+	gate      *admission.Gate
 	registry  *sessions.Registry
 	engine    *jobs.Engine
 	artifacts *artifacts.Keeper

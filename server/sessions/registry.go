@@ -23,13 +23,20 @@ type Registry struct {
 	last    uint64
 	closing bool
 	// running counts every session whose end has not been reported, replaced ones too.
-	running sync.WaitGroup
-	log     *slog.Logger
+	running   sync.WaitGroup
+	admission Admission
+	log       *slog.Logger
+}
+
+// Admission knows how fast agents can be let in.
+type Admission interface {
+	// Spread is how long so many agents take to come back.
+	Spread(agents int) time.Duration
 }
 
 // NewRegistry makes an empty registry.
-func NewRegistry(log *slog.Logger) *Registry {
-	return &Registry{current: make(map[string]*session), log: log}
+func NewRegistry(admission Admission, log *slog.Logger) *Registry {
+	return &Registry{current: make(map[string]*session), admission: admission, log: log}
 }
 
 // Send queues a message for a terminal and never blocks. False: it is not connected, or its session is being cut.
@@ -100,8 +107,11 @@ func (r *Registry) leave(s *session) bool {
 	return true
 }
 
-// returnRate is how many agents a second are told to come back after a stop.
-const returnRate = 500
+// returnWithin is the time over which agents spread their return when the server dies: all that are there, or the whole fleet
+// when that is more, for those that are not there yet will be.
+func (r *Registry) returnWithin(fleet int) time.Duration {
+	return r.admission.Spread(max(fleet, r.Count()))
+}
 
 // Shutdown lets nobody in any more, says goodbye to all and returns when the end of every session has been
 // reported. What lasts longer than patience is cut.
@@ -113,7 +123,7 @@ func (r *Registry) Shutdown(patience time.Duration) {
 		all = append(all, s)
 	}
 	r.mu.Unlock()
-	spread := time.Second + time.Second*time.Duration(len(all))/returnRate
+	spread := r.admission.Spread(len(all))
 	for _, s := range all {
 		wait := time.Second + rand.N(spread) //nolint:gosec // it only spreads the load
 		s.sayGoodbye(&agentv1.Goodbye{Reason: "the server is stopping", RetryAfter: durationpb.New(wait)}, errStopping())

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
@@ -75,8 +76,10 @@ type Config struct {
 	// Terminal returns whom the client certificate of a call speaks for, nil when it is no terminal.
 	Terminal func(ctx context.Context) *storagev1.TerminalRecord
 	Epoch    Epoch
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Fleet is how many terminals there were when the server started.
+	Fleet int
+	Now   func() time.Time
+	Log   *slog.Logger
 }
 
 // Service answers agents.
@@ -203,6 +206,7 @@ func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error 
 	welcome := &agentv1.Welcome{
 		SessionId: fmt.Sprintf("%s-%d", s.terminalID, s.number), Epoch: v.Epoch.Current(), ServerTime: timestamppb.New(v.Now()),
 		TerminalId: s.terminalID, Name: terminal.GetName(), Site: terminal.GetSite(), Role: identity.RoleWord(terminal.GetRole()),
+		ReturnWithin: durationpb.New(v.Registry.returnWithin(v.Fleet)),
 	}
 	s.start(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Welcome{Welcome: welcome}})
 	if len(unknown) > 0 {

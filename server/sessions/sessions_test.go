@@ -164,6 +164,13 @@ func (w *world) SessionClosed(_ context.Context, id string) error {
 	return nil
 }
 
+// rate is an admission of so many agents a second.
+type rate int
+
+func (r rate) Spread(agents int) time.Duration {
+	return time.Second * time.Duration(agents) / time.Duration(r)
+}
+
 // rig is a service over the test's world.
 type rig struct {
 	t        *testing.T
@@ -174,9 +181,9 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	r := &rig{t: t, world: &world{epoch: 7}, registry: NewRegistry(log)}
+	r := &rig{t: t, world: &world{epoch: 7}, registry: NewRegistry(rate(100), log)}
 	r.service = New(Config{
-		Registry: r.registry, Engine: r.world, Inventory: r.world, Epoch: r.world, Now: time.Now, Log: log,
+		Registry: r.registry, Engine: r.world, Inventory: r.world, Epoch: r.world, Fleet: 500, Now: time.Now, Log: log,
 		Terminal: func(context.Context) *storagev1.TerminalRecord {
 			return &storagev1.TerminalRecord{Terminal: &fleetv1.Terminal{
 				Id: "T-0001", Site: "lyon", Role: fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL,
@@ -216,6 +223,9 @@ func (r *rig) connected() *pipe {
 	welcome := (<-p.toAgent).GetWelcome()
 	if welcome.GetTerminalId() != "T-0001" || welcome.GetEpoch() != 7 || welcome.GetRole() != "user-terminal" {
 		r.t.Errorf("welcome is %v, want terminal T-0001, epoch 7 and its role", welcome)
+	}
+	if within := welcome.GetReturnWithin().AsDuration(); within != 5*time.Second {
+		r.t.Errorf("it is told to come back within %s, want 5s: 500 terminals at 100 a second", within)
 	}
 	if ask := (<-p.toAgent).GetPluginsRequest(); len(ask.GetSha256()) != 1 {
 		r.t.Errorf("asked for plugins %v, want the one that is unknown", ask)

@@ -1,0 +1,236 @@
+package admission
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var (
+	site  = netip.MustParseAddr("192.0.2.1")
+	other = netip.MustParseAddr("192.0.2.2")
+)
+
+func gate(working, pending int) *Gate {
+	return NewGate(Config{Working: working, Pending: pending, Log: slog.New(slog.DiscardHandler)})
+}
+
+// line is a connection of which only the closing is seen.
+type line struct{ closed atomic.Bool }
+
+func (l *line) Close() error { l.closed.Store(true); return nil }
+
+func mustAdmit(t *testing.T, g *Gate, addr netip.Addr) (*attempt, *line) {
+	t.Helper()
+	l := &line{}
+	a, err := g.admit(addr, l)
+	if err != nil {
+		t.Fatalf("admit from %s: %v, want it taken in: there is room", addr, err)
+	}
+	return a, l
+}
+
+// A whole site comes back behind one address, and one agent from elsewhere: it must not wait for the site.
+func TestOneAddressDoesNotCrowdOutAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gate(1, 1024)
+		holder, _ := mustAdmit(t, g, site)
+		if err := holder.enter(); err != nil {
+			t.Fatal(err)
+		}
+		order := make(chan netip.Addr, 301)
+		for range 300 {
+			shake(t, g, site, order)
+		}
+		shake(t, g, other, order)
+		synctest.Wait()
+		holder.end(true)
+		for n := 1; ; n++ {
+			if <-order == other {
+				if n > 2 {
+					t.Errorf("the lone agent was let in as number %d, want at most 2: addresses take turns", n)
+				}
+				break
+			}
+		}
+		time.Sleep(time.Second)
+		if len(order) < 299 {
+			t.Errorf("%d of the site were let in after it, want the other 299: a shared address starves nobody", len(order))
+		}
+	})
+}
+
+// shake waits for a place in the background, takes a millisecond of work and leaves.
+func shake(t *testing.T, g *Gate, addr netip.Addr, order chan<- netip.Addr) {
+	t.Helper()
+	a, _ := mustAdmit(t, g, addr)
+	go func() {
+		if err := a.enter(); err != nil {
+			t.Errorf("from %s: %v, want its turn", addr, err)
+		}
+		order <- addr
+		time.Sleep(time.Millisecond)
+		a.end(true)
+	}()
+	// The goroutine must be in the queue before the next one comes.
+	synctest.Wait()
+}
+
+// What was worked on before goes first: else, under load, every handshake would be begun and none finished in time.
+func TestWhoHasBegunGoesFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gate(1, 1024)
+		first, _ := mustAdmit(t, g, site)
+		if err := first.enter(); err != nil {
+			t.Fatal(err)
+		}
+		order := make(chan netip.Addr, 3)
+		shake(t, g, site, order)
+		shake(t, g, site, order)
+		first.leave() // it waits for its peer; another begins
+		synctest.Wait()
+		go func() {
+			if err := first.enter(); err != nil {
+				t.Error(err)
+			}
+			order <- other
+			first.end(true)
+		}()
+		synctest.Wait()
+		time.Sleep(time.Second)
+		<-order
+		if next := <-order; next != other {
+			t.Error("a new handshake went before one that had begun")
+		}
+		<-order
+	})
+}
+
+func TestNoMoreAreWorkedOnThanThereArePlaces(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const places = 3
+		g := gate(places, 1024)
+		var now, most atomic.Int32
+		for range 50 {
+			a, _ := mustAdmit(t, g, site)
+			go func() {
+				if err := a.enter(); err != nil {
+					t.Error(err)
+				}
+				most.Store(max(most.Load(), now.Add(1)))
+				time.Sleep(time.Millisecond)
+				now.Add(-1)
+				a.end(true)
+			}()
+		}
+		time.Sleep(time.Second)
+		if most.Load() != places {
+			t.Errorf("%d handshakes were worked on at once, want %d: more only slow each other down", most.Load(), places)
+		}
+	})
+}
+
+// Half-open connections of one address fill the gate: newcomers of that address are closed, one of another gets in.
+func TestAFullGateMakesRoomForAnotherAddress(t *testing.T) {
+	g := gate(1, 8)
+	var last *attempt
+	var lastLine *line
+	for range 8 {
+		last, lastLine = mustAdmit(t, g, site)
+	}
+	if _, err := g.admit(site, &line{}); !errors.Is(err, errBusy) {
+		t.Errorf("one more of the address that fills the gate: %v, want it turned away", err)
+	}
+	newcomer, _ := mustAdmit(t, g, other)
+	if !lastLine.closed.Load() {
+		t.Error("nobody made room: the gate holds more than it may")
+	}
+	if err := last.enter(); !errors.Is(err, errBusy) {
+		t.Errorf("who was turned away goes on (%v)", err)
+	}
+	last.end(false)
+	if err := newcomer.enter(); err != nil {
+		t.Errorf("the newcomer: %v, want a place: nobody else wants one", err)
+	}
+	newcomer.end(true)
+	if g.pending != 7 {
+		t.Errorf("%d are counted as under way, want 7", g.pending)
+	}
+}
+
+// Who is turned away while it waits for its turn must not wait for ever, nor take a turn.
+func TestWhoIsTurnedAwayStopsWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gate(1, 2)
+		holder, _ := mustAdmit(t, g, site)
+		if err := holder.enter(); err != nil {
+			t.Fatal(err)
+		}
+		waiter, _ := mustAdmit(t, g, site)
+		told := make(chan error, 1)
+		go func() { told <- waiter.enter(); waiter.end(false) }()
+		synctest.Wait()
+		newcomer, _ := mustAdmit(t, g, other)
+		if err := <-told; !errors.Is(err, errBusy) {
+			t.Errorf("it was told %v, want that there is no room", err)
+		}
+		holder.end(true)
+		if err := newcomer.enter(); err != nil {
+			t.Error(err)
+		}
+		newcomer.end(true)
+		if g.free != 1 || g.pending != 0 || len(g.sources) != 0 {
+			t.Errorf("free %d, pending %d, sources %d in the end, want 1, 0, 0: what is kept of the gone would fill the gate",
+				g.free, g.pending, len(g.sources))
+		}
+	})
+}
+
+// The rate follows what handshakes cost, and what agents are told follows the rate.
+func TestSpreadFollowsTheCostOfHandshakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gate(1, 8)
+		before := g.Spread(10_000)
+		for range 2 * remembered {
+			a, _ := mustAdmit(t, g, site)
+			if err := a.enter(); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+			a.end(true)
+		}
+		if rate := g.Rate(); rate != leastRate {
+			t.Errorf("the rate is %d/s where a handshake takes 100ms, want the least, %d", rate, leastRate)
+		}
+		if after := g.Spread(10_000); after <= before || after != 200*time.Second {
+			t.Errorf("10,000 agents are spread over %s, and %s when handshakes are slow; want 200s then", before, after)
+		}
+		if few := g.Spread(1); few != time.Second {
+			t.Errorf("one agent is told to come back within %s, want 1s", few)
+		}
+		if many := g.Spread(10_000_000); many != longestReturn {
+			t.Errorf("ten million are told %s, want the most, %s", many, longestReturn)
+		}
+	})
+}
+
+func TestRateIsThatOfTheProcessors(t *testing.T) {
+	c := cost{}
+	if got := c.rate(2); got != 2*ratePerCPU {
+		t.Errorf("the rate before anything was measured is %d, want %d", got, 2*ratePerCPU)
+	}
+	for range remembered {
+		c.add(time.Millisecond)
+	}
+	if got := c.rate(2); got != 1000 {
+		t.Errorf("the rate of two processors at 1ms is %d, want 1000: half of their time opens sessions", got)
+	}
+}
