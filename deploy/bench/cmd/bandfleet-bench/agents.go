@@ -1,11 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,35 +23,30 @@ const dialing = 64
 
 // runAgents is the process of the agents: it connects them all, prints how long that took, and answers tasks until its input
 // ends.
-func runAgents(dir, addr string) error {
-	c, err := readCredentials(dir)
+func runAgents(args []string) error {
+	if len(args) != 2 {
+		return errors.New("agents: want a folder and an address")
+	}
+	c, err := readCredentials(args[0])
 	if err != nil {
 		return err
 	}
+	ends := &latencies{}
 	begun := time.Now()
 	group, ctx := errgroup.WithContext(context.Background())
 	group.SetLimit(dialing)
-	var failures sync.Map
 	for i, a := range c.Agents {
-		group.Go(func() error { return connect(ctx, c, a, addr, func(err error) { failures.Store(i, err) }) })
+		group.Go(func() error { return connect(ctx, c, a, args[1], ends, i) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
 	fmt.Println(time.Since(begun).Seconds())
-	// The benchmark closes this pipe, or ends this process, when it has measured.
-	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-	}
-	var failed error
-	failures.Range(func(i, err any) bool {
-		failed = fmt.Errorf("agent %d: %w", i, err.(error))
-		return false
-	})
-	return failed
+	return ends.answerQuestions(os.Stdin, os.Stdout)
 }
 
 // connect opens one session, with the options of a real agent (see agent/link), and leaves a goroutine behind that answers.
-func connect(ctx context.Context, c credentialSet, a agentCredential, addr string, failed func(error)) error {
+func connect(ctx context.Context, c credentialSet, a agentCredential, addr string, ends *latencies, number int) error {
 	config, err := c.clientTLS(a)
 	if err != nil {
 		return err
@@ -80,8 +74,8 @@ func connect(ctx context.Context, c credentialSet, a agentCredential, addr strin
 		return fmt.Errorf("first message is %T, want Welcome", first.GetMessage())
 	}
 	go func() {
-		if err := answer(stream); err != nil {
-			failed(err)
+		if err := answer(stream, ends); err != nil {
+			ends.fail(number, err)
 		}
 	}()
 	return nil
@@ -96,7 +90,7 @@ func hello() *agentv1.ConnectRequest {
 
 // answer plays the agent's part of every task: started and done at once, as fleetd permits a task when it hands it over. A
 // real agent says in the same place what this one says (Started and Result, and Accepted only of a task without a permit).
-func answer(stream agentv1.AgentService_ConnectClient) error {
+func answer(stream agentv1.AgentService_ConnectClient, ends *latencies) error {
 	for {
 		m, err := stream.Recv()
 		if err != nil {
@@ -104,7 +98,9 @@ func answer(stream agentv1.AgentService_ConnectClient) error {
 		}
 		switch m := m.GetMessage().(type) {
 		case *agentv1.ConnectResponse_Dispatch:
-			err = answerTask(stream, m.Dispatch)
+			err = answerTask(stream, m.Dispatch, ends)
+		case *agentv1.ConnectResponse_ResultAck:
+			ends.end()
 		case *agentv1.ConnectResponse_PluginsRequest:
 			err = stream.Send(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Plugins{Plugins: &agentv1.PluginsReport{Plugins: []*agentv1.Plugin{benchPlugin()}}}})
 		}
@@ -114,10 +110,14 @@ func answer(stream agentv1.AgentService_ConnectClient) error {
 	}
 }
 
-func answerTask(stream agentv1.AgentService_ConnectClient, d *agentv1.Dispatch) error {
+func answerTask(stream agentv1.AgentService_ConnectClient, d *agentv1.Dispatch, ends *latencies) error {
 	key := d.GetTask().GetKey()
 	switch {
 	case d.GetTask().GetAction() == plainAction:
+		// The plain server acknowledges nothing: the task ends for the agent with the sending of its result.
+		ends.end()
+		return stream.Send(result(key))
+	case d.GetTask().GetAction() == plainStoredAction:
 		return stream.Send(result(key))
 	case d.GetPermitValidFor() == nil:
 		return fmt.Errorf("job %q: came without a permit, which fleetd sends with a task that is new", key.GetJobId())
