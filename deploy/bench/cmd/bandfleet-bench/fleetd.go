@@ -32,6 +32,9 @@ func openFleetd(c config, dir string, n int) (*rig, error) {
 		return &rig{server: r.child, addr: r.addr, job: func() error { return r.runJob(benchAction, n) }, close: r.close}, nil
 	}
 	job := func() error {
+		if _, err := r.child.Ask("heap " + c.profileOf("heap")); err != nil {
+			return err
+		}
 		if _, err := r.child.Ask("profile " + c.profileOf("fanout")); err != nil {
 			return err
 		}

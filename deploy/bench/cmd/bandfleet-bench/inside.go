@@ -17,8 +17,8 @@ import (
 	"github.com/bandfleet/bandfleet/server"
 )
 
-// serveFleetd is fleetd in a process that can be asked what cannot be seen from outside: "goroutines", and a processor profile
-// between "profile FILE" and "profiled".
+// serveFleetd is fleetd in a process that can be asked what cannot be seen from outside: "goroutines", "heap FILE" for a profile of
+// what is in use, and a processor profile between "profile FILE" and "profiled".
 func serveFleetd(args []string) error {
 	if len(args) != 2 {
 		return errors.New("fleetd: want a data directory and an address")
@@ -47,10 +47,21 @@ func answerInside(in io.Reader, out io.Writer) {
 			if profile, err = os.Create(file); err == nil {
 				err = pprof.StartCPUProfile(profile)
 			}
+		case "heap":
+			err = writeHeap(file)
 		case "profiled":
 			pprof.StopCPUProfile()
 			err = profile.Close()
 		}
 		fmt.Fprintln(out, err)
 	}
+}
+
+func writeHeap(file string) error {
+	runtime.GC()
+	f, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	return errors.Join(pprof.WriteHeapProfile(f), f.Close())
 }

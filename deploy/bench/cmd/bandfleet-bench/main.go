@@ -92,7 +92,7 @@ type config struct {
 	stored [2]int
 	// sustain is how long results are streamed.
 	sustain time.Duration
-	// profile is a folder for processor profiles of fleetd, empty for none.
+	// profile is a folder for profiles of fleetd, empty for none.
 	profile string
 }
 
@@ -108,7 +108,7 @@ func parse(args []string) (config, error) {
 	flags.IntVar(&c.sim, "sim", 10_000, "number of agents of fleetsim and restart")
 	sums := flags.String("stored", "10000,1000000", "the two numbers of stored tasks that are compared")
 	flags.DurationVar(&c.sustain, "sustain", 10*time.Minute, "how long sustained streams results")
-	flags.StringVar(&c.profile, "profile", "", "folder for processor profiles of fleetd under fanout")
+	flags.StringVar(&c.profile, "profile", "", "folder for a processor and a heap profile of fleetd under fanout")
 	if err := flags.Parse(args); err != nil {
 		return config{}, err
 	}

@@ -58,7 +58,7 @@ func stored(c config) error {
 		}
 		defer r.close()
 		fmt.Fprintf(os.Stderr, "%d stored tasks: the server is there after %s\n", c.stored[i], time.Since(begun).Round(time.Millisecond))
-		servers[i] = &shelf{operator: r.operator, chance: rand.New(rand.NewPCG(1, 1))}
+		servers[i] = &shelf{running: r, chance: rand.New(rand.NewPCG(1, 1))}
 		if err := servers[i].list(); err != nil {
 			return err
 		}
@@ -112,7 +112,7 @@ func fill(c config, dir string, jobs int) error {
 
 // shelf is a server with stored jobs.
 type shelf struct {
-	*operator
+	*running
 	ids    []string
 	chance *rand.Rand
 }
@@ -181,10 +181,9 @@ func wantItems(got, want int, err error) error {
 }
 
 func compareCalls(c config, servers [2]*shelf) error {
-	table := figures.NewTable("call", fmt.Sprintf("ms with %d stored tasks", c.stored[0]), fmt.Sprintf("with %d", c.stored[1]), "ratio", "p95 ratio")
+	table := figures.NewTable("call", fmt.Sprintf("ms with %d stored tasks", c.stored[0]), fmt.Sprintf("with %d", c.stored[1]), "ratio", "p95 ratio", "CPU ratio")
 	for _, op := range operations() {
-		var took [2][]float64
-		err := op.measure(servers, &took)
+		took, cpu, err := op.measure(servers)
 		if status.Code(err) == codes.Unimplemented {
 			fmt.Fprintf(os.Stderr, "%s: this server does not have it\n", op.name)
 			continue
@@ -193,26 +192,37 @@ func compareCalls(c config, servers [2]*shelf) error {
 			return fmt.Errorf("%s: %w", op.name, err)
 		}
 		few, many := figures.Median(took[0]), figures.Median(took[1])
-		table.Row(op.name, few, many, many/few, figures.Percentile(took[1], 95)/figures.Percentile(took[0], 95))
+		table.Row(op.name, few, many, many/few, figures.Percentile(took[1], 95)/figures.Percentile(took[0], 95), cpu[1]/cpu[0])
 	}
 	table.Write(os.Stdout)
 	return nil
 }
 
-// measure does the call on both servers in turns, in milliseconds. The first of each is not counted.
-func (op call) measure(servers [2]*shelf, took *[2][]float64) error {
+// measure does the call on both servers in turns, and returns how long each took in milliseconds and the processor time that
+// each server needed for all of them. The first of each is not counted.
+func (op call) measure(servers [2]*shelf) (took [2][]float64, cpu [2]float64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), jobPatience)
 	defer cancel()
 	for i := range op.times + 1 {
 		for n, s := range servers {
+			before, err := s.child.CPU()
+			if err != nil {
+				return took, cpu, err
+			}
 			begun := time.Now()
 			if err := op.do(ctx, s); err != nil {
-				return err
+				return took, cpu, err
+			}
+			spent := time.Since(begun)
+			after, err := s.child.CPU()
+			if err != nil {
+				return took, cpu, err
 			}
 			if i > 0 {
-				took[n] = append(took[n], milliseconds(time.Since(begun)))
+				took[n] = append(took[n], milliseconds(spent))
+				cpu[n] += milliseconds(after - before)
 			}
 		}
 	}
-	return nil
+	return took, cpu, nil
 }
