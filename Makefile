@@ -46,7 +46,7 @@ demo: build ## show the tool at work on two made-up sites (KEEP=1 leaves it runn
 .PHONY: test
 test: ## run all tests that need only Go, as any user
 	go test ./...
-	cd deploy/bench && go vet ./...
+	cd deploy/bench && go vet ./... && go test ./...
 
 .PHONY: test-real
 test-real: build build-windows ## run the tests on real Wine, systemd and network namespaces (root; installs what it needs)
@@ -89,7 +89,7 @@ generate-check: generate ## fail when the committed code is not what the contrac
 	  echo 'generated code is stale: run `make generate` and commit the result'; exit 1; fi
 
 .PHONY: bench
-bench: build ## compare with plain grpc-go: connects, memory, fan-out, durable results
+bench: build ## measure the server beside plain grpc-go and NATS, its restart, and a full store (BENCH_FLAGS='-only restart')
 	cd deploy/bench && go build -trimpath -o ../../bin/ ./cmd/bandfleet-bench
 	bin/bandfleet-bench $(BENCH_FLAGS)
 
