@@ -1,8 +1,6 @@
 package journal
 
 import (
-	"go.etcd.io/bbolt"
-
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 )
@@ -14,7 +12,7 @@ func (j *Journal) SaveAnswer(k *agentv1.TaskKey, planID string, answer *actionv1
 	if err != nil {
 		return nil, err
 	}
-	err = j.commits.do(func(tx *bbolt.Tx) error {
+	err = j.write(func(tx tables) error {
 		kept = nil
 		rec, err := j.task(tx, key)
 		if err != nil || rec.GetState() != agentv1.TaskState_TASK_STATE_STARTED {

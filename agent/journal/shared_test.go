@@ -3,7 +3,9 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -96,5 +98,28 @@ func TestSharedRefusesAnAgentWithoutName(t *testing.T) {
 	s := openShared(t, filepath.Join(t.TempDir(), "journal.db"))
 	if _, err := s.Journal(""); err == nil {
 		t.Error("an agent without a name got a journal: it would be everybody's")
+	}
+}
+
+// Whoever opens a transaction on the file itself works beside the journals of a shared one. All goes through write and view.
+func TestOnlySharedOpensTransactions(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	must(t, err)
+	seen := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") || file == "shared.go" || file == "commit.go" {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		must(t, err)
+		seen++
+		for _, call := range []string{"commits.do(", "db.Update(", "db.View("} {
+			if strings.Contains(string(text), call) {
+				t.Errorf("%s calls %s...): use Journal.write or Journal.view, which work on the journal's own part of the file", file, call)
+			}
+		}
+	}
+	if seen < 5 {
+		t.Fatalf("looked at %d files: this test has moved", seen)
 	}
 }
