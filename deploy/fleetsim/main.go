@@ -37,6 +37,8 @@ func main() {
 type options struct {
 	fleet.Config
 	duration, every time.Duration
+	// logFile gets the agents' logs; empty for none.
+	logFile string
 }
 
 func parse(args []string) (options, error) {
@@ -54,6 +56,7 @@ func parse(args []string) (options, error) {
 	flags.Uint64Var(&o.Seed, "seed", 1, "makes the chances repeatable")
 	flags.DurationVar(&o.Arrive, "arrive", 0, "time over which the agents connect first; 0 means all at once")
 	flags.DurationVar(&o.duration, "duration", 0, "end after this time; 0 means run until told to stop")
+	flags.StringVar(&o.logFile, "log", "", "file for the agents' own logs; empty for none")
 	flags.DurationVar(&o.every, "every", 5*time.Second, "how often counts are printed")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
@@ -83,8 +86,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	// One line for each failing agent would drown the counts.
-	o.Log = slog.New(slog.DiscardHandler)
+	log, closeLog, err := openLog(o.logFile)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	o.Log = log
 	begun := time.Now()
 	f, err := fleet.Open(ctx, o.Config)
 	if err != nil {
@@ -102,6 +109,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	<-told
 	fmt.Fprintln(out, f.Counts())
 	return errors.Join(err, f.Close())
+}
+
+// openLog opens the agents' log. It is apart from the counts: a line for each agent would drown them.
+func openLog(path string) (*slog.Logger, func(), error) {
+	if path == "" {
+		return slog.New(slog.DiscardHandler), func() {}, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("log: %w", err)
+	}
+	return slog.New(slog.NewTextHandler(f, &slog.HandlerOptions{Level: slog.LevelDebug})), func() { f.Close() }, nil
 }
 
 // tell prints counts until ctx ends.

@@ -50,7 +50,7 @@ type Gate struct {
 	begun []*attempt
 	// turns are the addresses from which somebody waits to begin, the next one at the head.
 	turns  []*source
-	cost   cost
+	pace   pace
 	warned time.Time
 }
 
@@ -71,8 +71,6 @@ type attempt struct {
 
 	// Guarded by the gate.
 	begun, holds, waits, evicted bool
-	since                        time.Time
-	worked                       time.Duration
 }
 
 // NewGate makes a gate.
@@ -163,7 +161,9 @@ func (a *attempt) enter() error {
 		g.mu.Unlock()
 		return errBusy
 	case g.free > 0:
-		g.free--
+		if g.free--; g.free == 0 {
+			g.pace.fill(time.Now())
+		}
 		a.take()
 		g.mu.Unlock()
 		return nil
@@ -186,7 +186,7 @@ func (g *Gate) queue(a *attempt) {
 }
 
 func (a *attempt) take() {
-	a.begun, a.holds, a.waits, a.since = true, true, false, time.Now()
+	a.begun, a.holds, a.waits = true, true, false
 }
 
 // leave gives the place to the next, if a has one.
@@ -198,9 +198,11 @@ func (a *attempt) leave() {
 		return
 	}
 	a.holds = false
-	a.worked += time.Since(a.since)
 	next := g.next()
 	if next == nil {
+		if g.free == 0 {
+			g.pace.drain(time.Now())
+		}
 		g.free++
 		return
 	}
@@ -228,18 +230,18 @@ func (g *Gate) next() *attempt {
 	return a
 }
 
-// end forgets the attempt, with its place if it has one. What a good one has cost tells the rate.
+// end forgets the attempt, with its place if it has one. Good ones tell the rate.
 func (a *attempt) end(good bool) {
-	a.leave()
 	g := a.gate
 	g.mu.Lock()
-	defer g.mu.Unlock()
+	if good {
+		g.pace.end(time.Now())
+	}
 	if !a.evicted {
 		g.remove(a)
 	}
-	if good {
-		g.cost.add(a.worked)
-	}
+	g.mu.Unlock()
+	a.leave()
 }
 
 func without[T comparable](list []T, gone T) []T {

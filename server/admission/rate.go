@@ -16,34 +16,72 @@ const (
 // longestReturn bounds what agents are told: one that lost its line alone must not stay away for long.
 const longestReturn = 5 * time.Minute
 
-// cost is the time that a handshake takes of a place, as an average that forgets.
-type cost struct {
-	mean  time.Duration
-	known int
+// A sample of the rate is taken over so many handshakes and so much time. Less would mistake a moment for the whole.
+const (
+	sampleCount = 64
+	sampleTime  = 250 * time.Millisecond
+)
+
+// pace measures how many handshakes a second come to their end while every place is taken: what the machine can do with
+// everything else that it does meanwhile. What handshakes cost one by one says nothing of that when others want the processors too.
+type pace struct {
+	// full is since when every place is taken, zero when one is free.
+	full time.Time
+	// busy and ended are the time with every place taken, and the handshakes that ended in it, of the sample being taken.
+	busy  time.Duration
+	ended int
+	// perSecond is the mean of samples, later ones counting more; 0 when there is none.
+	perSecond float64
 }
 
-// remembered is over how many handshakes the mean is taken.
-const remembered = 64
+// fill notes that every place is taken, and drain that one is free again.
+func (p *pace) fill(now time.Time) { p.full = now }
 
-func (c *cost) add(d time.Duration) {
-	c.known = min(c.known+1, remembered)
-	c.mean += (d - c.mean) / time.Duration(c.known)
+func (p *pace) drain(now time.Time) {
+	p.tally(now)
+	p.full = time.Time{}
 }
 
-// rate is how many handshakes a second the processors can take when the other half of their time goes into opening the
-// sessions.
-func (c *cost) rate(cpus int) int {
-	if c.known < remembered || c.mean <= 0 {
+// end notes the end of a good handshake.
+func (p *pace) end(now time.Time) {
+	if p.full.IsZero() {
+		return
+	}
+	p.ended++
+	p.tally(now)
+}
+
+// tally adds the time since every place was taken, and ends the sample when it is long enough.
+func (p *pace) tally(now time.Time) {
+	if p.full.IsZero() {
+		return
+	}
+	p.busy += now.Sub(p.full)
+	p.full = now
+	if p.ended < sampleCount || p.busy < sampleTime {
+		return
+	}
+	sample := float64(p.ended) / p.busy.Seconds()
+	if p.perSecond == 0 {
+		p.perSecond = sample
+	}
+	p.perSecond += (sample - p.perSecond) / 4
+	p.ended, p.busy = 0, 0
+}
+
+// rate is how many agents a second can come back. A fifth is left for what else the server has to do then.
+func (p *pace) rate(cpus int) int {
+	if p.perSecond == 0 {
 		return ratePerCPU * cpus
 	}
-	return int(min(max(float64(cpus)/2/c.mean.Seconds(), leastRate), mostRate))
+	return int(min(max(p.perSecond*4/5, leastRate), mostRate))
 }
 
-// Rate is how many agents a second can come back, as measured on those that came last.
+// Rate is how many agents a second can come back, as measured the last times that many did.
 func (g *Gate) Rate() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.cost.rate(runtime.GOMAXPROCS(0))
+	return g.pace.rate(runtime.GOMAXPROCS(0))
 }
 
 // Spread is how long so many agents take to come back at the gate's rate: what they are told to choose their moment from.
