@@ -66,7 +66,7 @@ type chance struct {
 }
 
 func newChance(seed uint64, agent int) *chance {
-	return &chance{rnd: rand.New(rand.NewPCG(seed, uint64(agent)))} //nolint:gosec // a script is to be repeatable
+	return &chance{rnd: rand.New(rand.NewPCG(seed, uint64(agent)))}
 }
 
 func (c *chance) draw() float64 {
