@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"slices"
 
 	"google.golang.org/protobuf/proto"
@@ -63,7 +64,9 @@ func (p *plugin) Version() string { return p.manifest.GetVersion() }
 func (p *plugin) SHA256() string { return p.sha256 }
 
 // Launch implements runner.Plugin.
-func (p *plugin) Launch(context.Context) (runner.Process, error) { return process{p.action}, nil }
+func (p *plugin) Launch(context.Context, io.Writer) (runner.Process, error) {
+	return process{p.action}, nil
+}
 
 // process is an action that runs in this process.
 type process struct{ action sdk.Action }
