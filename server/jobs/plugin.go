@@ -46,13 +46,16 @@ func (t *task) pluginRefusal() (reason, next string) {
 // another ends; where approvals are still wanted, those given so far count no more.
 func (e *Engine) PluginsSeen(ctx context.Context, terminalID string, sha256 []string) error {
 	var changed []pluginChange
-	err := e.do(ctx, func() { changed = e.changedPlugins(terminalID, sha256) })
+	if err := e.do(ctx, func() { changed = e.changedPlugins(terminalID, sha256) }); err != nil {
+		// The closure may still run: what it finds must not be looked at.
+		return err
+	}
 	for _, c := range changed {
-		if err == nil {
-			err = e.pluginChanged(ctx, terminalID, c)
+		if err := e.pluginChanged(ctx, terminalID, c); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 // pluginChange is an open task whose plugin is not the one that is frozen.
