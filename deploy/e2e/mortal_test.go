@@ -1,0 +1,79 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+// killpointVariable is killpoint.Variable, which only programs with the tag have.
+const killpointVariable = "BANDFLEET_KILLPOINT"
+
+// buildOf is a set of programs: a folder with fleetd and fleet-agent in it, and their plugins. The zero value is what `make build`
+// builds.
+type buildOf struct{ dir string }
+
+func (b buildOf) program(name string) string {
+	if b.dir == "" {
+		return program(name)
+	}
+	return filepath.Join(b.dir, name)
+}
+
+// mortal builds, once for all tests, the programs that can be killed at a named point, and with them the plugin that counts.
+var mortal = sync.OnceValues(func() (buildOf, error) {
+	b := buildOf{filepath.Join(filepath.Dir(programs), "mortal")}
+	steps := [][]string{
+		{"go", "build", "-trimpath", "-tags", "killpoints", "-o", b.dir + "/", "./server/cmd/fleetd", "./agent/cmd/fleet-agent"},
+		{"go", "build", "-trimpath", "-o", b.program("plugins") + "/", "./plugins/endpoint", "./deploy/faults/testaction"},
+		{program("fleet-agent"), "plugins", "lock", b.program("plugins")},
+	}
+	for _, step := range steps {
+		if err := build(nil, step...); err != nil {
+			return buildOf{}, err
+		}
+	}
+	return b, nil
+})
+
+// startMortalFleet starts a server that dies at a point; empty for one that does not.
+func startMortalFleet(t *testing.T, killAt string) *fleet {
+	t.Helper()
+	b, err := mortal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fleet{t: t, dataDir: filepath.Join(t.TempDir(), "server"), addr: freeAddress(t, "127.0.0.1"), build: b, killAt: killAt}
+	f.start()
+	return f
+}
+
+// dyingAt is the environment of a program that dies at a point.
+func dyingAt(point string) []string {
+	if point == "" {
+		return nil
+	}
+	return append(os.Environ(), killpointVariable+"="+point)
+}
+
+// TestKillPointsAreNotInWhatPeopleRun: nobody can have a server or an agent die at a point that the program does not know.
+func TestKillPointsAreNotInWhatPeopleRun(t *testing.T) {
+	t.Parallel()
+	b, err := mortal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"fleetd", "fleet-agent"} {
+		for path, want := range map[string]bool{program(name): false, b.program(name): true} {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := bytes.Contains(content, []byte(killpointVariable)); got != want {
+				t.Errorf("%s knows kill points: %v, want %v", path, got, want)
+			}
+		}
+	}
+}
