@@ -34,6 +34,8 @@ type fleet struct {
 	build buildOf
 	// killAt is the kill point at which the server dies, empty for none.
 	killAt string
+	// under is the command that the program is run by, nil for none.
+	under []string
 }
 
 // startFleet starts a server on a free port of host and waits until it answers.
@@ -47,7 +49,7 @@ func startFleet(t testing.TB, host string) *fleet {
 // start starts the server, again if it was stopped: same data, same address.
 func (f *fleet) start() {
 	f.t.Helper()
-	cmd := exec.Command(f.build.program("fleetd"), "serve", "--data-dir", f.dataDir, "--listen", f.addr)
+	cmd := under(f.under, f.build.program("fleetd"), "serve", "--data-dir", f.dataDir, "--listen", f.addr)
 	cmd.Env = dyingAt(f.killAt)
 	f.server = startCommand(f.t, cmd)
 	eventually(f.t, "fleetd answers", func() bool {
@@ -158,6 +160,8 @@ type agent struct {
 	build   buildOf
 	// killAt is the kill point at which the agent dies, empty for none.
 	killAt string
+	// under is the command that the program is run by, nil for none.
+	under []string
 }
 
 // newAgent makes a simulated terminal, enrols it, starts its agent and waits until it is online.
@@ -188,7 +192,7 @@ func (f *fleet) enrol(a *agent, server, site, plugins string) {
 
 func (a *agent) start() {
 	a.t.Helper()
-	cmd := exec.Command(a.build.program("fleet-agent"), "run", "--data-dir", a.dataDir, "--host", "sim:"+a.machine)
+	cmd := under(a.under, a.build.program("fleet-agent"), "run", "--data-dir", a.dataDir, "--host", "sim:"+a.machine)
 	cmd.Env = dyingAt(a.killAt)
 	a.process = startCommand(a.t, cmd)
 }

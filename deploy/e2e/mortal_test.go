@@ -3,7 +3,9 @@ package e2e
 import (
 	"bytes"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 )
@@ -48,6 +50,12 @@ func startMortalFleet(t *testing.T, killAt string) *fleet {
 	f := &fleet{t: t, dataDir: filepath.Join(t.TempDir(), "server"), addr: freeAddress(t, "127.0.0.1"), build: b, killAt: killAt}
 	f.start()
 	return f
+}
+
+// under prepares a program that is run by another command, if there is one.
+func under(command []string, program string, args ...string) *exec.Cmd {
+	all := slices.Concat(command, []string{program}, args)
+	return exec.Command(all[0], all[1:]...)
 }
 
 // dyingAt is the environment of a program that dies at a point.
