@@ -3,6 +3,8 @@
 package server
 
 import (
+	"time"
+
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/sessions"
 	"github.com/bandfleet/bandfleet/server/store"
@@ -15,3 +17,5 @@ func mortalStore(st store.Store) store.Store { return st }
 func mortalLink(l jobs.Link) jobs.Link { return l }
 
 func mortalEngine(e sessions.Engine) sessions.Engine { return e }
+
+func mortalClock() func() time.Time { return time.Now }

@@ -4,6 +4,8 @@ package server
 
 import (
 	"context"
+	"os"
+	"time"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	"github.com/bandfleet/bandfleet/proto/killpoint"
@@ -25,6 +27,19 @@ func mortalStore(st store.Store) store.Store { return dyingStore{st} }
 func mortalLink(l jobs.Link) jobs.Link { return dyingLink{l} }
 
 func mortalEngine(e sessions.Engine) sessions.Engine { return dyingEngine{e} }
+
+// clockVariable names the environment variable that holds the path of a file with the clock's error ("8760h"). The file is read
+// each time, so that a test can set the clock while the server runs.
+const clockVariable = "BANDFLEET_CLOCK_ERROR"
+
+// mortalClock is a clock that somebody sets: the jobs and the sessions go by it.
+func mortalClock() func() time.Time {
+	return func() time.Time {
+		text, _ := os.ReadFile(os.Getenv(clockVariable)) // no file, no error
+		wrong, _ := time.ParseDuration(string(text))
+		return time.Now().Add(wrong)
+	}
+}
 
 // dyingStore is the store as the engine sees it, with points around the commits that matter.
 type dyingStore struct{ store.Store }

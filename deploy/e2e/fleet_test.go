@@ -34,6 +34,8 @@ type fleet struct {
 	build buildOf
 	// killAt is the kill point at which the server dies, empty for none.
 	killAt string
+	// env is what its environment has besides.
+	env []string
 	// under is the command that the program is run by, nil for none.
 	under []string
 }
@@ -50,7 +52,7 @@ func startFleet(t testing.TB, host string) *fleet {
 func (f *fleet) start() {
 	f.t.Helper()
 	cmd := under(f.under, f.build.program("fleetd"), "serve", "--data-dir", f.dataDir, "--listen", f.addr)
-	cmd.Env = dyingAt(f.killAt)
+	cmd.Env = dyingAt(f.killAt, f.env...)
 	f.server = startCommand(f.t, cmd)
 	eventually(f.t, "fleetd answers", func() bool {
 		f.server.mustRun()

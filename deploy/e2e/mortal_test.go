@@ -10,8 +10,12 @@ import (
 	"testing"
 )
 
-// killpointVariable is killpoint.Variable, which only programs with the tag have.
-const killpointVariable = "BANDFLEET_KILLPOINT"
+// The environment variables that only programs with the tag killpoints know: the point at which to die, and the file with the error
+// of the server's clock.
+const (
+	killpointVariable = "BANDFLEET_KILLPOINT"
+	clockVariable     = "BANDFLEET_CLOCK_ERROR"
+)
 
 // buildOf is a set of programs: a folder with fleetd and fleet-agent in it, and their plugins. The zero value is what `make build`
 // builds.
@@ -58,12 +62,9 @@ func under(command []string, program string, args ...string) *exec.Cmd {
 	return exec.Command(all[0], all[1:]...)
 }
 
-// dyingAt is the environment of a program that dies at a point.
-func dyingAt(point string) []string {
-	if point == "" {
-		return nil
-	}
-	return append(os.Environ(), killpointVariable+"="+point)
+// dyingAt is the environment of a program that dies at a point, if any.
+func dyingAt(point string, more ...string) []string {
+	return append(append(os.Environ(), killpointVariable+"="+point), more...)
 }
 
 // TestKillPointsAreNotInWhatPeopleRun: nobody can have a server or an agent die at a point that the program does not know.
@@ -73,14 +74,16 @@ func TestKillPointsAreNotInWhatPeopleRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"fleetd", "fleet-agent"} {
-		for path, want := range map[string]bool{program(name): false, b.program(name): true} {
+	for _, c := range []struct{ program, variable string }{
+		{"fleetd", killpointVariable}, {"fleetd", clockVariable}, {"fleet-agent", killpointVariable},
+	} {
+		for path, want := range map[string]bool{program(c.program): false, b.program(c.program): true} {
 			content, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := bytes.Contains(content, []byte(killpointVariable)); got != want {
-				t.Errorf("%s knows kill points: %v, want %v", path, got, want)
+			if got := bytes.Contains(content, []byte(c.variable)); got != want {
+				t.Errorf("%s knows %s: %v, want %v", path, c.variable, got, want)
 			}
 		}
 	}
