@@ -137,19 +137,22 @@ func (f *fleet) awaitTask(job string) *fleetv1.Task {
 // awaitOnline waits until a terminal is connected.
 func (f *fleet) awaitOnline(terminal string) {
 	f.t.Helper()
-	eventually(f.t, "terminal "+terminal+" is online", func() bool {
-		o := f.ctl("get", "terminals", "-o", "json")
-		var list fleetv1.ListTerminalsResponse
-		if o.code != 0 || protojson.Unmarshal([]byte(o.stdout), &list) != nil {
-			return false
-		}
-		for _, found := range list.GetTerminals() {
-			if found.GetName() == terminal && found.GetOnline() {
-				return true
-			}
-		}
+	eventually(f.t, "terminal "+terminal+" is online", func() bool { return f.online(terminal) })
+}
+
+// online says whether the server says that a terminal is connected.
+func (f *fleet) online(terminal string) bool {
+	o := f.ctl("get", "terminals", "-o", "json")
+	var list fleetv1.ListTerminalsResponse
+	if o.code != 0 || protojson.Unmarshal([]byte(o.stdout), &list) != nil {
 		return false
-	})
+	}
+	for _, found := range list.GetTerminals() {
+		if found.GetName() == terminal && found.GetOnline() {
+			return true
+		}
+	}
+	return false
 }
 
 // agent is an enrolled agent on a simulated terminal.
