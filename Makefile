@@ -53,6 +53,10 @@ test-real: build build-windows ## run the tests on real Wine, systemd and networ
 	deploy/testhosts/install.sh
 	BANDFLEET_TESTHOSTS='$(CACHE)' go test -tags real -count 1 -timeout 40m -v ./deploy/e2e -run '^TestReal'
 
+.PHONY: planted
+planted: ## plant one bug after the other in a copy of the tree; each must be caught (root, strace)
+	go test -count 1 -tags planted -timeout 40m -v ./deploy/faults/planted
+
 COUNT ?= 100
 SEED ?= $(shell date +%s)
 
@@ -73,6 +77,7 @@ lint-go:
 	  if [[ -n $$unformatted ]]; then printf 'not formatted, run gofmt -w:\n%s\n' "$$unformatted"; exit 1; fi
 	GOOS=linux go vet ./...
 	GOOS=linux go vet -tags real,realhost ./...
+	GOOS=linux go vet -tags planted ./deploy/faults/planted
 	GOOS=linux go vet -tags killpoints ./agent ./server ./proto/killpoint
 	GOOS=windows go vet ./...
 	GOOS=windows go vet -tags realhost ./...
