@@ -74,10 +74,10 @@ func (l *ledger) create(a *asked) {
 // awaitDone waits until every job is done: convergence.
 func (l *ledger) awaitDone() {
 	l.t.Helper()
-	open := ""
 	deadline := time.Now().Add(longEnough)
 	for {
-		if open = l.open(); open == "" {
+		open := l.open()
+		if open == "" {
 			return
 		}
 		if time.Now().After(deadline) {

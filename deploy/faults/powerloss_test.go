@@ -189,15 +189,11 @@ var diagnosis = regexp.MustCompile(`book\.db": (is corrupt: .+; it was left as i
 // reopen opens a state as a file and reads it. A state that is refused must be left as it is.
 func reopen(t *testing.T, open opener, state []byte) (int, error) {
 	t.Helper()
-	dir, err := os.MkdirTemp(t.TempDir(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "book.db")
+	path := filepath.Join(t.TempDir(), "book.db")
 	if err := os.WriteFile(path, state, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	defer os.Remove(path)
 	b, err := open(path)
 	if err != nil {
 		if !bytes.Equal(content(t, path), state) {
