@@ -3,6 +3,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -34,6 +35,28 @@ func TestAgentJournalLost(t *testing.T) {
 	fix := startCommand(t, c.fixCommand("one-shot"))
 	c.awaitDeath()
 	must(t, os.Remove(c.agent.journal()))
+	c.revive()
+	if code := fix.awaitExit(); code != 3 {
+		t.Errorf("fix ended with exit code %d, want 3: the outcome is not known\n%s", code, fix.log)
+	}
+	c.check(crashPoint{want: unknown, begun: 1})
+}
+
+// TestAgentJournalRolledBack: the agent comes back with an older copy of its own journal, as after the restoring of a machine's
+// snapshot, which does not know the task that the server was told was started.
+func TestAgentJournalRolledBack(t *testing.T) {
+	t.Parallel()
+	c := newCrash(t, "", "before deed")
+	c.agent.process.signal(syscall.SIGTERM)
+	c.agent.process.awaitExit()
+	older, err := os.ReadFile(c.agent.journal())
+	must(t, err)
+	c.agent.start()
+	c.fleet.awaitOnline("line-1")
+
+	fix := startCommand(t, c.fixCommand("one-shot"))
+	c.awaitDeath()
+	must(t, os.WriteFile(c.agent.journal(), older, 0o600))
 	c.revive()
 	if code := fix.awaitExit(); code != 3 {
 		t.Errorf("fix ended with exit code %d, want 3: the outcome is not known\n%s", code, fix.log)
