@@ -54,6 +54,11 @@ func bugs() []bug {
 		{patch: "no-undo", pkg: runner, test: "TestCrashAnywhere"},
 		{patch: "no-expiry", pkg: runner, test: "TestRecoveredResults"},
 		{patch: "no-compare-and-swap", pkg: runner, test: "TestUndoGoesOn"},
+		{patch: "window-ignored", pkg: jobs, test: "TestNothingIsLostAndNothingRunsTwice"},
+		{patch: "pause-ignored", pkg: jobs, test: "TestNothingIsLostAndNothingRunsTwice"},
+		{patch: "pause-unsent", pkg: jobs, test: "TestAPauseReachesWhatWasSent"},
+		{patch: "floor-ignored", pkg: jobs, test: "TestNothingIsLostAndNothingRunsTwice"},
+		{patch: "wave-ignored", pkg: jobs, test: "TestACanaryGoesFirst"},
 		{patch: "cancel-ignored", pkg: runner, test: "TestCancel"},
 	}
 }
