@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,12 +46,13 @@ func TestCampaign(t *testing.T) {
 		}
 	}
 	c.checkAtRest()
-	t.Logf("%d kills of the server, %d of agents; %d tasks interrupted; %v", c.serverKills, c.agentKills, c.interrupted, c.statuses)
+	t.Logf("%d kills of the server, %d of agents; %d tasks interrupted, %d jobs paused; %v", c.serverKills, c.agentKills, c.interrupted, c.pauses.Load(), c.statuses)
 	if least := minKills * rounds; c.serverKills < least || c.agentKills < least {
 		t.Errorf("%d kills of the server and %d of agents, want at least %d of each", c.serverKills, c.agentKills, least)
 	}
-	if c.statuses[succeeded] == 0 || c.interrupted == 0 {
-		t.Errorf("%d tasks succeeded and %d were interrupted: a campaign that meets nobody at work shows nothing", c.statuses[succeeded], c.interrupted)
+	if c.statuses[succeeded] == 0 || c.interrupted == 0 || c.pauses.Load() == 0 {
+		t.Errorf("%d tasks succeeded, %d were interrupted and %d jobs were paused: a campaign that meets nobody at work shows nothing",
+			c.statuses[succeeded], c.interrupted, c.pauses.Load())
 	}
 }
 
@@ -75,6 +77,11 @@ type campaign struct {
 	members []*member
 	// going counts the calls that are being made.
 	going sync.WaitGroup
+
+	// paused are the jobs that were paused in this round.
+	paused []string
+	// pauses counts those that were taken.
+	pauses atomic.Int32
 
 	serverKills, agentKills int
 	steps                   []string
@@ -142,7 +149,7 @@ func (c *campaign) round(n int) {
 	c.note("round %d", n)
 	steps := []func(){
 		c.killServer, c.killServer, c.killServer, c.killServer, c.killServer, c.killAgents, c.killAgents,
-		c.spoilLine, c.spoilLine, c.spoilLine, c.cancel, c.ask, c.ask,
+		c.spoilLine, c.spoilLine, c.spoilLine, c.cancel, c.pauseJob, c.pauseJob, c.ask, c.ask,
 	}
 	c.random.Shuffle(len(steps), func(i, j int) { steps[i], steps[j] = steps[j], steps[i] })
 	for range 3 {
@@ -154,6 +161,7 @@ func (c *campaign) round(n int) {
 	}
 	c.mend()
 	c.going.Wait()
+	c.resume()
 	c.awaitDone()
 	c.check(c.members)
 }
@@ -193,8 +201,7 @@ func (c *campaign) ask() {
 
 // cancel takes back one of the latest jobs, if the server has acknowledged it.
 func (c *campaign) cancel() {
-	const latest = 3
-	a := c.jobs[len(c.jobs)-1-c.random.IntN(latest)]
+	a := c.latest()
 	id := a.acknowledged()
 	c.note("cancel %s (%s)", a.tag, id)
 	if id == "" {
@@ -206,6 +213,51 @@ func (c *campaign) cancel() {
 			return err
 		})
 	})
+}
+
+// latest is one of the latest jobs.
+func (c *campaign) latest() *asked {
+	const latest = 3
+	return c.jobs[len(c.jobs)-1-c.random.IntN(latest)]
+}
+
+// pauseJob pauses one of the latest jobs, if the server has acknowledged it and it is not over by then.
+func (c *campaign) pauseJob() {
+	a := c.latest()
+	id := a.acknowledged()
+	c.note("pause %s (%s)", a.tag, id)
+	if id == "" {
+		return
+	}
+	c.paused = append(c.paused, id)
+	c.going.Go(func() {
+		c.insist("pause "+id, func(ctx context.Context) error {
+			_, err := c.api.Jobs.PauseJob(ctx, &fleetv1.PauseJobRequest{Id: id})
+			if err == nil {
+				c.pauses.Add(1)
+			}
+			return unlessOver(err)
+		})
+	})
+}
+
+// resume lets every job go on that was paused.
+func (c *campaign) resume() {
+	for _, id := range c.paused {
+		c.insist("resume "+id, func(ctx context.Context) error {
+			_, err := c.api.Jobs.ResumeJob(ctx, &fleetv1.ResumeJobRequest{Id: id})
+			return unlessOver(err)
+		})
+	}
+	c.paused = nil
+}
+
+// unlessOver takes the refusal of a job that is done or cancelled for an answer.
+func unlessOver(err error) error {
+	if exit.Is(err, exit.BadInput) {
+		return nil
+	}
+	return err
 }
 
 // insist makes a call until the server has answered it.
