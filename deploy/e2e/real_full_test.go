@@ -86,7 +86,7 @@ func TestRealAgentDiskFull(t *testing.T) {
 	a := &agent{t: t, name: "line-1", dataDir: filepath.Join(d.dir, "agent"), machine: filepath.Join(t.TempDir(), "machine"), build: b}
 	mustRun(t, program("fleet-agent"), "sim", "init", a.machine)
 	t.Cleanup(func() { mustRun(t, program("fleet-agent"), "sim", "stop", a.machine) })
-	f.enrol(a, f.addr, "lyon")
+	f.enrol(a, f.addr, "lyon", "plugins")
 	a.start()
 	f.awaitOnline("line-1")
 	l := &ledger{t: t, api: dialOperator(t, f), records: t.TempDir()}

@@ -32,7 +32,7 @@ func TestRealSyncBeforeAnswer(t *testing.T) {
 	mustRun(t, program("fleet-agent"), "sim", "init", a.machine)
 	t.Cleanup(func() { mustRun(t, program("fleet-agent"), "sim", "stop", a.machine) })
 	// It is never online, so nothing follows the creation.
-	f.enrol(a, f.addr, "lyon")
+	f.enrol(a, f.addr, "lyon", "plugins")
 	api := dialOperator(t, f)
 	if _, err := api.Access.WhoAmI(context.Background(), &fleetv1.WhoAmIRequest{}); err != nil {
 		t.Fatal(err)
