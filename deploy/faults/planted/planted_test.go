@@ -59,6 +59,10 @@ func bugs() []bug {
 		{patch: "pause-unsent", pkg: jobs, test: "TestAPauseReachesWhatWasSent"},
 		{patch: "floor-ignored", pkg: jobs, test: "TestNothingIsLostAndNothingRunsTwice"},
 		{patch: "wave-ignored", pkg: jobs, test: "TestACanaryGoesFirst"},
+		{patch: "approval-ignored", pkg: jobs, test: "TestAJobWaitsForItsApprovals"},
+		{patch: "own-approval", pkg: jobs, test: "TestWhoMayNotApprove"},
+		{patch: "digest-ignored", pkg: jobs, test: "TestAPluginThatChangesBeforeAllHaveApproved"},
+		{patch: "hold-ignored", pkg: runner, test: "TestHold"},
 		{patch: "cancel-ignored", pkg: runner, test: "TestCancel"},
 	}
 }
