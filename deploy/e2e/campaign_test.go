@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/bandfleet/bandfleet/cli/client"
-	"github.com/bandfleet/bandfleet/cli/exit"
 	"github.com/bandfleet/bandfleet/deploy/faults"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
@@ -46,13 +45,14 @@ func TestCampaign(t *testing.T) {
 		}
 	}
 	c.checkAtRest()
-	t.Logf("%d kills of the server, %d of agents; %d tasks interrupted, %d jobs paused; %v", c.serverKills, c.agentKills, c.interrupted, c.pauses.Load(), c.statuses)
+	t.Logf("%d kills of the server, %d of agents; %d tasks interrupted, %d jobs paused, %d approved; %v",
+		c.serverKills, c.agentKills, c.interrupted, c.pauses.Load(), c.approvals.Load(), c.statuses)
 	if least := minKills * rounds; c.serverKills < least || c.agentKills < least {
 		t.Errorf("%d kills of the server and %d of agents, want at least %d of each", c.serverKills, c.agentKills, least)
 	}
-	if c.statuses[succeeded] == 0 || c.interrupted == 0 || c.pauses.Load() == 0 {
-		t.Errorf("%d tasks succeeded, %d were interrupted and %d jobs were paused: a campaign that meets nobody at work shows nothing",
-			c.statuses[succeeded], c.interrupted, c.pauses.Load())
+	if c.statuses[succeeded] == 0 || c.interrupted == 0 || c.pauses.Load() == 0 || c.approvals.Load() == 0 {
+		t.Errorf("%d tasks succeeded, %d were interrupted; %d jobs were paused and %d approved: a campaign that meets nobody at work shows nothing",
+			c.statuses[succeeded], c.interrupted, c.pauses.Load(), c.approvals.Load())
 	}
 }
 
@@ -103,7 +103,9 @@ func newCampaign(t *testing.T, seed uint64) *campaign {
 	f.start()
 	f.mustCtl("site", "add", "lyon")
 	c := &campaign{fleet: f, random: rand.New(rand.NewPCG(seed, seed))}
-	c.ledger = ledger{t: t, records: t.TempDir(), api: dialOperator(t, f)}
+	approver := filepath.Join(t.TempDir(), "bob.yaml")
+	f.mustCtl("operator", "create", "bob", "--role", "approver", "--site", "lyon", "--out", approver)
+	c.ledger = ledger{t: t, records: t.TempDir(), api: dialOperator(t, f.context()), approver: dialOperator(t, approver)}
 	for n := range campaignAgents {
 		c.members = append(c.members, newMember(f, b, fmt.Sprintf("line-%d", n+1)))
 	}
@@ -130,9 +132,9 @@ func newMember(f *fleet, plugins buildOf, name string) *member {
 	return &member{a, line}
 }
 
-func dialOperator(t *testing.T, f *fleet) *client.Client {
+func dialOperator(t *testing.T, contextFile string) *client.Client {
 	t.Helper()
-	access, err := identity.ReadContext(f.context())
+	access, err := identity.ReadContext(contextFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,9 +196,14 @@ func (c *campaign) ask() {
 	if len(a.targets) == 0 {
 		a.targets = []string{c.members[0].name}
 	}
+	// Every third job may not start before somebody else has approved it.
+	a.needsApproval = len(c.jobs)%3 == 2
 	c.jobs = append(c.jobs, a)
 	c.note("ask for %s, %s on %v", a.tag, a.kind, a.targets)
-	c.going.Go(func() { c.create(a) })
+	c.going.Go(func() {
+		c.create(a)
+		c.approve(a)
+	})
 }
 
 // cancel takes back one of the latest jobs, if the server has acknowledged it.
@@ -250,31 +257,6 @@ func (c *campaign) resume() {
 		})
 	}
 	c.paused = nil
-}
-
-// unlessOver takes the refusal of a job that is done or cancelled for an answer.
-func unlessOver(err error) error {
-	if exit.Is(err, exit.BadInput) {
-		return nil
-	}
-	return err
-}
-
-// insist makes a call until the server has answered it.
-func (c *campaign) insist(what string, call func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), longEnough)
-	defer cancel()
-	for {
-		err := call(ctx)
-		if err == nil {
-			return
-		}
-		if !exit.Is(err, exit.Unreachable) || ctx.Err() != nil {
-			c.t.Errorf("%s: %v", what, err)
-			return
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
 }
 
 func (c *campaign) killServer() {

@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/oklog/ulid/v2"
 
 	"github.com/bandfleet/bandfleet/cli/client"
+	"github.com/bandfleet/bandfleet/cli/exit"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
@@ -22,6 +24,13 @@ import (
 type asked struct {
 	tag, kind string
 	targets   []string
+
+	// needsApproval says that somebody else must approve it.
+	needsApproval bool
+	// approving is when its approval was asked for, and approved says that the server has acknowledged that. Whoever asks sets
+	// them; they are read when all calls have ended.
+	approving time.Time
+	approved  bool
 
 	mu sync.Mutex
 	// id is set when the server has acknowledged the job.
@@ -36,10 +45,14 @@ func (a *asked) acknowledged() string {
 
 // ledger is what the client has noted of a fleet, and how it is compared with what the fleet says.
 type ledger struct {
-	t       *testing.T
-	api     *client.Client
-	records string
-	jobs    []*asked
+	t   *testing.T
+	api *client.Client
+	// approver is another operator's way to the server, nil when nothing needs approval.
+	approver *client.Client
+	// approvals counts those that the server has acknowledged.
+	approvals atomic.Int32
+	records   string
+	jobs      []*asked
 	// told is each result as it was first read, by job and terminal.
 	told     map[string]*fleetv1.Task
 	statuses map[actionv1.TaskStatus]int
@@ -51,12 +64,16 @@ type ledger struct {
 func (l *ledger) create(a *asked) {
 	ctx, cancel := context.WithTimeout(context.Background(), longEnough)
 	defer cancel()
+	approvals := uint32(0)
+	if a.needsApproval {
+		approvals = 1
+	}
 	all := &fleetv1.Amount{Amount: &fleetv1.Amount_Percent{Percent: 100}}
 	job, err := l.api.CreateJob(ctx, &fleetv1.CreateJobRequest{
 		RequestId: strings.ToLower(ulid.Make().String()),
 		Spec: &fleetv1.JobSpec{
 			Action: "fault-" + a.kind, Params: map[string]string{"tag": a.tag, "record": l.records},
-			Selection: &fleetv1.Selection{Terminals: a.targets}, InUse: fleetv1.InUse_IN_USE_PROCEED,
+			Selection: &fleetv1.Selection{Terminals: a.targets}, InUse: fleetv1.InUse_IN_USE_PROCEED, Approvals: approvals,
 			Rollout: &fleetv1.Rollout{
 				Waves: []*fleetv1.Amount{all}, MaxConcurrent: all, OnLimit: fleetv1.LimitAction_LIMIT_ACTION_CONTINUE,
 			},
@@ -69,6 +86,54 @@ func (l *ledger) create(a *asked) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.id = job.GetId()
+}
+
+// approve approves a job that needs it, unless it is over by then.
+func (l *ledger) approve(a *asked) {
+	id := a.acknowledged()
+	if !a.needsApproval || id == "" {
+		return
+	}
+	l.insist("approve "+id, func(ctx context.Context) error {
+		seen, err := l.approver.Jobs.GetJob(ctx, &fleetv1.GetJobRequest{Id: id})
+		if err != nil {
+			return err
+		}
+		if a.approving.IsZero() {
+			a.approving = time.Now()
+		}
+		_, err = l.approver.Jobs.ApproveJob(ctx, &fleetv1.ApproveJobRequest{Id: id, Digest: seen.GetJob().GetApproval().GetDigest()})
+		if err == nil {
+			a.approved = true
+			l.approvals.Add(1)
+		}
+		return unlessOver(err)
+	})
+}
+
+// unlessOver takes the refusal of a job that is done or cancelled for an answer.
+func unlessOver(err error) error {
+	if exit.Is(err, exit.BadInput) {
+		return nil
+	}
+	return err
+}
+
+// insist makes a call until the server has answered it.
+func (l *ledger) insist(what string, call func(context.Context) error) {
+	ctx, cancel := context.WithTimeout(context.Background(), longEnough)
+	defer cancel()
+	for {
+		err := call(ctx)
+		if err == nil {
+			return
+		}
+		if !exit.Is(err, exit.Unreachable) || ctx.Err() != nil {
+			l.t.Errorf("%s: %v", what, err)
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // awaitDone waits until every job is done: convergence.
@@ -121,6 +186,7 @@ func (l *ledger) check(members []*member) {
 			continue
 		}
 		l.checkTargets(a, tasks)
+		l.checkApproval(a, machines)
 		for _, task := range tasks {
 			l.checkTask(a, task, machines[task.GetTerminalName()])
 		}
@@ -150,6 +216,25 @@ func (l *ledger) checkTargets(a *asked, tasks []*fleetv1.Task) {
 	slices.Sort(got)
 	if !slices.Equal(got, a.targets) {
 		l.t.Errorf("%s has tasks of %v, want of %v", a.tag, got, a.targets)
+	}
+}
+
+// checkApproval: an approval that was acknowledged is there, and nothing began before it was asked for.
+func (l *ledger) checkApproval(a *asked, machines map[string]*machineRecord) {
+	l.t.Helper()
+	if !a.needsApproval {
+		return
+	}
+	got, err := l.api.Jobs.GetJob(context.Background(), &fleetv1.GetJobRequest{Id: a.id})
+	if given := got.GetJob().GetApproval().GetApprovals(); err != nil || a.approved && len(given) != 1 {
+		l.t.Errorf("%s (%s): approvals %v, %v; the server has acknowledged one", a.tag, a.id, given, err)
+	}
+	for name, m := range machines {
+		for _, at := range m.begun[a.tag] {
+			if a.approving.IsZero() || at.Before(a.approving) {
+				l.t.Errorf("%s was begun on %s at %v, before anybody approved it (%v)", a.tag, name, at, a.approving)
+			}
+		}
 	}
 }
 

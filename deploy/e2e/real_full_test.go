@@ -89,7 +89,7 @@ func TestRealAgentDiskFull(t *testing.T) {
 	f.enrol(a, f.addr, "lyon", "plugins")
 	a.start()
 	f.awaitOnline("line-1")
-	l := &ledger{t: t, api: dialOperator(t, f), records: t.TempDir()}
+	l := &ledger{t: t, api: dialOperator(t, f.context()), records: t.TempDir()}
 
 	d.fill()
 	full := func() bool { return strings.Contains(a.process.log.String(), "no space left") }

@@ -33,7 +33,7 @@ func TestRealSyncBeforeAnswer(t *testing.T) {
 	t.Cleanup(func() { mustRun(t, program("fleet-agent"), "sim", "stop", a.machine) })
 	// It is never online, so nothing follows the creation.
 	f.enrol(a, f.addr, "lyon", "plugins")
-	api := dialOperator(t, f)
+	api := dialOperator(t, f.context())
 	if _, err := api.Access.WhoAmI(context.Background(), &fleetv1.WhoAmIRequest{}); err != nil {
 		t.Fatal(err)
 	}

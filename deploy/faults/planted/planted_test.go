@@ -47,7 +47,7 @@ func bugs() []bug {
 		{patch: "no-undo-after-crash", pkg: runner, test: "TestRecoveredResults"},
 		{patch: "one-shot-again", pkg: e2e, test: "TestCrashPoints/agent_after_the_deed,_one-shot"},
 		{patch: "verified-always", pkg: e2e, test: "TestCrashPoints/agent_before_the_deed"},
-		{patch: "lost-journal-forgiven", pkg: jobs, test: "TestNothingIsLostAndNothingRunsTwice"},
+		{patch: "lost-journal-forgiven", pkg: jobs, test: "TestReconnect"},
 		{patch: "restore-keeps-epoch", pkg: "./server/upkeep", test: "TestRestoreReplacesOnlyWhenAskedAndRaisesTheEpoch"},
 		{patch: "permit-unmarked", pkg: jobs, test: "TestNothingIsLostAndNothingRunsTwice"},
 		{patch: "no-dedupe", pkg: runner, test: "TestCrashAnywhere"},
