@@ -53,6 +53,17 @@ test-real: build build-windows ## run the tests on real Wine, systemd and networ
 	deploy/testhosts/install.sh
 	BANDFLEET_TESTHOSTS='$(CACHE)' go test -tags real -count 1 -timeout 40m -v ./deploy/e2e -run '^TestReal'
 
+.PHONY: planted
+planted: ## plant one bug after the other in a copy of the tree; each must be caught (root, strace)
+	go test -count 1 -tags planted -timeout 40m -v ./deploy/faults/planted
+
+COUNT ?= 100
+SEED ?= $(shell date +%s)
+
+.PHONY: campaign
+campaign: ## kill, cut and cancel under load for COUNT rounds (SEED=S repeats one)
+	CAMPAIGN_ROUNDS='$(COUNT)' CAMPAIGN_SEED='$(SEED)' go test -count 1 -timeout 24h -v ./deploy/e2e -run '^TestCampaign$$'
+
 .PHONY: race
 race: ## run the tests under the race detector (needs gcc)
 	CGO_ENABLED=1 go test -race -timeout 25m ./...
@@ -66,6 +77,8 @@ lint-go:
 	  if [[ -n $$unformatted ]]; then printf 'not formatted, run gofmt -w:\n%s\n' "$$unformatted"; exit 1; fi
 	GOOS=linux go vet ./...
 	GOOS=linux go vet -tags real,realhost ./...
+	GOOS=linux go vet -tags planted ./deploy/faults/planted
+	GOOS=linux go vet -tags killpoints ./agent ./server ./proto/killpoint
 	GOOS=windows go vet ./...
 	GOOS=windows go vet -tags realhost ./...
 	$(GOLANGCI) run --timeout 10m ./...

@@ -93,7 +93,7 @@ func assemble(ctx context.Context, c Config, id *identity.Identity, book *journa
 	collector := facts.New(facts.Config{Host: machine, AgentVersion: c.Version, Simulated: simulated, Log: c.Log.With("part", "facts")})
 	first := collector.Collect(ctx)
 	run := runner.New(runner.Config{
-		Host: machine, Journal: book, Plugins: set, Spool: files, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
+		Host: mortalHost(machine), Journal: mortalJournal(book), Plugins: set, Spool: files, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
 		Terminal: &actionv1.Terminal{Id: record.TerminalID, Name: record.Name, Site: record.Site, Role: record.Role},
 	})
 	session := link.New(link.Config{

@@ -63,7 +63,7 @@ func (s *Server) compose(ctx context.Context) error {
 		return err
 	}
 	s.engine, err = jobs.Open(ctx, jobs.Config{
-		Store: s.store, Inventory: s.inv, Link: s.registry, Epoch: epoch.Current, Now: time.Now, Log: log,
+		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Epoch: epoch.Current, Now: mortalClock(), Log: log,
 	})
 	if err != nil {
 		return err
@@ -83,8 +83,8 @@ func (s *Server) compose(ctx context.Context) error {
 	}
 	enrolment := api.NewEnrolment(s.inv, s.ca)
 	agents := sessions.New(sessions.Config{
-		Registry: s.registry, Engine: s.engine, Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Terminal: caller,
-		Epoch: epoch, Fleet: fleet, Now: time.Now, Log: log,
+		Registry: s.registry, Engine: mortalEngine(s.engine), Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Terminal: caller,
+		Epoch: epoch, Fleet: fleet, Now: mortalClock(), Log: log,
 	})
 	s.grpc = s.newGRPC(authorizer)
 	s.health = health.NewServer()

@@ -30,6 +30,14 @@ type fleet struct {
 	dataDir string
 	addr    string
 	server  *process
+	// build is where the programs are from; the zero value is what people run.
+	build buildOf
+	// killAt is the kill point at which the server dies, empty for none.
+	killAt string
+	// env is what its environment has besides.
+	env []string
+	// under is the command that the program is run by, nil for none.
+	under []string
 }
 
 // startFleet starts a server on a free port of host and waits until it answers.
@@ -43,7 +51,9 @@ func startFleet(t testing.TB, host string) *fleet {
 // start starts the server, again if it was stopped: same data, same address.
 func (f *fleet) start() {
 	f.t.Helper()
-	f.server = startProcess(f.t, program("fleetd"), "serve", "--data-dir", f.dataDir, "--listen", f.addr)
+	cmd := under(f.under, f.build.program("fleetd"), "serve", "--data-dir", f.dataDir, "--listen", f.addr)
+	cmd.Env = dyingAt(f.killAt, f.env...)
+	f.server = startCommand(f.t, cmd)
 	eventually(f.t, "fleetd answers", func() bool {
 		f.server.mustRun()
 		_, err := os.Stat(f.context())
@@ -127,19 +137,22 @@ func (f *fleet) awaitTask(job string) *fleetv1.Task {
 // awaitOnline waits until a terminal is connected.
 func (f *fleet) awaitOnline(terminal string) {
 	f.t.Helper()
-	eventually(f.t, "terminal "+terminal+" is online", func() bool {
-		o := f.ctl("get", "terminals", "-o", "json")
-		var list fleetv1.ListTerminalsResponse
-		if o.code != 0 || protojson.Unmarshal([]byte(o.stdout), &list) != nil {
-			return false
-		}
-		for _, found := range list.GetTerminals() {
-			if found.GetName() == terminal && found.GetOnline() {
-				return true
-			}
-		}
+	eventually(f.t, "terminal "+terminal+" is online", func() bool { return f.online(terminal) })
+}
+
+// online says whether the server says that a terminal is connected.
+func (f *fleet) online(terminal string) bool {
+	o := f.ctl("get", "terminals", "-o", "json")
+	var list fleetv1.ListTerminalsResponse
+	if o.code != 0 || protojson.Unmarshal([]byte(o.stdout), &list) != nil {
 		return false
-	})
+	}
+	for _, found := range list.GetTerminals() {
+		if found.GetName() == terminal && found.GetOnline() {
+			return true
+		}
+	}
+	return false
 }
 
 // agent is an enrolled agent on a simulated terminal.
@@ -149,6 +162,11 @@ type agent struct {
 	dataDir string
 	machine string
 	process *process
+	build   buildOf
+	// killAt is the kill point at which the agent dies, empty for none.
+	killAt string
+	// under is the command that the program is run by, nil for none.
+	under []string
 }
 
 // newAgent makes a simulated terminal, enrols it, starts its agent and waits until it is online.
@@ -161,19 +179,27 @@ func (f *fleet) newAgent(site, name string) *agent {
 func (f *fleet) newAgentWith(site, name, plugins string) *agent {
 	f.t.Helper()
 	dir := f.t.TempDir()
-	a := &agent{t: f.t, name: name, dataDir: filepath.Join(dir, "agent"), machine: filepath.Join(dir, "machine")}
+	a := &agent{t: f.t, name: name, dataDir: filepath.Join(dir, "agent"), machine: filepath.Join(dir, "machine"), build: f.build}
 	mustRun(f.t, program("fleet-agent"), "sim", "init", a.machine)
 	f.t.Cleanup(func() { mustRun(f.t, program("fleet-agent"), "sim", "stop", a.machine) })
-	mustRun(f.t, program("fleet-agent"), "enroll", "--data-dir", a.dataDir, "--server", f.addr, "--token", f.token(site),
-		"--plugins", program(plugins), "--name", name, "--host", "sim:"+a.machine)
+	f.enrol(a, f.addr, site, plugins)
 	a.start()
 	f.awaitOnline(name)
 	return a
 }
 
+// enrol lets an agent in, which finds its server at an address and its plugins in a folder beside the programs.
+func (f *fleet) enrol(a *agent, server, site, plugins string) {
+	f.t.Helper()
+	mustRun(f.t, program("fleet-agent"), "enroll", "--data-dir", a.dataDir, "--server", server, "--token", f.token(site),
+		"--plugins", f.build.program(plugins), "--name", a.name, "--host", "sim:"+a.machine)
+}
+
 func (a *agent) start() {
 	a.t.Helper()
-	a.process = startProcess(a.t, program("fleet-agent"), "run", "--data-dir", a.dataDir, "--host", "sim:"+a.machine)
+	cmd := under(a.under, a.build.program("fleet-agent"), "run", "--data-dir", a.dataDir, "--host", "sim:"+a.machine)
+	cmd.Env = dyingAt(a.killAt)
+	a.process = startCommand(a.t, cmd)
 }
 
 // set changes the simulated endpoint.

@@ -21,12 +21,7 @@ type process struct {
 	ended chan struct{}
 }
 
-// startProcess starts a program in the background. Its output is shown when the test fails.
-func startProcess(t testing.TB, path string, args ...string) *process {
-	t.Helper()
-	return startCommand(t, exec.Command(path, args...))
-}
-
+// startCommand starts a program in the background. Its output is shown when the test fails.
 func startCommand(t testing.TB, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, cmd: cmd, log: &lockedBuffer{}, ended: make(chan struct{})}

@@ -2,7 +2,7 @@
 # Installs what the tests on real parts need, on Debian, as root. May be run again: what is there is left alone.
 set -euo pipefail
 
-packages=(gcc libc6-dev gcc-mingw-w64-x86-64-win32 wine wine64 systemd-container debootstrap iproute2 dbus)
+packages=(gcc libc6-dev gcc-mingw-w64-x86-64-win32 wine wine64 systemd-container debootstrap iproute2 dbus strace)
 
 if ((EUID != 0)); then
   echo 'test-real: needs root (it boots a container and makes network namespaces); run it with sudo' >&2

@@ -98,6 +98,10 @@ func (e *Engine) reconcile(t *task, state agentv1.TaskState) {
 	case t.phase == permitted && t.journal != t.terminal.journal:
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_UNKNOWN,
 			"the agent has another journal than the one it was given this under, so nobody knows whether it was started", "look at the terminal, then ask again")
+	case t.phase == permitted && !t.started.IsZero():
+		// It was told as started from the same journal, which is on a disk before it is told of: that is an older copy of it.
+		e.settle(t, actionv1.TaskStatus_TASK_STATUS_UNKNOWN,
+			"its agent had started it and its journal no longer knows: the journal was rolled back", "look at the terminal, then ask again")
 	default:
 		// Not started, and the permit, if there was one, ended with its session.
 		t.stepBack()

@@ -51,6 +51,12 @@ func ServiceMain(args []string) int {
 	return s.live()
 }
 
+// logLine writes to the service's own log (output.log), which is appended to over its whole life: it tells of each start and end
+// to whoever wants to know it from the machine and from no agent.
+func logLine(format string, args ...any) {
+	fmt.Printf("%s %s\n", time.Now().UTC().Format(time.RFC3339Nano), fmt.Sprintf(format, args...))
+}
+
 func complain(code int, err error) int {
 	fmt.Fprintln(os.Stderr, err)
 	return code
@@ -70,6 +76,7 @@ func (s *service) live() int {
 	if err != nil {
 		code = complain(exitFault, err)
 	}
+	logLine("process %d ends with code %d", os.Getpid(), code)
 	if err := writeJSON(s.file(endedFile), endedRecord{ExitCode: int64(code), At: time.Now()}); err != nil {
 		return complain(exitFault, err)
 	}
@@ -101,6 +108,7 @@ func (s *service) work() (int, error) {
 	if err := writeJSON(s.file(processFile), record); err != nil {
 		return exitFault, err
 	}
+	logLine("runs as process %d", record.PID)
 	return s.obey(orders, record, behaves)
 }
 

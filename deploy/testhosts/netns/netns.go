@@ -67,9 +67,34 @@ func (n *Namespace) Restore(ctx context.Context) error {
 	return ip(ctx, "link", "set", n.device, "up")
 }
 
+// Direction is a way over the cable.
+type Direction int
+
+// The directions.
+const (
+	// Up is from the namespace to this machine, and Down the other way.
+	Up Direction = iota
+	Down
+)
+
+// Lose has the packets of one direction vanish, while those of the other arrive.
+func (n *Namespace) Lose(ctx context.Context, d Direction) error { return n.hole(ctx, "add", d) }
+
+// Find lets the packets of a direction arrive again.
+func (n *Namespace) Find(ctx context.Context, d Direction) error { return n.hole(ctx, "del", d) }
+
+func (n *Namespace) hole(ctx context.Context, do string, d Direction) error {
+	if d == Up {
+		return ip(ctx, "-n", n.name, "route", do, "blackhole", n.Near)
+	}
+	return ip(ctx, "route", do, "blackhole", n.Far)
+}
+
 // Close removes the namespace and its cable.
 func (n *Namespace) Close() error {
 	ctx := context.Background()
+	// A hole that was never made is no fault here either.
+	_ = n.Find(ctx, Down)
 	// The cable goes with either end; one that was never made is no fault here.
 	_ = ip(ctx, "link", "del", n.device)
 	return ip(ctx, "netns", "del", n.name)
