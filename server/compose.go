@@ -45,33 +45,15 @@ const (
 	idlePatience = 5 * time.Minute
 )
 
-// compose makes the parts and ties them together.
+// compose makes the parts and ties them together: first what knows the fleet, then what answers calls.
 func (s *Server) compose(ctx context.Context) error {
-	log := s.cfg.Log
-	s.gate = admission.NewGate(admission.Config{Log: log})
-	s.registry = sessions.NewRegistry(s.gate, log)
-	s.inv = inventory.New(inventory.Config{Store: s.store, CA: s.ca.Fingerprint(), Presence: s.registry})
-	if err := s.inv.FinishImports(ctx); err != nil {
-		return err
-	}
-	fleet, err := s.inv.CountInService(ctx)
-	if err != nil {
-		return err
-	}
+	s.gate = admission.NewGate(admission.Config{Log: s.cfg.Log})
+	s.registry = sessions.NewRegistry(s.gate, s.cfg.Log)
 	epoch, err := readEpoch(ctx, s.store)
 	if err != nil {
 		return err
 	}
-	s.engine, err = jobs.Open(ctx, jobs.Config{
-		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Epoch: epoch.Current, Now: mortalClock(), Log: log,
-	})
-	if err != nil {
-		return err
-	}
-	s.artifacts, err = artifacts.Open(ctx, artifacts.Config{
-		Store: s.store, Dir: artifacts.PathIn(s.cfg.DataDir), Tasks: s.engine, Terminals: s.inv, Limits: s.cfg.Artifacts, Now: time.Now, Log: log,
-	})
-	if err != nil {
+	if err := s.openDomain(ctx, epoch); err != nil {
 		return err
 	}
 	resolvers := s.inv.Resolvers()
@@ -81,12 +63,41 @@ func (s *Server) compose(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	fleet, err := s.inv.CountInService(ctx)
+	if err != nil {
+		return err
+	}
+	s.grpc = s.newGRPC(authorizer)
+	s.register(epoch, fleet)
+	return nil
+}
+
+// openDomain opens the parts over the store. Imports that were cut short are finished before jobs go by what they bring.
+func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
+	s.inv = inventory.New(inventory.Config{Store: s.store, CA: s.ca.Fingerprint(), Presence: s.registry})
+	if err := s.inv.FinishImports(ctx); err != nil {
+		return err
+	}
+	s.engine, err = jobs.Open(ctx, jobs.Config{
+		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
+	})
+	if err != nil {
+		return err
+	}
+	s.artifacts, err = artifacts.Open(ctx, artifacts.Config{
+		Store: s.store, Dir: artifacts.PathIn(s.cfg.DataDir), Tasks: s.engine, Terminals: s.inv, Limits: s.cfg.Artifacts,
+		Now: time.Now, Log: s.cfg.Log,
+	})
+	return err
+}
+
+// register puts the services on the port. fleet is how many terminals are in service.
+func (s *Server) register(epoch *epoch, fleet int) {
 	enrolment := api.NewEnrolment(s.inv, s.ca)
 	agents := sessions.New(sessions.Config{
 		Registry: s.registry, Engine: mortalEngine(s.engine), Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Terminal: caller,
-		Epoch: epoch, Fleet: fleet, Now: mortalClock(), Log: log,
+		Epoch: epoch, Fleet: fleet, Now: mortalClock(), Log: s.cfg.Log,
 	})
-	s.grpc = s.newGRPC(authorizer)
 	s.health = health.NewServer()
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	agentv1.RegisterEnrollmentServiceServer(s.grpc, enrolment)
@@ -95,8 +106,8 @@ func (s *Server) compose(ctx context.Context) error {
 	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine))
 	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.engine, s.cfg.Version))
 	fleetv1.RegisterArtifactServiceServer(s.grpc, api.NewArtifacts(s.artifacts))
-	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)))
-	return nil
+	backups := upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)
+	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(backups))
 }
 
 // caller is the terminal that a call's certificate speaks for.
