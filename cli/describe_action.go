@@ -7,6 +7,7 @@ import (
 	"github.com/bandfleet/bandfleet/cli/client"
 	"github.com/bandfleet/bandfleet/cli/output"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	"github.com/bandfleet/bandfleet/proto/params"
 )
 
 func describeActionNamed(ctx context.Context, a *app, c *client.Client, name string) error {
@@ -62,17 +63,17 @@ func paramWord(p *actionv1.Param) string {
 	}
 	switch {
 	case p.GetMin() != "" && p.GetMax() != "":
-		text += ", " + p.GetMin() + " to " + p.GetMax()
+		text += ", " + params.Brief(p.GetMin()) + " to " + params.Brief(p.GetMax())
 	case p.GetMin() != "":
-		text += ", at least " + p.GetMin()
+		text += ", at least " + params.Brief(p.GetMin())
 	case p.GetMax() != "":
-		text += ", at most " + p.GetMax()
+		text += ", at most " + params.Brief(p.GetMax())
 	}
 	switch {
 	case p.GetRequired():
 		text += ", required"
 	case p.GetDefaultValue() != "":
-		text += ", default " + p.GetDefaultValue()
+		text += ", default " + params.Brief(p.GetDefaultValue())
 	}
 	return text
 }

@@ -242,7 +242,7 @@ func TestStreamErrors(t *testing.T) {
 	}{
 		"no start":          {first: &actionv1.RunRequest{}, code: codes.InvalidArgument, want: "must be a start"},
 		"unknown action":    {first: first(&actionv1.Start{Action: "other"}), code: codes.InvalidArgument, want: `no action "other"`},
-		"bad parameter":     {first: first(startOf(phasePlan, map[string]string{"pause": "1h"})), code: codes.InvalidArgument, want: "want 1s to 1m0s"},
+		"bad parameter":     {first: first(startOf(phasePlan, map[string]string{"pause": "1h"})), code: codes.InvalidArgument, want: "want 1s to 1m"},
 		"call failed":       {answer: reply(&actionv1.Reply{Reply: &actionv1.Reply_Error{Error: &actionv1.CallError{Message: "no such host"}}}), code: codes.Aborted, want: "no such host"},
 		"reply to another":  {answer: reply(&actionv1.Reply{Id: 77}), code: codes.Aborted, want: "answered call 77"},
 		"reply of its own":  {answer: reply(&actionv1.Reply{Reply: &actionv1.Reply_Wait{}}), code: codes.Aborted, want: "something else than what was asked"},

@@ -166,12 +166,26 @@ func inRange(p *actionv1.Param, v int64, text string, parse func(string) (int64,
 	}
 	switch {
 	case p.GetMin() != "" && p.GetMax() != "":
-		return fmt.Errorf("is %s, want %s to %s", text, p.GetMin(), p.GetMax())
+		return fmt.Errorf("is %s, want %s to %s", text, Brief(p.GetMin()), Brief(p.GetMax()))
 	case v < least:
-		return fmt.Errorf("is %s, want at least %s", text, cmpOr(p.GetMin(), "0s"))
+		return fmt.Errorf("is %s, want at least %s", text, Brief(cmpOr(p.GetMin(), "0s")))
 	default:
-		return fmt.Errorf("is %s, want at most %s", text, p.GetMax())
+		return fmt.Errorf("is %s, want at most %s", text, Brief(p.GetMax()))
 	}
+}
+
+// Brief writes a value for people: of a duration in its canonical form, the zeros at the end are left out ("1m" for "1m0s").
+func Brief(value string) string {
+	if d, err := time.ParseDuration(value); err != nil || d.String() != value {
+		return value
+	}
+	if minutes, found := strings.CutSuffix(value, "m0s"); found {
+		value = minutes + "m"
+	}
+	if hours, found := strings.CutSuffix(value, "h0m"); found {
+		value = hours + "h"
+	}
+	return value
 }
 
 func cmpOr(text, otherwise string) string {
@@ -196,7 +210,7 @@ func brokenBudgets(a *actionv1.Action, values map[string]string) []Problem {
 		if sum <= r.GetMax().AsDuration() {
 			continue
 		}
-		reason := fmt.Sprintf("%s together are %s, at most %s are allowed: %s", strings.Join(r.GetParams(), " and "), sum, r.GetMax().AsDuration(), r.GetReason())
+		reason := fmt.Sprintf("%s together are %s, at most %s are allowed: %s", strings.Join(r.GetParams(), " and "), Brief(sum.String()), Brief(r.GetMax().AsDuration().String()), r.GetReason())
 		if r.GetUnless() != "" {
 			reason += fmt.Sprintf("; lower them, or set %s=true", r.GetUnless())
 		}

@@ -127,3 +127,13 @@ func FuzzCanonicalIsStable(f *testing.F) {
 		}
 	})
 }
+
+func TestBoundsAreWrittenBriefly(t *testing.T) {
+	for value, want := range map[string]string{
+		"1m0s": "1m", "2h0m0s": "2h", "1h5m0s": "1h5m", "1m30s": "1m30s", "10s": "10s", "20m0s": "20m", "60s": "60s", "-42": "-42", "0s": "0s", "": "",
+	} {
+		if got := Brief(value); got != want {
+			t.Errorf("Brief(%q) = %q, want %q: people write it so", value, got, want)
+		}
+	}
+}
