@@ -75,7 +75,7 @@ func (f *fakeFleet) Import(_ context.Context, r *fleetv1.ImportRequest) (*fleetv
 		}
 	}
 	if n := len(bad.GetFieldViolations()); n > 0 {
-		return nil, refuse(codes.InvalidArgument, fmt.Sprintf("import: %d of %d rows are bad; nothing was imported", n, len(r.GetRows())), "BAD_ROWS", bad,
+		return nil, refuse(codes.InvalidArgument, fmt.Sprintf("import: bad rows: %d of %d; nothing was imported", n, len(r.GetRows())), "BAD_ROWS", bad,
 			&errdetails.LocalizedMessage{Locale: "en", Message: "correct these lines, and import the table again"})
 	}
 	if !r.GetDryRun() {

@@ -118,5 +118,5 @@ func NotFound(kind ObjectKind, name string) *refusal.Error {
 		name = strings.ToValidUTF8(name[:maxShown], "") + "…"
 	}
 	return refusal.New(refusal.NotFound, "NOT_FOUND", "%s %q: not found", kind, name).
-		Then("check the name; lists show what is at your sites")
+		Then("check the name; `fleetctl get` lists what is at your sites")
 }

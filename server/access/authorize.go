@@ -156,5 +156,5 @@ func CheckSites(p *Principal, right Right, scope Scope, o Object, sites []string
 
 func denied(p *Principal, right Right, where string) error {
 	return refusal.New(refusal.Denied, "RIGHT_MISSING", "operator %q: may not %s %s", p.Name.ID, right, where).
-		Then("ask an administrator for the role that holds this right")
+		Then("see your roles with `fleetctl whoami`, and ask an administrator for one that holds this right")
 }

@@ -98,14 +98,14 @@ func TestRefusalsCarryFieldReasonAndNextStep(t *testing.T) {
 			_, err := inv.GetTerminal(t.Context(), &fleetv1.GetTerminalRequest{Terminal: "x"})
 			return err
 		},
-			codes.NotFound, details{"NOT_FOUND", "bandfleet", "terminal", "check the name; lists show what is at your sites"}},
+			codes.NotFound, details{"NOT_FOUND", "bandfleet", "terminal", "check the name; `fleetctl get` lists what is at your sites"}},
 		{func() error { _, err := inv.GetSite(t.Context(), &fleetv1.GetSiteRequest{Name: "turin"}); return err },
-			codes.NotFound, details{"NOT_FOUND", "bandfleet", "name", "check the name; lists show what is at your sites"}},
+			codes.NotFound, details{"NOT_FOUND", "bandfleet", "name", "check the name; `fleetctl get` lists what is at your sites"}},
 		{func() error {
 			_, err := inv.CreateSite(t.Context(), &fleetv1.CreateSiteRequest{Name: "graz"})
 			return err
 		},
-			codes.PermissionDenied, details{"RIGHT_MISSING", "bandfleet", "", "ask an administrator for the role that holds this right"}},
+			codes.PermissionDenied, details{"RIGHT_MISSING", "bandfleet", "", "see your roles with `fleetctl whoami`, and ask an administrator for one that holds this right"}},
 		{func() error {
 			_, err := acc.CreateToken(t.Context(), &fleetv1.CreateTokenRequest{Site: "lyon", Role: 1, Uses: 0})
 			return err

@@ -64,7 +64,7 @@ func (i *Inventory) planImport(ctx context.Context, p *access.Principal, kind im
 	if c.bad == 0 {
 		return c.plan, nil
 	}
-	message := fmt.Sprintf("import of %s: %d of %d rows are bad; nothing was imported", kind.word(), c.bad, len(req.GetRows()))
+	message := fmt.Sprintf("import of %s: bad rows: %d of %d; nothing was imported", kind.word(), c.bad, len(req.GetRows()))
 	if c.bad > len(c.shown) {
 		message += fmt.Sprintf("; the first %d are named", len(c.shown))
 	}

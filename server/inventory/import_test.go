@@ -185,7 +185,7 @@ func TestBadRowsAreAllNamed(t *testing.T) {
 			t.Errorf("told %s, want %s", got, want[min(n, len(want)-1)])
 		}
 	}
-	if len(r.Violations) != len(want) || r.Message != "import of bands: 8 of 9 rows are bad; nothing was imported" {
+	if len(r.Violations) != len(want) || r.Message != "import of bands: bad rows: 8 of 9; nothing was imported" {
 		t.Errorf("%d rows named, %q", len(r.Violations), r.Message)
 	}
 	if f.countBands() != 1 || f.records() != before {
@@ -202,7 +202,7 @@ func TestManyBadRowsAreCounted(t *testing.T) {
 	}
 	_, _, err := f.Import(t.Context(), admin, req)
 	r := refusalOf(t, err, "BAD_ROWS")
-	if len(r.Violations) != 100 || !strings.Contains(r.Message, "2500 of 2500 rows are bad; nothing was imported; the first 100 are named") {
+	if len(r.Violations) != 100 || !strings.Contains(r.Message, "bad rows: 2500 of 2500; nothing was imported; the first 100 are named") {
 		t.Errorf("%d named, %q", len(r.Violations), r.Message)
 	}
 	if last := r.Violations[99]; last.Field != "rows[99]" || !strings.HasPrefix(last.Text, "line 101: ") {

@@ -229,6 +229,6 @@ func usedUp(t *fleetv1.Token) error {
 	if t.GetUsed() < t.GetUses() {
 		return nil
 	}
-	return refusal.New(refusal.Unauthenticated, "TOKEN_USED_UP", "enrolment token %q: all %d uses are used up", t.GetId(), t.GetUses()).
+	return refusal.New(refusal.Unauthenticated, "TOKEN_USED_UP", "enrolment token %q: is used up, having let in %d of %d", t.GetId(), t.GetUsed(), t.GetUses()).
 		Then("ask for a new one: `fleetctl token create`")
 }

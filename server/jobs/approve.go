@@ -138,7 +138,7 @@ func (e *Engine) approve(w store.Reader, p *access.Principal, rec *storagev1.Job
 	}
 	if r.GetDigest() != a.GetDigest() {
 		return nil, refusal.New(refusal.Conflict, "DIGEST_CHANGED", "job %q: what the digest covers has changed since it was looked at", job.GetId()).
-			At("digest").Then("look at the job again, then decide again")
+			At("digest").Then("look at it again with `fleetctl job show %s`, then decide again", job.GetId())
 	}
 	return give(p, rec, r, now), nil
 }

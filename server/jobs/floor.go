@@ -107,11 +107,11 @@ func (g *group) dismiss() {
 }
 
 func (g *group) words() string {
-	where := fmt.Sprintf("%s=%s at %s", g.floor.GetLabel(), g.value, g.site)
+	where := fmt.Sprintf("with %s=%s at %s", g.floor.GetLabel(), g.value, g.site)
 	if g.value == "" {
 		where = fmt.Sprintf("without %s at %s", g.floor.GetLabel(), g.site)
 	}
-	return fmt.Sprintf("%d of %d terminals %s work, and %d must", g.working, g.members, where, g.floor.GetWorking())
+	return fmt.Sprintf("%d of %s %s %s, and %d must", g.working, countOf(g.members, "terminal"), where, choose(g.working, "works", "work"), g.floor.GetWorking())
 }
 
 // member is a user terminal of a site, with the value that decides about its group.

@@ -28,8 +28,8 @@ func TestAFloorKeepsTerminalsWorking(t *testing.T) {
 		r.connectAll()
 		job := r.create(spreading(floored(2)))
 		expect(t, "running", r.running(job), "0")
-		r.expectWait(1, job, fleetv1.WaitReason_WAIT_REASON_FLOOR, "2 of 3 terminals zone=a at lyon work, and 2 must")
-		r.expectWait(3, job, fleetv1.WaitReason_WAIT_REASON_FLOOR, "2 of 2 terminals zone=b at lyon work, and 2 must")
+		r.expectWait(1, job, fleetv1.WaitReason_WAIT_REASON_FLOOR, "2 of 3 terminals with zone=a at lyon work, and 2 must")
+		r.expectWait(3, job, fleetv1.WaitReason_WAIT_REASON_FLOOR, "2 of 2 terminals with zone=b at lyon work, and 2 must")
 		r.end(0, job, succeeded)
 		expect(t, "running when it is back", r.running(job), "1")
 		r.disconnect(0)
@@ -50,7 +50,7 @@ func TestWhoCountsUnderAFloor(t *testing.T) {
 		job := r.create(spreading(floored(1)))
 		r.expectWait(0, job, fleetv1.WaitReason_WAIT_REASON_UNSPECIFIED, "")
 		expect(t, "running: the one that is no target stays working, paris is another site", r.running(job), "0")
-		r.expectWait(3, job, fleetv1.WaitReason_WAIT_REASON_FLOOR, "1 of 1 terminals zone=a at paris work")
+		r.expectWait(3, job, fleetv1.WaitReason_WAIT_REASON_FLOOR, "1 of 1 terminal with zone=a at paris works, and 1 must")
 	}, "lyon", "lyon", "lyon", "paris")
 }
 

@@ -44,7 +44,7 @@ func (e *Engine) chooseUnlimited(ctx context.Context, p *access.Principal, sel *
 	found, err := e.chosenAmong(ctx, p, rest, ids)
 	if err == nil && len(found) == 0 {
 		return nil, refusal.New(refusal.NotFound, "NOTHING_MATCHES", "selection: no terminal of job %q matches", sel.GetFromJob().GetJobId()).
-			At("selection.from_job").Then("look at `fleetctl get tasks %s`", strings.ToUpper(sel.GetFromJob().GetJobId()))
+			At("selection.from_job").Then("look at `fleetctl job show %s`", strings.ToUpper(sel.GetFromJob().GetJobId()))
 	}
 	return found, err
 }

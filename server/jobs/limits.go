@@ -54,14 +54,14 @@ func (e *Engine) stopByRollout(j *job) {
 func (j *job) limitWords() string {
 	var parts []string
 	if failed := j.failed[j.forgiven:]; len(failed) > 0 {
-		parts = append(parts, fmt.Sprintf("%d of the %d terminals of wave %d failed: %s", len(failed), j.plan.Reaches(j.wave), j.wave, j.names(failed)))
+		parts = append(parts, fmt.Sprintf("%d of %s of wave %d failed: %s", len(failed), countOf(j.plan.Reaches(j.wave), "terminal"), j.wave, j.names(failed)))
 	}
 	if sick := j.soak.ill(); len(sick) > 0 {
 		indexes := make([]uint32, len(sick))
 		for i, t := range sick {
 			indexes[i] = t.index
 		}
-		parts = append(parts, fmt.Sprintf("%d are offline or unhealthy after they were served: %s", len(sick), j.names(indexes)))
+		parts = append(parts, fmt.Sprintf("offline or unhealthy after they were served: %s", j.names(indexes)))
 	}
 	limit := fmt.Sprintf("the limit is %d", j.plan.MaxErrors(j.wave))
 	if most := j.plan.MaxErrors(j.wave); most == 0 || j.errors() < most {

@@ -22,12 +22,12 @@ func TestFailuresPauseAJob(t *testing.T) {
 		results []actionv1.TaskStatus
 		reason  string
 	}{
-		"a failed canary": {nil, []actionv1.TaskStatus{failed}, "1 of the 1 terminals of wave 1 failed: line-0 (the limit is 1)"},
-		"one of five":     {ten, []actionv1.TaskStatus{failed, succeeded, unknown}, "2 of the 10 terminals of wave 1 failed: line-0, line-2 (the limit is 2)"},
+		"a failed canary": {nil, []actionv1.TaskStatus{failed}, "1 of 1 terminal of wave 1 failed: line-0 (the limit is 1)"},
+		"one of five":     {ten, []actionv1.TaskStatus{failed, succeeded, unknown}, "2 of 10 terminals of wave 1 failed: line-0, line-2 (the limit is 2)"},
 		"not yet":         {ten, []actionv1.TaskStatus{failed, succeeded}, ""},
 		"a row": {&fleetv1.Rollout{Waves: rollout.AllAtOnce().GetWaves(), MaxErrors: rollout.Percent(100), MaxConcurrent: rollout.Percent(100), MaxConsecutive: 3},
 			[]actionv1.TaskStatus{failed, succeeded, refused, actionv1.TaskStatus_TASK_STATUS_CONFLICT, actionv1.TaskStatus_TASK_STATUS_ROLLED_BACK},
-			"4 of the 10 terminals of wave 1 failed: line-0, line-2, line-3, line-4 (3 in a row are the limit)"},
+			"4 of 10 terminals of wave 1 failed: line-0, line-2, line-3, line-4 (3 in a row are the limit)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, r *rig) {
@@ -64,7 +64,7 @@ func TestALimitStopsOrOnlyCounts(t *testing.T) {
 			expect(t, "what becomes of the others", got, want)
 			expect(t, "failures", r.job(job).GetProgress().GetErrors(), 1)
 			if r.job(job).GetCancelled() {
-				expect(t, "why it was stopped", r.job(job).GetCancelReason(), "1 of the 1 terminals of wave 1 failed: line-0 (the limit is 1)")
+				expect(t, "why it was stopped", r.job(job).GetCancelReason(), "1 of 1 terminal of wave 1 failed: line-0 (the limit is 1)")
 			}
 			expect(t, "audit records of a stop", r.audited("job.stop"), map[bool]int{true: 1}[action == fleetv1.LimitAction_LIMIT_ACTION_STOP])
 		}, lyon(3)...)

@@ -36,7 +36,7 @@ func (e *Engine) Preview(ctx context.Context, p *access.Principal, spec *fleetv1
 		}
 		answer.Targets = append(answer.Targets, shown)
 	}
-	answer.Warnings = d.warnings(answer.GetTargets())
+	answer.Warnings = d.warnings(answer.GetTargets(), expiry(spec, e.now()))
 	return answer, nil
 }
 
@@ -76,7 +76,7 @@ func (e *Engine) outlook(ctx context.Context, d *draft, spec *fleetv1.JobSpec) (
 func (o *outlook) wait(t *fleetv1.Terminal, online bool) *fleetv1.Wait {
 	switch opening, closed := o.closed[t.GetSite()]; {
 	case o.approval != nil:
-		return waitFor(fleetv1.WaitReason_WAIT_REASON_APPROVAL, "it asks for %d approvals of others", o.approval.GetNeeded())
+		return waitFor(fleetv1.WaitReason_WAIT_REASON_APPROVAL, "it asks for the approval of %s", countOf(int(o.approval.GetNeeded()), "other"))
 	case !o.notBefore.IsZero():
 		return notBeforeWait(o.notBefore)
 	case closed:
@@ -88,31 +88,47 @@ func (o *outlook) wait(t *fleetv1.Terminal, online bool) *fleetv1.Wait {
 }
 
 // warnings are things to know before saying yes.
-func (d *draft) warnings(targets []*fleetv1.Target) []string {
-	offline, refused, closed := 0, 0, 0
-	for _, t := range targets {
-		if t.GetWait().GetReason() == fleetv1.WaitReason_WAIT_REASON_WINDOW {
-			closed++
-		}
-		switch {
-		case t.GetProblem() != "":
-			refused++
-		case !t.GetOnline():
-			offline++
-		}
-	}
+func (d *draft) warnings(targets []*fleetv1.Target, expires time.Time) []string {
+	n := tallyOf(targets, expires)
 	var list []string
-	if refused > 0 {
-		list = append(list, fmt.Sprintf("%d of %d terminals will be refused", refused, len(targets)))
+	warn := func(n int, one, many string) {
+		if n > 0 {
+			list = append(list, fmt.Sprintf("%d of %s %s", n, countOf(len(targets), "terminal"), choose(n, one, many)))
+		}
 	}
-	if offline > 0 {
-		list = append(list, fmt.Sprintf("%d of %d terminals are offline: they are served when they connect before the job expires", offline, len(targets)))
-	}
-	if closed > 0 {
-		list = append(list, fmt.Sprintf("%d of %d terminals are at sites that are closed now: they are served when the sites open before the job expires", closed, len(targets)))
-	}
+	warn(n.refused, "will be refused", "will be refused")
+	warn(n.offline, "is offline: it is served when it connects before the job expires",
+		"are offline: they are served when they connect before the job expires")
+	warn(n.closed, "is at a site that is closed now: it is served when the site opens before the job expires",
+		"are at sites that are closed now: they are served when the sites open before the job expires")
+	late := fmt.Sprintf(" only after the job expires at %s: give it more time, or lift the windows", expires.UTC().Format(time.RFC3339))
+	warn(n.late, "is at a site that opens"+late, "are at sites that open"+late)
 	if d.disruptive {
 		list = append(list, fmt.Sprintf("people may notice it: %s", d.action.GetInterrupts()))
 	}
 	return list
+}
+
+// tally counts the targets of which there is something to know. The sites of late ones open only when the job has expired.
+type tally struct {
+	refused, offline, closed, late int
+}
+
+func tallyOf(targets []*fleetv1.Target, expires time.Time) (n tally) {
+	for _, t := range targets {
+		switch at := t.GetWait().GetNextLook(); {
+		case t.GetWait().GetReason() != fleetv1.WaitReason_WAIT_REASON_WINDOW:
+		case at != nil && !at.AsTime().Before(expires):
+			n.late++
+		default:
+			n.closed++
+		}
+		switch {
+		case t.GetProblem() != "":
+			n.refused++
+		case !t.GetOnline():
+			n.offline++
+		}
+	}
+	return n
 }

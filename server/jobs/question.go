@@ -110,8 +110,8 @@ func (e *Engine) Confirm(ctx context.Context, p *access.Principal, r *fleetv1.Co
 
 // taskOn finds a job's task by the id or the name of its terminal.
 func (e *Engine) taskOn(ctx context.Context, id, terminal string) (*fleetv1.Task, error) {
-	notFound := refusal.New(refusal.NotFound, "TASK_NOT_FOUND", "job %q: terminal %q: no such task", id, clip(terminal, maxShown)).
-		At("terminal").Then("look at `fleetctl get tasks %s`", id)
+	notFound := refusal.New(refusal.NotFound, "TASK_NOT_FOUND", "job %q: terminal %q: is not one of its targets", id, clip(terminal, maxShown)).
+		At("terminal").Then("look at `fleetctl job show %s`", id)
 	rec, err := e.inv.Terminal(ctx, terminal)
 	var found *storagev1.TaskRecord
 	if err == nil {
@@ -185,7 +185,7 @@ func answeredAlready(task *fleetv1.Task, r *fleetv1.ConfirmTaskRequest, q *fleet
 			Then("the first answer counts; cancel the job if it was wrong")
 	case q == nil || task.GetState() == fleetv1.TaskState_TASK_STATE_DONE:
 		return false, refusal.New(refusal.Precondition, "ASKS_NOTHING", "job %q: terminal %q: asks nothing now", task.GetJobId(), task.GetTerminalName()).
-			Then("look at `fleetctl get tasks %s`; a question is shown while its terminal waits for the answer", task.GetJobId())
+			Then("look at `fleetctl job show %s`; a question is shown while its terminal waits for the answer", task.GetJobId())
 	}
 	return false, nil
 }

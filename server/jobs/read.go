@@ -207,7 +207,8 @@ func (e *Engine) Tasks(ctx context.Context, p *access.Principal, r *fleetv1.List
 		return nil, err
 	}
 	if r.GetTerminal() != "" && len(answer.GetTasks()) == 0 {
-		return nil, refusal.New(refusal.NotFound, "TASK_NOT_FOUND", "job %q: terminal %q: no such task", job.GetId(), clip(r.GetTerminal(), maxShown)).At("terminal")
+		return nil, refusal.New(refusal.NotFound, "TASK_NOT_FOUND", "job %q: terminal %q: is not one of its targets", job.GetId(), clip(r.GetTerminal(), maxShown)).
+			At("terminal").Then("look at `fleetctl job show %s`", job.GetId())
 	}
 	for _, t := range answer.GetTasks() {
 		if err := e.overlay(ctx, t, now(t.GetIndex())); err != nil {

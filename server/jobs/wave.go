@@ -20,11 +20,11 @@ func (s *spread) waveDone() bool { return s.ran >= s.plan.Reaches(s.wave) && s.r
 
 // waveWords says what a wave waits for.
 func (s *spread) waveWords() string {
-	which := fmt.Sprintf("wave %d of %d, %d terminals", s.wave, len(s.plan.Reach), s.plan.Reaches(s.wave))
+	which := fmt.Sprintf("wave %d of %d, %s", s.wave, len(s.plan.Reach), countOf(s.plan.Reaches(s.wave), "terminal"))
 	if s.soak != nil {
 		return fmt.Sprintf("%s: the health of those served is watched until %s", which, s.soak.until.UTC().Format(time.RFC3339))
 	}
-	return fmt.Sprintf("%s: %d have no result yet", which, max(0, s.placed-s.ran))
+	return fmt.Sprintf("%s: %d without a result yet", which, max(0, s.placed-s.ran))
 }
 
 // advance begins what comes after the present wave when that is done: its soak, or the next one. A job that is shut stays where

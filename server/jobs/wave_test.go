@@ -77,7 +77,7 @@ func TestACanaryGoesFirst(t *testing.T) {
 		r.connectAll()
 		job := r.create(spreading(nil))
 		expect(t, "the canary", r.running(job), "0")
-		r.expectWait(5, job, fleetv1.WaitReason_WAIT_REASON_WAVE, "wave 1 of 2, 1 terminals: 1 have no result yet")
+		r.expectWait(5, job, fleetv1.WaitReason_WAIT_REASON_WAVE, "wave 1 of 2, 1 terminal: 1 without a result yet")
 		p := job.GetProgress()
 		expect(t, "progress", fmt.Sprint(p.GetWave(), p.GetReach(), p.GetMaxErrors(), p.GetMaxConsecutive(), p.GetMaxConcurrent()), "1 [1 20] 1 3 2")
 		r.end(0, job, succeeded)

@@ -197,7 +197,10 @@ func TestPreviewSaysWhatWouldKeepIt(t *testing.T) {
 		}
 		expect(t, "warnings", strings.Join(got.GetWarnings(), "; "),
 			"2 of 3 terminals are offline: they are served when they connect before the job expires; "+
-				"1 of 3 terminals are at sites that are closed now: they are served when the sites open before the job expires")
+				"1 of 3 terminals is at a site that opens only after the job expires at 2000-01-01T13:00:00Z: give it more time, or lift the windows")
+		spec.ExpiresIn = durationpb.New(24 * time.Hour)
+		expect(t, "warning of a job that lasts until the site opens", seen().GetWarnings()[1],
+			"1 of 3 terminals is at a site that is closed now: it is served when the site opens before the job expires")
 		expect(t, "reach", len(got.GetProgress().GetReach()), 2)
 		expect(t, "rollout", len(got.GetRollout().GetWaves()), 2)
 		spec.NotBefore = timestamppb.New(time.Now().Add(time.Hour))
