@@ -146,6 +146,14 @@ func (a *app) completeJobs(cmd *cobra.Command, _ []string, typed string) ([]stri
 	})
 }
 
+// completeActiveJobs offers those jobs alone of which something may still be paused, cancelled, approved or answered.
+func (a *app) completeActiveJobs(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return a.ask(cmd.Context(), typed, func(ctx context.Context, c *client.Client) ([]string, error) {
+		resp, err := c.ListJobs(ctx, &fleetv1.ListJobsRequest{ActiveOnly: true}, defaultJobLimit)
+		return namesOf(resp.GetJobs(), (*fleetv1.Job).GetId), err
+	})
+}
+
 func (a *app) completeTokens(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	return a.ask(cmd.Context(), typed, func(ctx context.Context, c *client.Client) ([]string, error) {
 		resp, err := c.Tokens(ctx)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -284,4 +285,12 @@ func (f *fakeFleet) GetAction(_ context.Context, r *fleetv1.GetActionRequest) (*
 		return nil, notFound("action", r.GetName())
 	}
 	return resp, nil
+}
+
+// addMany adds a site with many terminals: paris-10, paris-11, and so on.
+func (f *fakeFleet) addMany(site string, n int) {
+	for i := range n {
+		f.terminals = append(f.terminals, fakeTerminal("T-"+site+strconv.Itoa(i), site+"-"+strconv.Itoa(i+10), site, true))
+	}
+	f.sites = append(f.sites, &fleetv1.Site{Name: site})
 }

@@ -18,15 +18,17 @@ const createFor = time.Minute
 
 const fixLong = `Runs an action on the terminals that are selected: everything given must hold, several values of one flag are
 alternatives, and no selection at all is an error. --select says the rest as an expression over site, role, labels, facts and
-state (see "fleetctl help expressions"); it is checked here before the server is asked. First it shows how many terminals where, and asks; then it follows the job
-and at the end accounts for every target. Success means that the action's own check held afterwards.
+state (see "fleetctl help expressions"); it is checked here before the server is asked. First it shows how many terminals
+where, and asks; then it follows the job and at the end accounts for every target. Success means that the action's own check
+held afterwards.
 
 --dry-run changes nothing: each terminal works out what it would do, and the plans are shown. It does not ask. A terminal that
 made a plan is PLANNED (in the API its status is SUCCEEDED).
-A job begins with one terminal, then does the rest, a tenth of it at once (five or fewer: all). When 20% of what was reached up to now
-have failed, or 3 in a row, it pauses: what runs goes on, nothing more starts. --canary, --waves, --max-concurrent, --max-errors,
---max-consecutive, --soak, --floor and --on-limit change that; shares are rounded up. Where the action, a site or --approvals asks for it,
-the job waits until others have approved it with "fleetctl job approve".
+
+A job begins with one terminal, then does the rest, a tenth of it at once (five or fewer: all). When 20% of what was reached up
+to now have failed, or 3 in a row, it pauses: what runs goes on, nothing more starts. --canary, --waves, --max-concurrent,
+--max-errors, --max-consecutive, --soak, --floor and --on-limit change that; shares are rounded up. Where the action, a site or
+--approvals asks for it, the job waits until others have approved it with "fleetctl job approve".
 
 --timeout bounds only the wait; the job goes on. Ctrl-C ends the wait, too. Without --timeout the wait lasts to the job's end: a
 terminal that is offline is waited for, in a dry run too, until it connects or the job expires (--expires), and a server that
@@ -150,6 +152,7 @@ func printAccepted(a *app, job *fleetv1.Job) error {
 		a.out.Line("job %s is accepted: %s", job.GetId(), output.Count(job.GetCounts().GetTotal(), "target"))
 		if text := awaitedWord(job); text != "" {
 			a.out.Line("it %s", text)
+			a.out.Line("what is approved has the digest %s", job.GetApproval().GetDigest())
 		}
 		a.out.Line("next: watch it with `fleetctl job watch %s`", job.GetId())
 	})

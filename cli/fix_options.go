@@ -111,6 +111,9 @@ func (o *fixOptions) contradictions() (problems []string) {
 	if o.dryRun && o.breakGlass != "" {
 		problems = append(problems, "--break-glass: a dry run changes nothing and no window binds it")
 	}
+	if o.dryRun && o.approvals != "" && o.approvals != "0" {
+		problems = append(problems, "--approvals: a dry run changes nothing, and there is nothing to approve")
+	}
 	return problems
 }
 

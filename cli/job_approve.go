@@ -35,7 +35,7 @@ asked the digest must be given; --yes alone would approve what nobody has seen, 
   fleetctl job approve 01JD... --valid-for 2h
   fleetctl job approve 01JD... --digest 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --yes`,
 		Args:              takes(1, "JOB"),
-		ValidArgsFunction: byPlace(a.completeJobs),
+		ValidArgsFunction: byPlace(a.completeActiveJobs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runJobApprove(cmd.Context(), a, o)

@@ -22,7 +22,7 @@ func newJobCancel(a *app) *cobra.Command {
 never left half changed.`,
 		Example:           "  fleetctl job cancel 01JD... --reason \"wrong site\"",
 		Args:              takes(1, "JOB"),
-		ValidArgsFunction: byPlace(a.completeJobs),
+		ValidArgsFunction: byPlace(a.completeActiveJobs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runJobCancel(cmd.Context(), a, o)
@@ -50,7 +50,7 @@ func runJobCancel(ctx context.Context, a *app, o *jobCancelOptions) error {
 		}
 		a.out.Line("job %s is cancelled: what has not started is taken back", j.GetId())
 		if n := j.GetCounts().GetRunning(); n > 0 {
-			a.out.Line("next: %s started and goes on to the end; watch with `fleetctl job watch %s`", output.Count(n, "target"), j.GetId())
+			a.out.Line("next: %s may have started, and what has goes on to its end; watch it with `fleetctl job watch %s`", output.Count(n, "target"), j.GetId())
 		}
 	})
 }

@@ -25,7 +25,7 @@ in time is a no. Your name and the note stand in the job's record.`,
 		Example: `  fleetctl job confirm 01JD... lyon-01 --note "light is green"
   fleetctl job confirm 01JD... lyon-01 --no`,
 		Args:              takes(2, "JOB", "TERMINAL"),
-		ValidArgsFunction: byPlace(a.completeJobs, a.completeTerminals),
+		ValidArgsFunction: byPlace(a.completeActiveJobs, a.completeTerminals),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id, o.terminal = args[0], args[1]
 			return runJobConfirm(cmd.Context(), a, o)

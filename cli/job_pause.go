@@ -21,7 +21,7 @@ func newJobPause(a *app) *cobra.Command {
 The time until the job expires goes on, too: what has not started by then is EXPIRED. "fleetctl job resume" lets it go on.`,
 		Example:           "  fleetctl job pause 01JD... --reason \"line 3 is in production\"",
 		Args:              takes(1, "JOB"),
-		ValidArgsFunction: byPlace(a.completeJobs),
+		ValidArgsFunction: byPlace(a.completeActiveJobs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runJobPause(cmd.Context(), a, o)

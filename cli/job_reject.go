@@ -22,7 +22,7 @@ func newJobReject(a *app) *cobra.Command {
 the role approver on every site of the job.`,
 		Example:           "  fleetctl job reject 01JD... --reason \"not during the audit\"",
 		Args:              takes(1, "JOB"),
-		ValidArgsFunction: byPlace(a.completeJobs),
+		ValidArgsFunction: byPlace(a.completeActiveJobs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runJobReject(cmd.Context(), a, o)

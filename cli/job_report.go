@@ -61,6 +61,10 @@ func (o *jobReportOptions) readForm() error {
 	if o.form == "" {
 		o.form = strings.ToLower(strings.TrimPrefix(filepath.Ext(o.file), "."))
 	}
+	if o.form == "" {
+		return exit.Errorf(exit.BadInput, "job %s: no form of the report is given", o.id).
+			Then("give -o csv, json or html, or a file with such an ending with -f")
+	}
 	if !slices.Contains(reportForms(), o.form) {
 		return exit.Errorf(exit.BadInput, "job %s: the form %q of a report is not known", o.id, o.form).
 			Then("give -o csv, json or html, or a file with such an ending with -f")

@@ -21,7 +21,7 @@ func newJobResume(a *app) *cobra.Command {
 "fleetctl job show".`,
 		Example:           "  fleetctl job resume 01JD... --reason \"both terminals had no adapter\"",
 		Args:              takes(1, "JOB"),
-		ValidArgsFunction: byPlace(a.completeJobs),
+		ValidArgsFunction: byPlace(a.completeActiveJobs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.id = args[0]
 			return runJobResume(cmd.Context(), a, o)

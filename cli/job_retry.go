@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -92,6 +93,6 @@ func printRetry(a *app, j *fleetv1.Job) {
 		output.Count(unsuccessful(j.GetCounts()), "terminal"), j.GetId(), countsWord(j))
 	p.Line("  at %s", list(j.GetSites()))
 	if given := pairs(j.GetParams()); given != "" {
-		p.Line("  with %s", given)
+		p.Line("  with %s", strings.ReplaceAll(given, ",", ", "))
 	}
 }

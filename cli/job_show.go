@@ -18,7 +18,8 @@ func newJobShow(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show JOB [TERMINAL]",
 		Short: "Show a job and its tasks, or all that one task did",
-		Long: `Shows a job with a line for each task. With a terminal it shows that task in full: plan, effects with the states before
+		Long: `Shows a job with a line for each task; of more than a hundred tasks those alone that have not succeeded, run, or wait for
+something of their own, and -o wide shows all. With a terminal it shows that task in full: plan, effects with the states before
 and after, checks, evidence, what was put back, and the plugin's last output.
 
 With -o json or yaml it prints {job, tasks}, the shape of a WatchJobResponse; -o name prints the terminals' names.`,
@@ -52,9 +53,36 @@ func showJob(ctx context.Context, a *app, c *client.Client, id, terminal string)
 		}
 		return nil
 	}
-	return printList(a, listing[*fleetv1.Task]{
-		noun: "tasks", rows: b.ordered(), columns: taskColumns(b.job.GetDryRun()), name: (*fleetv1.Task).GetTerminalName,
+	rows := b.ordered()
+	if a.format == output.Table {
+		rows = notable(rows)
+	}
+	err = printList(a, listing[*fleetv1.Task]{
+		noun: "tasks to show", rows: rows, columns: taskColumns(b.job.GetDryRun()), name: (*fleetv1.Task).GetTerminalName,
 	})
+	if hidden := len(b.tasks) - len(rows); hidden > 0 {
+		a.info.Line("%s not shown; all of them with -o wide, or in a file with `fleetctl job report %s -f FILE.csv`", output.Count(hidden, "target"), id)
+	}
+	return err
+}
+
+// shownTasks is the most tasks for which `job show` prints a line each unless all are asked for.
+const shownTasks = 100
+
+// notable returns all of a few tasks, and of many those that somebody may have to look at: that have not succeeded, that run, and
+// that wait for something of their own.
+func notable(tasks []*fleetv1.Task) []*fleetv1.Task {
+	if len(tasks) <= shownTasks {
+		return tasks
+	}
+	var out []*fleetv1.Task
+	for _, t := range tasks {
+		done := t.GetState() == fleetv1.TaskState_TASK_STATE_DONE
+		if (done && !succeeded(t.GetStatus())) || (!done && !waitsItsTurn(t)) {
+			out = append(out, t)
+		}
+	}
+	return out[:min(len(out), shownTasks)]
 }
 
 // readBoard reads a job and its tasks as they are now; terminal may be empty for all.

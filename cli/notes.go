@@ -56,7 +56,7 @@ func pauseWord(j *fleetv1.Job) string {
 	if j.GetPause() == nil || j.GetState() == fleetv1.JobState_JOB_STATE_DONE {
 		return ""
 	}
-	return pausedBy(j.GetPause()) + "; nothing more starts: `fleetctl job resume " + j.GetId() + "` goes on, `fleetctl job cancel " + j.GetId() + "` ends it"
+	return pausedBy(j.GetPause()) + "; nothing more starts until `fleetctl job resume " + j.GetId() + "`; `fleetctl job cancel " + j.GetId() + "` ends it"
 }
 
 // pausedBy writes who paused a job, and why.

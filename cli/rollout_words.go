@@ -109,9 +109,13 @@ func waveWord(p *fleetv1.RolloutProgress) string {
 	if len(reach) < 2 || n < 1 || n > len(reach) {
 		return ""
 	}
-	size := "up to " + output.Count(reach[n-1], "terminal")
-	if n == len(reach) {
-		size = "all " + output.Count(reach[n-1], "terminal")
+	size := output.Count(reach[n-1], "terminal")
+	switch n {
+	case 1:
+	case len(reach):
+		size = "all " + size
+	default:
+		size = "up to " + size
 	}
 	return "wave " + number(p.GetWave()) + " of " + number(uint32(len(reach))) + " (" + size + ")"
 }

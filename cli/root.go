@@ -43,6 +43,9 @@ func newRoot(a *app) *cobra.Command {
 		Args: cobra.ArbitraryArgs,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return exit.Errorf(exit.BadInput, "%v", err).Then("see `%s --help`", c.CommandPath())
+	})
 	root.SetOut(a.stdout)
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.configFlag, "config", "", "context `file` with the server's address and your certificate (default $FLEETCTL_CONFIG)")

@@ -12,7 +12,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 )
 
@@ -99,11 +98,9 @@ func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("the last download began at %d, want %s: what is here already must not be fetched again", got, args[1])
 		}
 	case "many":
-		for i := range 40 {
-			name := "paris-" + strconv.Itoa(i+10)
-			f.terminals = append(f.terminals, fakeTerminal("T-1"+strconv.Itoa(i), name, "paris", true))
-		}
-		f.sites = append(f.sites, &fleetv1.Site{Name: "paris"})
+		f.addMany("paris", 40)
+	case "huge":
+		f.addMany("metz", 120)
 	case "context":
 		hours, err := strconv.Atoi(args[3])
 		ts.Check(err)

@@ -34,7 +34,7 @@ func (v *lineView) changed(b *board, changes []change) {
 	}
 	waiting := make(map[string][]string)
 	for _, c := range changes {
-		if waitsItsTurn(c.after) {
+		if waitsItsTurn(c.after) || onlyPermitted(c.after) {
 			continue
 		}
 		after := stateLine(c.after, dryRun)
@@ -100,6 +100,12 @@ func waitsItsTurn(t *fleetv1.Task) bool {
 	return ownPace(t.GetWait().GetReason())
 }
 
+// onlyPermitted tells whether a task may start and its agent has not said that it did, nor why not: it does one of them within
+// half a minute.
+func onlyPermitted(t *fleetv1.Task) bool {
+	return t.GetState() == fleetv1.TaskState_TASK_STATE_RUNNING && t.GetOnline() && t.GetStarted() == nil
+}
+
 // ownPace tells whether a reason to wait is that of the whole job, of which its notes tell, or its pace.
 func ownPace(r fleetv1.WaitReason) bool {
 	switch r {
@@ -137,8 +143,11 @@ func stateLine(t *fleetv1.Task, dryRun bool) string {
 	case fleetv1.TaskState_TASK_STATE_WAITING:
 		return "waiting: " + waitWord(t.GetWait())
 	case fleetv1.TaskState_TASK_STATE_RUNNING:
-		if !t.GetOnline() {
+		switch {
+		case !t.GetOnline():
 			return "running, but the connection to it is lost"
+		case onlyPermitted(t):
+			return "may start, has not started yet"
 		}
 		return "running"
 	case fleetv1.TaskState_TASK_STATE_DONE:

@@ -7,6 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/bandfleet/bandfleet/cli/output"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
@@ -56,10 +59,10 @@ func TestEachTransitionIsPrintedOnce(t *testing.T) {
 	want := `j  waits for 2 approvals; another person approves it with ` + "`fleetctl job approve j`" + `
 j  approved by bob, waits for 1 more; another person approves it with ` + "`fleetctl job approve j`" + `
 j  approved by bob and eve
-j  wave 1 of 2 (up to 1 terminal)
+j  wave 1 of 2 (1 terminal)
 j  the health of wave 1 is watched until 2026-11-24T08:01:00Z
 j  wave 2 of 2 (all 10 terminals)
-j  PAUSED by rollout at 2026-11-24T08:00:00Z: 2 of 2 failures; nothing more starts: ` + "`fleetctl job resume j` goes on, `fleetctl job cancel j` ends it" + `
+j  PAUSED by rollout at 2026-11-24T08:00:00Z: 2 of 2 failures; nothing more starts until ` + "`fleetctl job resume j`; `fleetctl job cancel j` ends it" + `
 j  no longer paused
 `
 	if got := printedFor(messages...); got != want {
@@ -110,5 +113,27 @@ func TestABoardKeepsItsTally(t *testing.T) {
 	}
 	if b.job.GetSelection().GetSites()[0] != "lyon" {
 		t.Error("the selection is lost with the second message, which has none: the document would lack it")
+	}
+}
+
+// What was let start and has not said that it did is not told to run: its agent may find that somebody is at work there.
+func TestALetStartIsNoStart(t *testing.T) {
+	var out bytes.Buffer
+	v := &lineView{printer: output.NewPrinter(&out, false), now: func() time.Time { return testNow }}
+	b := newBoard(&fleetv1.Job{Id: "j"})
+	tell := func(t *fleetv1.Task) { v.changed(b, b.apply(&fleetv1.WatchJobResponse{Tasks: []*fleetv1.Task{t}})) }
+	permitted := &fleetv1.Task{TerminalId: "T-1", TerminalName: "lyon-01", Online: true, State: fleetv1.TaskState_TASK_STATE_RUNNING}
+	tell(permitted)
+	if out.Len() > 0 {
+		t.Errorf("a task that was only let start is told as %q, want nothing: it is not known to run", out.String())
+	}
+	if got := stateLine(permitted, false); got != "may start, has not started yet" {
+		t.Errorf("its state is %q, want that it has not started yet", got)
+	}
+	started := proto.CloneOf(permitted)
+	started.Started = timestamppb.New(testNow)
+	tell(started)
+	if got := out.String(); !strings.HasSuffix(got, "  lyon-01  running\n") || strings.Count(got, "\n") != 1 {
+		t.Errorf("printed %q when it started, want the one line that it runs", got)
 	}
 }
