@@ -1,7 +1,8 @@
 #!/bin/bash
-# Shows Bandfleet at work: a server, five agents at two sites on simulated machines, a broken endpoint and its repair. All of
-# it is real (processes, mutual TLS, plugins, services as child processes); only the machines are made up. Any user may run
-# it. Everything is in one temporary folder and is stopped at the end; KEEP=1 leaves it running and says how to use it.
+# Shows Bandfleet at work: a server, five agents at two sites on simulated machines, a repair that pauses at a failed canary, goes
+# on and is tried again, one that another person approves, and the report. All of it is real (processes, mutual TLS, plugins,
+# services as child processes); only the machines are made up. Any user may run it. Everything is in one temporary folder and is
+# stopped at the end; KEEP=1 leaves it running and says how to use it.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -28,6 +29,22 @@ show() {
   printf ' %s' "${@@Q}" | sed -E "s/'([A-Za-z0-9_.\/:=,-]+)'/\1/g"
   printf '%s\n' "${plain}"
   "$@"
+}
+
+# expect shows a command and ends the demo when its exit code is not the first argument.
+expect() {
+  local want=$1 code=0
+  shift
+  show "$@" || code=$?
+  echo "exit code ${code}"
+  if ((code == want)); then return 0; fi
+  echo "demo: want exit code ${want}: see what was said before the command" >&2
+  return 1
+}
+
+# newest_job prints the id of the job that was made last.
+newest_job() {
+  fleetctl get jobs --limit 1 -o name 2>/dev/null
 }
 
 end_process() {
@@ -160,25 +177,37 @@ await all_online
 show fleetctl get sites
 show fleetctl get terminals
 
-say "4. The Bluetooth Endpoint of one machine stops. Nobody there can sign in."
+say "4. The Bluetooth Endpoint of press 1 ends 3 s after each start; that of press 2 is stopped. Nobody there can sign in."
+show fleet-agent sim set "${dir}/machines/lyon-press-1" service 'Nymi Bluetooth Endpoint' die-after=3s
 show fleet-agent sim set "${dir}/machines/lyon-press-2" service 'Nymi Bluetooth Endpoint' stopped
 
 say "5. What would be done? A dry run reads and changes nothing."
 show fleetctl fix --site lyon ble-restart --dry-run
 
-say "6. Do it, at the whole site. Success is said only after the service has held for its settling time."
-show fleetctl fix --site lyon ble-restart --param stable_for=10s --reason 'endpoint down at press 2' --yes
+say "6. Do it, at the whole site. One machine is tried first. Its endpoint dies again, so the job pauses and the others are left alone."
+expect 7 fleetctl fix --site lyon ble-restart --param stable_for=10s --reason 'endpoint down at press 2' --yes --timeout 5s
+job=$(newest_job)
 
-say "7. The record: what was done on each machine, what was checked, how long the endpoint was down."
-job=$(fleetctl get jobs -o name | head -n 1)
-show fleetctl job show "${job##*/}"
+say "7. Why does it stand still? A person mends press 1 and lets the job go on. Success is said only after the service has held."
+show fleetctl job why "${job}"
+show fleet-agent sim set "${dir}/machines/lyon-press-1" service 'Nymi Bluetooth Endpoint' normal
+show fleetctl job resume "${job}" --reason 'press 1 had a broken adapter, exchanged'
+expect 3 fleetctl job watch "${job}"
 
-say "8. An endpoint that dies again 5 s after it was started is reported as such, never as success: exit code 3. It was the first to be tried, so the others are left alone."
-show fleet-agent sim set "${dir}/machines/basel-fill-1" service 'Nymi Bluetooth Endpoint' die-after=5s
-code=0
-show fleetctl fix --site basel ble-restart --param stable_for=10s --on-limit stop --yes || code=$?
-echo "exit code ${code}"
-if ((code != 3)); then
-  echo 'demo: want exit code 3, because the endpoint of basel-fill-1 dies within its settling time' >&2
-  exit 1
-fi
+say "8. Once more where it did not succeed."
+expect 0 fleetctl job retry "${job}" --yes
+
+say "9. Two people: ada asks at basel and wants the approval of another. Nothing starts until bob has looked at it and given it."
+show fleetctl operator create ada --role operator --site basel --out "${dir}/ada.yaml"
+show fleetctl operator create bob --role approver --site basel --out "${dir}/bob.yaml"
+expect 0 fleetctl --config "${dir}/ada.yaml" fix --terminal basel-fill-1 ble-restart --param stable_for=10s --approvals 1 --reason INC-4711 --yes --no-wait
+approved=$(newest_job)
+digest=$(fleetctl job show "${approved}" | sed -n 's/^Digest: *//p')
+show fleetctl --config "${dir}/bob.yaml" job show "${approved}"
+expect 0 fleetctl --config "${dir}/bob.yaml" job approve "${approved}" --digest "${digest}" --reason 'looked at the plan'
+expect 0 fleetctl --config "${dir}/ada.yaml" job watch "${approved}"
+
+say "10. The record, to be filed: who asked and who approved, and what was done and checked on the machine."
+show fleetctl get jobs
+show fleetctl job report "${approved}" -f "${dir}/INC-4711.html"
+show fleetctl job show "${approved}" basel-fill-1

@@ -51,3 +51,52 @@ func checkLinks(t *testing.T, page string) error {
 	}
 	return nil
 }
+
+// namedTest is a test as a page names it, definedTest as the code has it.
+var (
+	namedTest   = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
+	definedTest = regexp.MustCompile(`(?m)^func (Test[A-Za-z0-9]+)\(`)
+)
+
+// TestDocsNameRealTests: a claim that a test backs falls with the test.
+func TestDocsNameRealTests(t *testing.T) {
+	defined := make(map[string]bool)
+	walkFiles(t, "_test.go", func(_, text string) {
+		for _, found := range definedTest.FindAllStringSubmatch(text, -1) {
+			defined[found[1]] = true
+		}
+	})
+	named := 0
+	walkFiles(t, ".md", func(page, text string) {
+		for _, found := range namedTest.FindAllStringSubmatch(text, -1) {
+			named++
+			if !defined[found[1]] {
+				t.Errorf("%s names the test %s, which is not there: what it says is not tested any more", page, found[1])
+			}
+		}
+	})
+	if named < 20 {
+		t.Fatalf("found %d names of tests: the walk is broken, or docs/testing.md has changed its form", named)
+	}
+}
+
+// walkFiles hands over every file of the repository whose name has the ending.
+func walkFiles(t *testing.T, ending string, look func(name, text string)) {
+	t.Helper()
+	err := filepath.WalkDir("../..", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && d.Name() != ".." && skipDir(d.Name()):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(name, ending):
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		look(strings.TrimPrefix(name, "../../"), string(text))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
