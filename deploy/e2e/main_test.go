@@ -31,7 +31,8 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// buildPrograms does what `make build` does, without make, and makes a plugin that writes much, in a folder of its own.
+// buildPrograms does what `make build` does, without make, and makes the tests' own plugins: one that writes much, and one for
+// scripts beside the product's.
 func buildPrograms(bin string) error {
 	steps := [][]string{
 		{"go", "build", "-trimpath", "-o", bin + "/", "./server/cmd/fleetd", "./agent/cmd/fleet-agent", "./cli/cmd/fleetctl"},
@@ -39,6 +40,8 @@ func buildPrograms(bin string) error {
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "plugins")},
 		{"go", "build", "-trimpath", "-o", bin + "/chatty/", "./deploy/e2e/chatty"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "chatty")},
+		{"go", "build", "-trimpath", "-o", bin + "/drills/", "./plugins/endpoint", "./deploy/e2e/drill"},
+		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "drills")},
 	}
 	for _, step := range steps {
 		if err := build(nil, step...); err != nil {
