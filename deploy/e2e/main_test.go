@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -12,8 +14,21 @@ import (
 // programs is where TestMain put what `make build` puts into bin/.
 var programs string
 
+// atOnce is how many tests run at once unless -parallel says otherwise. They wait for machines much more than they compute, so the
+// number of cores, which is the default, leaves most of the time unused.
+const atOnce = 6
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if !isGiven("test.parallel") {
+		_ = flag.Set("test.parallel", strconv.Itoa(atOnce)) // a number, of a flag that there is
+	}
 	os.Exit(buildAndRun(m))
+}
+
+func isGiven(name string) (given bool) {
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
 }
 
 func buildAndRun(m *testing.M) int {
