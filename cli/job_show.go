@@ -108,7 +108,7 @@ func taskColumns(dryRun bool) []output.Column[*fleetv1.Task] {
 		{Title: "TOOK", Text: tookWord},
 		{Title: "WHAT", Text: func(t *fleetv1.Task) string { return rowWord(t, dryRun) }},
 		{Title: "ID", Wide: true, Text: (*fleetv1.Task).GetTerminalId},
-		{Title: "ATTEMPT", Wide: true, Text: func(t *fleetv1.Task) string { return number(t.GetAttempt()) }},
+		{Title: "ATTEMPT", Wide: true, Text: func(t *fleetv1.Task) string { return number(attempts(t)) }},
 		{Title: "STARTED", Wide: true, Text: func(t *fleetv1.Task) string { return output.UTC(t.GetStarted()) }},
 		{Title: "FINISHED", Wide: true, Text: func(t *fleetv1.Task) string { return output.UTC(t.GetFinished()) }},
 		{Title: "PLUGIN", Wide: true, Text: func(t *fleetv1.Task) string {

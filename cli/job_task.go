@@ -17,9 +17,10 @@ func printTask(a *app, t *fleetv1.Task, dryRun bool) {
 		output.Field{Name: "Status", Value: a.out.Paint(taskStyle(t), taskWord(t, dryRun))},
 		output.Text("What", whatWord(t)),
 		output.Text("Next", r.GetNextStep()),
-		output.Text("Attempt", number(t.GetAttempt())+inWave(t)),
-		output.Text("Started", output.UTC(r.GetStarted())),
-		output.Text("Finished", output.UTC(r.GetFinished())),
+		output.Text("Attempt", attemptWord(t)),
+		output.Text("Permitted", output.UTC(t.GetPermitted())),
+		output.Text("Started", output.UTC(startOf(t))),
+		output.Text("Finished", output.UTC(endOf(t))),
 		output.Text("Took", tookWord(t)),
 		output.Text("Begun", beginsWord(r)),
 		output.Text("Plugin", joinWords(" ", r.GetPlugin(), r.GetPluginVersion(), short(r.GetPluginSha256()))),
@@ -47,6 +48,22 @@ func printArtifacts(a *app, t *fleetv1.Task) {
 		}
 		a.out.Line("  %s", line)
 	}
+}
+
+// attempts is how many attempts of a task may have started. The server numbers the one that it is going to permit, too.
+func attempts(t *fleetv1.Task) uint32 {
+	if t.GetPermitted() == nil && startOf(t) == nil {
+		return 0
+	}
+	return t.GetAttempt()
+}
+
+// attemptWord is the attempt of a task with its wave; "" when there was none.
+func attemptWord(t *fleetv1.Task) string {
+	if attempts(t) == 0 {
+		return ""
+	}
+	return number(attempts(t)) + inWave(t)
 }
 
 // waveNumber is the wave in which a task was started; "" when it was not.

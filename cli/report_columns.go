@@ -91,7 +91,7 @@ func reportColumns(dryRun bool) []reportColumn {
 		one("terminal", (*fleetv1.Task).GetTerminalName),
 		one("site", (*fleetv1.Task).GetSite),
 		one("wave", waveNumber),
-		one("attempt", func(t *fleetv1.Task) string { return number(t.GetAttempt()) }),
+		one("attempt", func(t *fleetv1.Task) string { return number(attempts(t)) }),
 		one("status", func(t *fleetv1.Task) string { return strings.ToUpper(taskWord(t, dryRun)) }),
 		one("reason", reasonOf),
 		one("next_step", func(t *fleetv1.Task) string { return t.GetResult().GetNextStep() }),

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,12 +106,23 @@ func (f *fleet) fix(args ...string) string {
 	return id[strings.LastIndex(id, "/")+1:]
 }
 
+// job reads a job.
+func (f *fleet) job(id string) *fleetv1.Job {
+	f.t.Helper()
+	return f.show(id).GetJob()
+}
+
 // tasks reads a job's tasks.
 func (f *fleet) tasks(job string) []*fleetv1.Task {
 	f.t.Helper()
-	var shown fleetv1.WatchJobResponse
-	unmarshal(f.t, f.mustCtl("job", "show", job, "-o", "json"), &shown)
-	return shown.GetTasks()
+	return f.show(job).GetTasks()
+}
+
+func (f *fleet) show(job string) *fleetv1.WatchJobResponse {
+	f.t.Helper()
+	shown := &fleetv1.WatchJobResponse{}
+	unmarshal(f.t, f.mustCtl("job", "show", job, "-o", "json"), shown)
+	return shown
 }
 
 // onlyTask reads the task of a job with one target.
@@ -140,19 +152,19 @@ func (f *fleet) awaitOnline(terminal string) {
 	eventually(f.t, "terminal "+terminal+" is online", func() bool { return f.online(terminal) })
 }
 
+// awaitOffline waits until the server has noticed that a terminal is not connected.
+func (f *fleet) awaitOffline(terminal string) {
+	f.t.Helper()
+	eventually(f.t, "terminal "+terminal+" is offline", func() bool { return f.isThere(terminal, "not online") })
+}
+
 // online says whether the server says that a terminal is connected.
-func (f *fleet) online(terminal string) bool {
-	o := f.ctl("get", "terminals", "-o", "json")
-	var list fleetv1.ListTerminalsResponse
-	if o.code != 0 || protojson.Unmarshal([]byte(o.stdout), &list) != nil {
-		return false
-	}
-	for _, found := range list.GetTerminals() {
-		if found.GetName() == terminal && found.GetOnline() {
-			return true
-		}
-	}
-	return false
+func (f *fleet) online(terminal string) bool { return f.isThere(terminal, "online") }
+
+// isThere reports whether a terminal is known and fits an expression.
+func (f *fleet) isThere(terminal, expression string) bool {
+	o := f.ctl("get", "terminals", "-s", expression, "-o", "name")
+	return o.code == 0 && slices.Contains(strings.Fields(o.stdout), terminal)
 }
 
 // agent is an enrolled agent on a simulated terminal.

@@ -1,10 +1,12 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -12,8 +14,21 @@ import (
 // programs is where TestMain put what `make build` puts into bin/.
 var programs string
 
+// atOnce is how many tests run at once unless -parallel says otherwise. They wait for machines much more than they compute, so the
+// number of cores, which is the default, leaves most of the time unused.
+const atOnce = 6
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if !isGiven("test.parallel") {
+		_ = flag.Set("test.parallel", strconv.Itoa(atOnce)) // a number, of a flag that there is
+	}
 	os.Exit(buildAndRun(m))
+}
+
+func isGiven(name string) (given bool) {
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == name })
+	return given
 }
 
 func buildAndRun(m *testing.M) int {
@@ -31,7 +46,8 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// buildPrograms does what `make build` does, without make, and makes a plugin that writes much, in a folder of its own.
+// buildPrograms does what `make build` does, without make, and makes the tests' own plugins: one that writes much, and one for
+// scripts beside the product's.
 func buildPrograms(bin string) error {
 	steps := [][]string{
 		{"go", "build", "-trimpath", "-o", bin + "/", "./server/cmd/fleetd", "./agent/cmd/fleet-agent", "./cli/cmd/fleetctl"},
@@ -39,6 +55,8 @@ func buildPrograms(bin string) error {
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "plugins")},
 		{"go", "build", "-trimpath", "-o", bin + "/chatty/", "./deploy/e2e/chatty"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "chatty")},
+		{"go", "build", "-trimpath", "-o", bin + "/drills/", "./plugins/endpoint", "./deploy/e2e/drill"},
+		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "drills")},
 	}
 	for _, step := range steps {
 		if err := build(nil, step...); err != nil {

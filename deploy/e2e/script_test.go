@@ -2,9 +2,11 @@ package e2e
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,44 +52,24 @@ func runScript(t *testing.T, script string) {
 	})
 }
 
-func scriptCommands(f *fleet) map[string]func(*testscript.TestScript, bool, []string) {
-	agents := map[string]*agent{}
-	return map[string]func(*testscript.TestScript, bool, []string){
-		// agent SITE NAME: a simulated terminal with an enrolled agent, online. Its machine's folder is $MACHINE_NAME, its data
-		// directory $AGENT_NAME (dashes become underscores).
-		"agent": func(ts *testscript.TestScript, _ bool, args []string) {
-			if len(args) != 2 {
-				ts.Fatalf("usage: agent SITE NAME")
-			}
-			a := f.newAgent(args[0], args[1])
-			agents[args[1]] = a
-			ts.Setenv("MACHINE_"+strings.ReplaceAll(args[1], "-", "_"), a.machine)
-			ts.Setenv("AGENT_"+strings.ReplaceAll(args[1], "-", "_"), a.dataDir)
-		},
+// command is what a script may say; negated with `!` in front, which none of these makes use of.
+type command = func(ts *testscript.TestScript, negated bool, args []string)
+
+// scriptCommands are the commands of scripts: those here, and those of the files script_*_test.go.
+func scriptCommands(f *fleet) map[string]command {
+	all := map[string]command{
 		// exits CODE PROGRAM ARG...: runs a program, which must end with this exit code.
 		"exits": exits,
 		// eventually PROGRAM ARG...: runs a program until it succeeds.
 		"eventually": eventuallySucceeds,
+		// shows TEXT PROGRAM ARG...: runs a program until it prints what the regular expression TEXT matches, whatever its exit code.
+		"shows": eventuallyShows,
 		// keep NAME: sets $NAME to what the last program printed.
 		"keep": func(ts *testscript.TestScript, _ bool, args []string) {
 			if len(args) != 1 {
 				ts.Fatalf("usage: keep NAME")
 			}
 			ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
-		},
-		// stop-server, start-server: the server ends gracefully; it starts again with the same data.
-		"stop-server": func(_ *testscript.TestScript, _ bool, _ []string) {
-			f.server.signal(os.Interrupt)
-			f.server.awaitExit()
-		},
-		"start-server": func(_ *testscript.TestScript, _ bool, _ []string) { f.start() },
-		// stop-agent NAME: the agent ends gracefully.
-		"stop-agent": func(ts *testscript.TestScript, _ bool, args []string) {
-			if len(args) != 1 || agents[args[0]] == nil {
-				ts.Fatalf("usage: stop-agent NAME, of one that `agent` started")
-			}
-			agents[args[0]].process.signal(os.Interrupt)
-			agents[args[0]].process.awaitExit()
 		},
 		// token-id TOKEN: sets $TOKEN_ID to the token's id.
 		"token-id": func(ts *testscript.TestScript, _ bool, args []string) {
@@ -99,9 +81,19 @@ func scriptCommands(f *fleet) map[string]func(*testscript.TestScript, bool, []st
 			token.CA[0] ^= 0xff
 			ts.Setenv("FOREIGN", token.Text())
 		},
+		// clock NAME OFFSET LAYOUT: sets $NAME to the time in UTC so far from now, in a layout of Go's package time.
+		"clock": clock,
 		// flip FILE: damages a file in its middle.
 		"flip": flip,
+		// alter FILE OLD NEW: replaces a text in a file by another one of the same length.
+		"alter": alter,
+		// agree CSV JSON HTML: three reports of a job tell the same of every terminal.
+		"agree": wantAgreeing,
 	}
+	maps.Copy(all, serverCommands(f))
+	maps.Copy(all, agentCommands(f))
+	maps.Copy(all, recordCommands(f))
+	return all
 }
 
 func parseToken(ts *testscript.TestScript, args []string) identity.Token {
@@ -141,16 +133,30 @@ func eventuallySucceeds(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-func flip(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: flip FILE")
+func eventuallyShows(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: shows TEXT PROGRAM ARG...")
 	}
-	path := ts.MkAbs(args[0])
-	content, err := os.ReadFile(path)
+	text, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
-	// Both of bbolt's meta pages name it by checksum, so neither is believed any more.
-	for _, at := range []int{40, 4096 + 40} {
-		content[at] ^= 0xff
+	deadline := time.Now().Add(longEnough)
+	for {
+		_ = ts.Exec(args[1], args[2:]...) // what it prints is the question, not how it ends
+		if text.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("after %v there is still no %q in what is printed by: %s\n%s%s", longEnough, args[0], strings.Join(args[1:], " "), ts.ReadFile("stdout"), ts.ReadFile("stderr"))
+		}
+		time.Sleep(300 * time.Millisecond)
 	}
-	ts.Check(os.WriteFile(path, content, 0o600))
+}
+
+func clock(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: clock NAME OFFSET LAYOUT")
+	}
+	offset, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	ts.Setenv(args[0], time.Now().UTC().Add(offset).Format(args[2]))
 }
