@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"slices"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
@@ -94,10 +95,11 @@ func (e *Engine) takeUp(j *job, tasks []*storagev1.TaskRecord) {
 	for _, t := range tasks {
 		if !t.GetSettled() && t.GetTask().GetState() == fleetv1.TaskState_TASK_STATE_DONE {
 			over = append(over, t)
+			j.results = max(j.results, t.GetOrder())
 		}
 	}
 	slices.SortStableFunc(over, func(a, b *storagev1.TaskRecord) int {
-		return a.GetTask().GetFinished().AsTime().Compare(b.GetTask().GetFinished().AsTime())
+		return cmp.Or(cmp.Compare(a.GetOrder(), b.GetOrder()), a.GetTask().GetFinished().AsTime().Compare(b.GetTask().GetFinished().AsTime()))
 	})
 	for _, t := range over {
 		j.tally(t.GetTask().GetIndex(), t.GetTask().GetStatus())

@@ -58,6 +58,16 @@ func (b *batch) addResult(s *settlement) {
 	b.results = append(b.results, s)
 }
 
+// again puts results that could not be written before those that came since: of two for one task the first must be written first.
+func (b *batch) again(refused []*settlement) {
+	all := slices.Concat(refused, b.results, b.later)
+	b.results, b.later = nil, nil
+	clear(b.keys)
+	for _, s := range all {
+		b.addResult(s)
+	}
+}
+
 // next makes the batch that follows b, and takes what b is not to write over into it.
 func (b *batch) next() *batch {
 	n := newBatch()
@@ -201,8 +211,16 @@ func (e *Engine) landed(b *batch) {
 	}
 	e.pending.edits = append(b.unwritten, e.pending.edits...)
 	// Results first: a failure among them may be what keeps the permits from being sent.
+	var refused []*settlement
 	for _, s := range b.results {
-		e.settled(s, b.resultErrs[s])
+		if b.resultErrs[s] != nil {
+			refused = append(refused, s)
+			continue
+		}
+		e.settled(s)
+	}
+	if len(refused) > 0 {
+		e.pending.again(refused)
 	}
 	for _, t := range b.permits {
 		e.granted(t, b.permitErrs[t])

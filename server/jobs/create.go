@@ -78,10 +78,24 @@ func (e *Engine) make(ctx context.Context, p *access.Principal, o *asking) (*fle
 		}
 		return nil, err
 	}
-	if err := e.do(context.WithoutCancel(ctx), func() { e.adopt(rec, tasks, &permits{}, all) }); err != nil {
+	if err := e.do(context.WithoutCancel(ctx), func() { e.adopt(e.asItIs(rec), tasks, &permits{}, all) }); err != nil {
 		return nil, err
 	}
 	return e.Get(ctx, p, rec.GetJob().GetId())
+}
+
+// asItIs reads a job that was just stored once more, in the loop: since then it can be seen, and may have been cancelled or paused.
+func (e *Engine) asItIs(made *storagev1.JobRecord) *storagev1.JobRecord {
+	rec := made
+	err := e.st.View(context.Background(), func(s store.Snapshot) (err error) {
+		rec, err = readJob(s, made.GetJob().GetId())
+		return err
+	})
+	if err != nil {
+		e.log.Error("a job that was just made cannot be read", "job", made.GetJob().GetId(), "error", err)
+		return made
+	}
+	return rec
 }
 
 func (e *Engine) record(p *access.Principal, spec *fleetv1.JobSpec, d *draft) (*storagev1.JobRecord, error) {

@@ -111,8 +111,6 @@ type Engine struct {
 	pending  *batch
 	inFlight bool
 	retryAt  time.Time
-	// stamped is the last time that stamp gave.
-	stamped  time.Time
 	stopping bool
 }
 

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -218,7 +219,15 @@ type rig struct {
 	session uint64
 	stop    context.CancelFunc
 	ended   chan error
+	// shift is how far the server's clock is ahead of time.
+	shift atomic.Int64
 }
+
+// clock is the server's clock.
+func (r *rig) clock() time.Time { return time.Now().Add(time.Duration(r.shift.Load())) }
+
+// ahead sets the server's clock forward, or back.
+func (r *rig) ahead(d time.Duration) { r.shift.Add(int64(d)) }
 
 func newRig(t *testing.T, sites ...string) *rig {
 	r := &rig{t: t, fleet: newFleet(sites...), wire: &wire{sent: map[string][]*agentv1.ConnectResponse{}, up: map[string]bool{}},
@@ -235,7 +244,7 @@ func (r *rig) start() {
 	}
 	r.disk = &brokenStore{Store: r.store}
 	r.engine, err = Open(r.t.Context(), Config{
-		Store: r.disk, Inventory: r.fleet, Link: r.wire, Epoch: func() uint64 { return 1 }, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Store: r.disk, Inventory: r.fleet, Link: r.wire, Epoch: func() uint64 { return 1 }, Now: r.clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		r.t.Fatal(err)

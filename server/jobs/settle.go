@@ -40,8 +40,9 @@ type settlement struct {
 	// permitted, started and wave are the task's, when known.
 	permitted, started time.Time
 	wave               int
-	// finished is when it came. Of two results of a job the later one has the later time.
+	// finished is when it came, and order its place among the job's results; 0 when the job is not active.
 	finished time.Time
+	order    uint64
 	// mayBeLost lets it be of a job that the store lacks since it was restored.
 	mayBeLost bool
 
@@ -72,7 +73,10 @@ func (e *Engine) resultArrived(terminalID string, r *agentv1.Result, stored func
 		stored(nil)
 		return
 	}
-	s := &settlement{settlementKey: key, result: r.GetResult(), stored: stored, mayBeLost: len(e.lost) < maxLost, finished: e.stamp()}
+	s := &settlement{settlementKey: key, result: r.GetResult(), stored: stored, mayBeLost: len(e.lost) < maxLost, finished: e.now()}
+	if j := e.byID[key.jobID]; j != nil {
+		s.order = j.nextResult()
+	}
 	if t := e.find(terminalID, key.jobID, key.attempt); t != nil && t.phase != closing {
 		e.closeWith(t, s)
 	}
@@ -83,7 +87,7 @@ func (e *Engine) resultArrived(terminalID string, r *agentv1.Result, stored func
 func (e *Engine) settle(t *task, status actionv1.TaskStatus, reason, next string) {
 	key := settlementKey{t.job.id, t.terminal.id, attempt}
 	result := &actionv1.TaskResult{Status: status, Reason: reason, NextStep: next}
-	s := &settlement{settlementKey: key, byServer: true, finished: e.stamp(), result: result}
+	s := &settlement{settlementKey: key, byServer: true, finished: e.now(), order: t.job.nextResult(), result: result}
 	e.closeWith(t, s)
 	e.pending.addResult(s)
 }
@@ -93,12 +97,8 @@ func (e *Engine) closeWith(t *task, s *settlement) {
 	t.change(func() { t.before, t.phase = t.phase, closing })
 }
 
-// settled goes on when a result is on disk, or could not be written.
-func (e *Engine) settled(s *settlement, err error) {
-	if err != nil {
-		e.pending.addResult(s)
-		return
-	}
+// settled goes on when a result is on disk.
+func (e *Engine) settled(s *settlement) {
 	switch o := s.outcome; {
 	case o.err != nil:
 		if s.task != nil {
@@ -144,16 +144,6 @@ func (e *Engine) replaced(j *job, o outcome) {
 	j.changed(o.index)
 	e.judge(j)
 	e.advance(j)
-}
-
-// stamp is the time, and never the same twice in a row: it orders results.
-func (e *Engine) stamp() time.Time {
-	now := e.now()
-	if now.Equal(e.stamped) {
-		now = now.Add(time.Nanosecond)
-	}
-	e.stamped = now
-	return now
 }
 
 // writeResults is one update: the task records, the counts of jobs that were done already, and one audit record per site.
@@ -253,7 +243,7 @@ func recountDone(w store.Writer, s *settlement) error {
 // fill puts the result into the task's record.
 func (s *settlement) fill(rec *storagev1.TaskRecord) {
 	task := rec.GetTask()
-	rec.ByServer = s.byServer
+	rec.ByServer, rec.Order = s.byServer, s.order
 	task.State = fleetv1.TaskState_TASK_STATE_DONE
 	task.Status, task.Result = s.result.GetStatus(), s.result
 	task.Wait, task.Progress = nil, ""

@@ -69,12 +69,13 @@ func (s *spread) tally(index uint32, status actionv1.TaskStatus) {
 func (s *spread) retally(index uint32, status actionv1.TaskStatus) (unforgiven bool) {
 	at := slices.Index(s.failed, index)
 	if at >= 0 {
+		if at >= len(s.failed)-s.row {
+			s.row--
+		}
 		s.failed = slices.Delete(s.failed, at, at+1)
 		if at < s.forgiven {
 			s.forgiven--
 			unforgiven = true
-		} else {
-			s.row = max(0, s.row-1)
 		}
 	}
 	s.tally(index, status)

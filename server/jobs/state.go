@@ -50,8 +50,10 @@ type job struct {
 	// lookAt is when something of it falls due by time alone.
 	lookAt     time.Time
 	nextPermit uint64
-	watches    map[*Watch]struct{}
-	finished   bool
+	// results is how many have come, replaced ones too.
+	results  uint64
+	watches  map[*Watch]struct{}
+	finished bool
 }
 
 // task is one task of an active job. Its results lie in the store alone.
@@ -119,6 +121,12 @@ func (j *job) notBefore() time.Time {
 
 // grace is how long after its last chance to start a task's result is waited for.
 func (j *job) grace() time.Duration { return j.rec.GetMaxDuration().AsDuration() + settleMargin }
+
+// nextResult is the place of a result that comes now.
+func (j *job) nextResult() uint64 {
+	j.results++
+	return j.results
+}
 
 // over reports whether nothing of it may start any more.
 func (j *job) over(now time.Time) bool {

@@ -431,7 +431,10 @@ type TaskRecord struct {
 	Settled bool `protobuf:"varint,2,opt,name=settled,proto3" json:"settled,omitempty"`
 	// The result was set by the server without word from the agent. The agent's own result, if it comes after all, takes its
 	// place.
-	ByServer      bool `protobuf:"varint,3,opt,name=by_server,json=byServer,proto3" json:"by_server,omitempty"`
+	ByServer bool `protobuf:"varint,3,opt,name=by_server,json=byServer,proto3" json:"by_server,omitempty"`
+	// Place of its result among those of its job, from 1, as they came: a clock may be set back. 0 without a result, and for one that
+	// an earlier release recorded.
+	Order         uint64 `protobuf:"varint,4,opt,name=order,proto3" json:"order,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -485,6 +488,13 @@ func (x *TaskRecord) GetByServer() bool {
 		return x.ByServer
 	}
 	return false
+}
+
+func (x *TaskRecord) GetOrder() uint64 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
 }
 
 // JobRecord is a job as the server stores it.
@@ -1629,12 +1639,13 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\rRequestRecord\x12\x16\n" +
 	"\x06object\x18\x01 \x01(\tR\x06object\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
-	"\x06digest\x18\x03 \x01(\fR\x06digest\"g\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest\"}\n" +
 	"\n" +
 	"TaskRecord\x12\"\n" +
 	"\x04task\x18\x01 \x01(\v2\x0e.fleet.v1.TaskR\x04task\x12\x18\n" +
 	"\asettled\x18\x02 \x01(\bR\asettled\x12\x1b\n" +
-	"\tby_server\x18\x03 \x01(\bR\bbyServer\"\xa1\x04\n" +
+	"\tby_server\x18\x03 \x01(\bR\bbyServer\x12\x14\n" +
+	"\x05order\x18\x04 \x01(\x04R\x05order\"\xa1\x04\n" +
 	"\tJobRecord\x12\x1f\n" +
 	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\x12<\n" +
 	"\fmax_duration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12%\n" +
