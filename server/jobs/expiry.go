@@ -52,9 +52,7 @@ func (e *Engine) look(j *job, now time.Time) {
 	j.lookAt = time.Time{}
 	if now.Before(j.expires()) && !withdrawn(j.rec.GetJob()) {
 		j.lookAt = j.expires()
-		if at := j.notBefore(); now.Before(at) {
-			j.lookNoLaterThan(at)
-		}
+		e.lookAtBeginning(j, now)
 		e.lookAtSoak(j, now)
 		e.lookAtApprovals(j, now)
 		return
@@ -69,6 +67,18 @@ func (e *Engine) look(j *job, now time.Time) {
 			e.takeBack(t.terminal.id, t.key(), "the job has expired")
 		}
 	}
+}
+
+// lookAtBeginning tells watchers when the time has come before which nothing starts: they are shown another reason then.
+func (e *Engine) lookAtBeginning(j *job, now time.Time) {
+	early := now.Before(j.notBefore())
+	if early {
+		j.lookNoLaterThan(j.notBefore())
+	}
+	if j.early && !early {
+		j.changedThroughout()
+	}
+	j.early = early
 }
 
 // lookAtSilent gives up a task that may have run and of which nothing more is to be expected.
@@ -93,7 +103,7 @@ func (e *Engine) lookAtSilent(t *task, now time.Time) {
 
 // expireOrCancel ends a task that has not started and holds no valid permit, when its job is over or its terminal retired.
 func (e *Engine) expireOrCancel(t *task) bool {
-	if t.phase != waiting && t.phase != held {
+	if !t.waits() {
 		return false
 	}
 	rec := t.job.rec.GetJob()

@@ -123,3 +123,22 @@ func TestAFloorIsForgottenWithItsJob(t *testing.T) {
 		expect(t, "terminals that the engine still remembers", left, 0)
 	}, "lyon", "lyon", "paris")
 }
+
+// A parked task that has ended does not use up the turn of the next.
+func TestAFloorSkipsWhoNoLongerWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.fleet.actions["bb"] = restart()
+		r.zones("a", "a", "a")
+		r.connectAll()
+		job := r.create(func(q *fleetv1.CreateJobRequest) {
+			q.Spec.Rollout, q.Spec.Approvals = tolerant(), 1
+			q.Spec.Rollout.Floor = floored(2).GetFloor()
+		})
+		r.mustApprove(approver("bob"), job)
+		expect(t, "running", r.running(job), "0")
+		r.reports(1, "bb")
+		expect(t, "status of the one with another plugin", r.task(1, job).GetStatus(), refused)
+		r.end(0, job, succeeded)
+		expect(t, "running", r.running(job), "2")
+	}, lyon(3)...)
+}

@@ -45,17 +45,15 @@ func (e *Engine) startNext(q *queue, now time.Time) bool {
 	}
 	for len(q.ready) > 0 && q.full() == byNothing {
 		t := q.pop()
-		switch t.kept() {
-		case byNothing:
+		switch kept := t.kept(); {
+		case kept == byNothing && t.waits():
 			e.grant(t)
 			return true
-		case byFloor:
+		case kept == byFloor && t.waits():
 			t.group.park(t)
-		default:
-			// What was woken for the floor and cannot start leaves its turn to the next.
-			if t.group != nil {
-				t.group.wake()
-			}
+		case t.group != nil:
+			// What was woken for the floor and cannot start, or has ended, leaves its turn to the next.
+			t.group.wake()
 		}
 	}
 	return false

@@ -30,10 +30,10 @@ func (e *Engine) Resume(ctx context.Context, p *access.Principal, id, reason str
 	if err != nil {
 		return nil, err
 	}
-	failures := 0
+	var past past
 	err = e.do(ctx, func() {
 		if j := e.byID[shown.GetId()]; j != nil {
-			failures = len(j.failed)
+			past = j.past()
 		}
 	})
 	if err != nil {
@@ -46,9 +46,24 @@ func (e *Engine) Resume(ctx context.Context, p *access.Principal, id, reason str
 		}
 		return &amendment{entry: jobEntry(p.Name, "job.resume", rec, reason), change: func(job *fleetv1.Job, rec *storagev1.JobRecord) {
 			endPause(job, since, p.Name.ID, reason)
-			rec.Forgiven, rec.CountedSince = uint32(failures), since
+			rec.Forgiven, rec.CountedSince = uint32(past.failures), since
+			rec.Unwatched = append(rec.GetUnwatched(), past.sick...)
 		}}
-	}, func(j *job) { e.resumed(j, failures) })
+	}, func(j *job) { e.resumed(j, past) })
+}
+
+// past is what counts no more when a job is resumed: its first failures, and the tasks whose terminals are sick.
+type past struct {
+	failures int
+	sick     []uint32
+}
+
+func (j *job) past() past {
+	p := past{failures: len(j.failed)}
+	for _, t := range j.soak.ill() {
+		p.sick = append(p.sick, t.index)
+	}
+	return p
 }
 
 // maxPastPauses bounds what is kept of a job's pauses; the audit record has them all.
@@ -97,8 +112,13 @@ func (e *Engine) paused(j *job) {
 	j.changedThroughout()
 }
 
-func (e *Engine) resumed(j *job, failures int) {
-	j.forgive(failures)
+func (e *Engine) resumed(j *job, past past) {
+	j.forgive(past.failures)
+	j.soak.leave(past.sick)
+	if j.forgiven != past.failures {
+		// A failure was replaced while this was written.
+		e.recountForgiven(j)
+	}
 	j.changedThroughout()
 	e.advance(j)
 }

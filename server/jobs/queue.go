@@ -33,11 +33,14 @@ func (e *Engine) queueAt(j *job, name string) *queue {
 
 // enqueue puts a task that needs a permit into its queue, once.
 func (t *task) enqueue() {
-	if !t.queued && t.terminal.online && (t.phase == waiting || t.phase == held) {
+	if !t.queued && t.terminal.online && t.waits() {
 		t.queued = true
 		t.queue.push(t)
 	}
 }
+
+// waits reports whether it neither holds a valid permit nor has a result.
+func (t *task) waits() bool { return t.phase == waiting || t.phase == held }
 
 func (q *queue) push(t *task) {
 	q.ready = append(q.ready, t)

@@ -19,6 +19,7 @@ func (e *Engine) retire(terminalID string) {
 		for _, t := range term.open {
 			e.endRetired(t)
 		}
+		e.leaveSoaks(term)
 	}
 }
 

@@ -138,12 +138,17 @@ func (e *Engine) replaced(j *job, o outcome) {
 	t.status = o.now
 	t.resettlePlace(!neverStarted(o.old))
 	if j.retally(o.index, o.now) {
-		forgiven := uint32(j.forgiven)
-		e.edit(j, jobEntry(identity.Name{}, "job.recount", j.rec, ""), func(_ *fleetv1.Job, rec *storagev1.JobRecord) { rec.Forgiven = forgiven })
+		e.recountForgiven(j)
 	}
 	j.changed(o.index)
 	e.judge(j)
 	e.advance(j)
+}
+
+// recountForgiven stores how many failures are forgiven, when that has changed with one of them.
+func (e *Engine) recountForgiven(j *job) {
+	forgiven := uint32(j.forgiven)
+	e.edit(j, jobEntry(identity.Name{}, "job.recount", j.rec, ""), func(_ *fleetv1.Job, rec *storagev1.JobRecord) { rec.Forgiven = forgiven })
 }
 
 // writeResults is one update: the task records, the counts of jobs that were done already, and one audit record per site.

@@ -86,7 +86,9 @@ func (e *Engine) siteTurned(s *site) {
 	for _, j := range e.active {
 		for _, q := range j.queues {
 			if q.site == s && j.bound {
-				e.holdBack(j, q, "the site has closed: "+s.opening.Blocker)
+				if !s.open {
+					e.holdBack(j, q, "the site has closed: "+s.opening.Blocker)
+				}
 				j.changedThroughout()
 			}
 		}

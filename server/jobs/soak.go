@@ -29,14 +29,17 @@ func (s *soak) ill() []*task {
 	return s.sick
 }
 
-// forgive watches those no longer that are sick now.
-func (s *soak) forgive() {
-	for _, t := range s.ill() {
-		s.drop(t.terminal)
+// leave watches those no longer that somebody has forgiven.
+func (s *soak) leave(unwatched []uint32) {
+	if s == nil {
+		return
 	}
-	if s != nil {
-		s.sick = nil
+	for term, t := range s.served {
+		if slices.Contains(unwatched, t.index) {
+			s.drop(term)
+		}
 	}
+	s.sick = nil
 }
 
 func (s *soak) drop(t *terminal) {
@@ -48,12 +51,14 @@ func (s *soak) drop(t *terminal) {
 func (e *Engine) watchServed(j *job, until time.Time) {
 	j.soak = &soak{until: until, served: make(map[*terminal]*task)}
 	for _, t := range j.tasks {
-		if t.phase == done && isSuccess(t.status) {
-			t.terminal = e.terminal(t.terminalID)
-			t.terminal.soaks++
-			j.soak.served[t.terminal] = t
+		if _, gone := e.retired[t.terminalID]; gone || t.phase != done || !isSuccess(t.status) {
+			continue
 		}
+		t.terminal = e.terminal(t.terminalID)
+		t.terminal.soaks++
+		j.soak.served[t.terminal] = t
 	}
+	j.soak.leave(j.rec.GetUnwatched())
 	e.soaking = append(e.soaking, j)
 	j.lookNoLaterThan(e.now())
 }
@@ -69,6 +74,16 @@ func (e *Engine) endSoak(j *job) {
 	}
 	j.soak = nil
 	e.soaking = slices.DeleteFunc(e.soaking, func(o *job) bool { return o == j })
+}
+
+// leaveSoaks watches a terminal no longer that was decommissioned: where it is gone to says nothing about the job.
+func (e *Engine) leaveSoaks(t *terminal) {
+	for _, j := range e.soaking {
+		if j.soak.served[t] != nil {
+			j.soak.drop(t)
+			j.lookNoLaterThan(e.now())
+		}
+	}
 }
 
 // conditionChanged tells the soaks that watch a terminal.

@@ -14,14 +14,16 @@ import (
 	"github.com/bandfleet/bandfleet/server/rollout"
 )
 
+// soaking is a rollout with a wave of two and ten minutes after it.
+func soaking() *fleetv1.Rollout {
+	return &fleetv1.Rollout{Waves: []*fleetv1.Amount{rollout.Count(2)}, Soak: durationpb.New(10 * time.Minute), MaxErrors: rollout.Count(1)}
+}
+
 func TestSoak(t *testing.T) {
-	asked := func() *fleetv1.Rollout {
-		return &fleetv1.Rollout{Waves: []*fleetv1.Amount{rollout.Count(2)}, Soak: durationpb.New(10 * time.Minute), MaxErrors: rollout.Count(1)}
-	}
 	// served is a job whose first wave is done.
 	served := func(r *rig) *fleetv1.Job {
 		r.connectAll()
-		job := r.create(spreading(asked()))
+		job := r.create(spreading(soaking()))
 		r.end(0, job, succeeded)
 		r.end(1, job, succeeded)
 		return job
@@ -125,4 +127,55 @@ func TestADecisionOutlastsAFullDisk(t *testing.T) {
 		r.restart()
 		expect(t, "wave after a restart", r.job(job).GetProgress().GetWave(), 2)
 	}, lyon(3)...)
+}
+
+// A terminal that is taken out of service in a soak is no victim of the job.
+func TestADecommissionedTerminalIsNotSick(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.connectAll()
+		job := r.create(spreading(soaking()))
+		r.end(0, job, succeeded)
+		r.end(1, job, succeeded)
+		if err := r.engine.Retire(t.Context(), terminalID(1)); err != nil {
+			t.Fatal(err)
+		}
+		r.disconnect(1)
+		time.Sleep(2 * awayPatience)
+		synctest.Wait()
+		if p := r.job(job).GetPause(); p != nil {
+			t.Errorf("a decommissioned terminal paused the job: %s", p.GetReason())
+		}
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		expect(t, "running after the soak", r.running(job), "2 3 4")
+	}, lyon(5)...)
+}
+
+// What a person has forgiven in a soak stays forgiven when the server starts anew.
+func TestTheForgivenSickStayForgivenAfterARestart(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.connectAll()
+		job := r.create(spreading(soaking()))
+		r.end(0, job, succeeded)
+		r.end(1, job, succeeded)
+		r.disconnect(1)
+		time.Sleep(awayPatience + time.Second)
+		synctest.Wait()
+		if r.job(job).GetPause() == nil {
+			t.Fatal("a terminal that went away did not pause the job")
+		}
+		if _, err := r.engine.Resume(t.Context(), admin(), job.GetId(), "known"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		r.restart()
+		for _, i := range []int{0, 2, 3, 4} {
+			r.connect(i)
+		}
+		time.Sleep(2 * awayPatience)
+		synctest.Wait()
+		if p := r.job(job).GetPause(); p != nil {
+			t.Errorf("after a restart the job is paused again for what was forgiven: %s", p.GetReason())
+		}
+	}, lyon(5)...)
 }

@@ -86,7 +86,6 @@ func (s *spread) retally(index uint32, status actionv1.TaskStatus) (unforgiven b
 func (s *spread) forgive(failures int) {
 	s.forgiven = min(failures, len(s.failed))
 	s.row = min(s.row, len(s.failed)-s.forgiven)
-	s.soak.forgive()
 }
 
 // progress is how far the rollout is, for people.

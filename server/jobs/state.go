@@ -46,6 +46,8 @@ type job struct {
 	sites map[string]*fleetv1.JobCounts
 	// bound is true when windows and blackouts bind it, and takesOut when a terminal counts as out of use while it is served.
 	bound, takesOut bool
+	// early is true while its time had not come when it was looked at last.
+	early bool
 	spread
 	// lookAt is when something of it falls due by time alone.
 	lookAt     time.Time

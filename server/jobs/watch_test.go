@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
@@ -188,4 +189,28 @@ func TestAWatchEndsWithTheEngine(t *testing.T) {
 		r.halt()
 		expectRefusal(t, <-ended, "STOPPING")
 	})
+}
+
+// A watcher is told when the time has come before which nothing starts: the terminal may be offline then.
+func TestAWatcherIsToldThatTheTimeHasCome(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.NotBefore = timestamppb.New(time.Now().Add(time.Minute)) })
+		w, err := r.engine.Watch(t.Context(), admin(), job.GetId())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		m, err := w.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "reason", m.GetTasks()[0].GetWait().GetReason(), fleetv1.WaitReason_WAIT_REASON_NOT_BEFORE)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		var p portion
+		w.pop(&p)
+		if len(p.indexes) != 1 {
+			t.Error("nothing was told when the time had come: the watcher goes on showing NOT_BEFORE")
+		}
+	}, "lyon")
 }

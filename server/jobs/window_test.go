@@ -207,3 +207,23 @@ func TestPreviewSaysWhatWouldKeepIt(t *testing.T) {
 		expect(t, "wait when it is put off", seen().GetTargets()[2].GetWait().GetReason(), fleetv1.WaitReason_WAIT_REASON_NOT_BEFORE)
 	}, "lyon", "paris", "paris")
 }
+
+// When a site opens nothing is taken back.
+func TestAnOpeningTakesNothingBack(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.connect(0)
+		r.create(nil)
+		expectSent(t, r.wire.take(terminalID(0)), "dispatch for 30s")
+		for open, sent := range map[bool][]string{true: nil, false: {"hold"}} {
+			if err := r.engine.do(t.Context(), func() {
+				s := r.engine.site("lyon")
+				s.open = open
+				r.engine.siteTurned(s)
+				s.open = true
+			}); err != nil {
+				t.Fatal(err)
+			}
+			expectSent(t, r.wire.take(terminalID(0)), sent...)
+		}
+	}, "lyon")
+}
