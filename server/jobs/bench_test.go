@@ -24,7 +24,7 @@ type prompt struct {
 
 func (p *prompt) Online(string) bool { return true }
 
-func (p *prompt) Send(id string, m *agentv1.ConnectResponse) bool {
+func (p *prompt) Send(id string, _ uint64, m *agentv1.ConnectResponse) bool {
 	if key := m.GetDispatch().GetTask().GetKey(); key != nil {
 		go func() {
 			r := &agentv1.Result{Key: key, Result: &actionv1.TaskResult{

@@ -300,7 +300,7 @@ func TestALargeJob(t *testing.T) {
 	}
 	bubble(t, func(t *testing.T, r *rig) {
 		for i := range n {
-			r.wire.up[terminalID(i)] = true
+			r.wire.open(terminalID(i), 1)
 			if err := r.engine.Connected(t.Context(), terminalID(i), 1, nil, "journal"); err != nil {
 				t.Fatal(err)
 			}

@@ -374,3 +374,21 @@ func atOnce(n uint32) *fleetv1.Rollout {
 	}
 	return r
 }
+
+// A session takes the place of another before the engine knows what its agent holds. What is permitted in between must not reach
+// it: the agent could start it while the server takes it for not started.
+func TestNothingIsSentOnASessionThatTheEngineDoesNotKnow(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.connect(0)
+		r.session++
+		r.wire.open(terminalID(0), r.session)
+		job := r.create(nil)
+		expectSent(t, r.wire.take(terminalID(0)))
+		if err := r.engine.Connected(t.Context(), terminalID(0), r.session, nil, "journal"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		expectSent(t, r.wire.take(terminalID(0)), "dispatch for 30s")
+		r.end(0, job, succeeded)
+	}, "lyon")
+}

@@ -121,7 +121,7 @@ func (e *Engine) dispatch(t *task, permit time.Duration) bool {
 	if permit > 0 {
 		dispatch.PermitValidFor = durationpb.New(permit)
 	}
-	return e.link.Send(t.terminal.id, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Dispatch{Dispatch: dispatch}})
+	return e.send(t.terminal, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Dispatch{Dispatch: dispatch}})
 }
 
 // yields reports whether a task waits while a person is signed in and active.
@@ -132,13 +132,21 @@ func (j *job) yields() bool {
 // permit lets a task that the agent has start.
 func (e *Engine) permit(t *task) {
 	p := &agentv1.Permit{Key: t.key(), ValidFor: durationpb.New(permitValidity)}
-	e.link.Send(t.terminal.id, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Permit{Permit: p}})
+	e.send(t.terminal, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Permit{Permit: p}})
 }
 
 // takeBack tells the agent to drop a task that it has not started.
 func (e *Engine) takeBack(terminalID string, key *agentv1.TaskKey, reason string) {
 	c := &agentv1.Cancel{Key: key, Reason: reason}
-	e.link.Send(terminalID, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Cancel{Cancel: c}})
+	if t := e.terminals[terminalID]; t != nil {
+		e.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Cancel{Cancel: c}})
+	}
+}
+
+// send queues a message on the session that the engine knows of. One that has just taken its place gets nothing before the engine
+// was told what its agent holds: a permit counts on the session that it was given for.
+func (e *Engine) send(t *terminal, m *agentv1.ConnectResponse) bool {
+	return t.online && e.link.Send(t.id, t.session, m)
 }
 
 func (t *task) key() *agentv1.TaskKey { return &agentv1.TaskKey{JobId: t.job.id, Attempt: attempt} }

@@ -36,7 +36,7 @@ func (e *Engine) hold(t *task, reason string) {
 		return
 	}
 	h := &agentv1.Hold{Key: t.key(), Reason: clip(reason, maxProgress)}
-	if e.link.Send(t.terminal.id, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Hold{Hold: h}}) {
+	if e.send(t.terminal, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Hold{Hold: h}}) {
 		t.out, t.again = t.out+1, false
 	}
 }

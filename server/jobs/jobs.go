@@ -24,8 +24,9 @@ import (
 
 // Link reaches the agents that are connected.
 type Link interface {
-	// Send queues a message and never blocks. False: the terminal is not connected, or its session is being cut.
-	Send(terminalID string, m *agentv1.ConnectResponse) bool
+	// Send queues a message for a terminal on the session with this number, and never blocks. False: another session has taken its
+	// place, or it is being cut.
+	Send(terminalID string, session uint64, m *agentv1.ConnectResponse) bool
 	Online(terminalID string) bool
 }
 

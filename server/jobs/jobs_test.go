@@ -130,22 +130,29 @@ func (f *fleet) Terminal(_ context.Context, id string) (*storagev1.TerminalRecor
 type wire struct {
 	mu   sync.Mutex
 	sent map[string][]*agentv1.ConnectResponse
-	up   map[string]bool
+	up   map[string]uint64 // the number of the session
 }
 
-func (w *wire) Send(id string, m *agentv1.ConnectResponse) bool {
+func (w *wire) Send(id string, session uint64, m *agentv1.ConnectResponse) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.up[id] {
+	if w.up[id] == session {
 		w.sent[id] = append(w.sent[id], m)
 	}
-	return w.up[id]
+	return w.up[id] == session
+}
+
+// open lets a terminal have a session of which nobody has told the engine; 0 takes it away.
+func (w *wire) open(id string, session uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.up[id] = session
 }
 
 func (w *wire) Online(id string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.up[id]
+	return w.up[id] > 0
 }
 
 // dispatchWord says whether a dispatch permits.
@@ -230,7 +237,7 @@ func (r *rig) clock() time.Time { return time.Now().Add(time.Duration(r.shift.Lo
 func (r *rig) ahead(d time.Duration) { r.shift.Add(int64(d)) }
 
 func newRig(t *testing.T, sites ...string) *rig {
-	r := &rig{t: t, fleet: newFleet(sites...), wire: &wire{sent: map[string][]*agentv1.ConnectResponse{}, up: map[string]bool{}},
+	r := &rig{t: t, fleet: newFleet(sites...), wire: &wire{sent: map[string][]*agentv1.ConnectResponse{}, up: map[string]uint64{}},
 		path: filepath.Join(t.TempDir(), "store.db")}
 	r.start()
 	return r
@@ -309,9 +316,7 @@ func (r *rig) connect(i int, open ...*agentv1.OpenTask) { r.reconnect(i, "journa
 func (r *rig) reconnect(i int, journal string, open ...*agentv1.OpenTask) {
 	r.t.Helper()
 	r.session++
-	r.wire.mu.Lock()
-	r.wire.up[terminalID(i)] = true
-	r.wire.mu.Unlock()
+	r.wire.open(terminalID(i), r.session)
 	if err := r.engine.Connected(r.t.Context(), terminalID(i), r.session, open, journal); err != nil {
 		r.t.Fatal(err)
 	}
@@ -320,9 +325,7 @@ func (r *rig) reconnect(i int, journal string, open ...*agentv1.OpenTask) {
 
 func (r *rig) disconnect(i int) {
 	r.t.Helper()
-	r.wire.mu.Lock()
-	r.wire.up[terminalID(i)] = false
-	r.wire.mu.Unlock()
+	r.wire.open(terminalID(i), 0)
 	if err := r.engine.Disconnected(r.t.Context(), terminalID(i), r.sessionOf(i)); err != nil {
 		r.t.Fatal(err)
 	}

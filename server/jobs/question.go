@@ -66,7 +66,7 @@ func (t *task) openQuestion(now time.Time) *fleetv1.Question {
 
 // tell sends an answer to the agent. When the line is cut the agent asks again.
 func (e *Engine) tell(t *task, a *fleetv1.Answer) {
-	e.link.Send(t.terminal.id, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Answer{Answer: &agentv1.Answer{
+	e.send(t.terminal, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Answer{Answer: &agentv1.Answer{
 		Key: t.key(), PlanId: a.GetPlanId(), Confirmed: a.GetConfirmed(), By: a.GetBy(), Note: a.GetNote(), Time: a.GetTime(),
 	}}})
 }

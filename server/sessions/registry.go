@@ -39,12 +39,13 @@ func NewRegistry(admission Admission, log *slog.Logger) *Registry {
 	return &Registry{current: make(map[string]*session), admission: admission, log: log}
 }
 
-// Send queues a message for a terminal and never blocks. False: it is not connected, or its session is being cut.
-func (r *Registry) Send(terminalID string, m *agentv1.ConnectResponse) bool {
+// Send queues a message for a terminal on the session with this number, and never blocks. False: another session has taken its
+// place, or it is being cut.
+func (r *Registry) Send(terminalID string, session uint64, m *agentv1.ConnectResponse) bool {
 	r.mu.RLock()
 	s := r.current[terminalID]
 	r.mu.RUnlock()
-	return s != nil && s.send(m)
+	return s != nil && s.number == session && s.send(m)
 }
 
 // Online reports whether a terminal has an open session.

@@ -258,12 +258,12 @@ func permit() *agentv1.ConnectResponse {
 
 func TestASessionOpensTalksAndEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
-		if r.registry.Online("T-0001") || r.registry.Send("T-0001", permit()) {
+		if r.registry.Online("T-0001") || r.registry.Send("T-0001", 1, permit()) {
 			t.Error("a terminal without session is online")
 		}
 		p := r.connected()
 		expectEvents(t, r.world.take(), "plugins of T-0001 [aa], facts of T-0001 1 services=0, connected T-0001 1 open=0 journal=j")
-		if !r.registry.Online("T-0001") || !r.registry.Send("T-0001", permit()) {
+		if !r.registry.Online("T-0001") || !r.registry.Send("T-0001", 1, permit()) {
 			t.Error("a terminal with a session is not online")
 		}
 		if (<-p.toAgent).GetPermit() == nil {
@@ -485,7 +485,10 @@ func TestTheNewestSessionWins(t *testing.T) {
 		if strings.Contains(events, "closed") {
 			t.Errorf("told %s: the terminal has a session and must not be recorded as gone", events)
 		}
-		if !r.registry.Send("T-0001", permit()) || (<-newer.toAgent).GetPermit() == nil {
+		if r.registry.Send("T-0001", 1, permit()) {
+			t.Error("what was meant for the older session was taken: a permit counts on its own session only")
+		}
+		if !r.registry.Send("T-0001", 2, permit()) || (<-newer.toAgent).GetPermit() == nil {
 			t.Error("the newer session does not work")
 		}
 		newer.hangUp(t)
@@ -499,7 +502,7 @@ func TestAnAgentThatDoesNotReadIsCut(t *testing.T) {
 		p.toServer <- hello()
 		synctest.Wait()
 		taken := 0
-		for r.registry.Send("T-0001", permit()) {
+		for r.registry.Send("T-0001", 1, permit()) {
 			if taken++; taken > queueSize {
 				t.Fatal("the queue of a session that does not read has no bound")
 			}
@@ -517,7 +520,7 @@ func TestKick(t *testing.T) {
 			t.Errorf("goodbye is %v, want the reason, and final", g)
 		}
 		expectRefusal(t, <-p.returned, "SESSION_ENDED")
-		if r.registry.Send("T-0001", permit()) {
+		if r.registry.Send("T-0001", 1, permit()) {
 			t.Error("a session that was ended takes messages")
 		}
 		r.registry.Kick("T-0002", "nobody")

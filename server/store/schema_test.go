@@ -231,7 +231,7 @@ type permits chan struct{}
 
 func (p permits) Online(string) bool { return true }
 
-func (p permits) Send(_ string, m *agentv1.ConnectResponse) bool {
+func (p permits) Send(_ string, _ uint64, m *agentv1.ConnectResponse) bool {
 	if m.GetDispatch().GetPermitValidFor() != nil {
 		close(p)
 	}
