@@ -226,13 +226,18 @@ func (t *target) judge(action string) {
 	case t.offer == nil:
 		t.problem = fmt.Sprintf("none of its plugins offers %s", action)
 		t.next = "install the plugin there and enrol the terminal again"
-	case len(t.offer.action.GetRoles()) > 0 && !slices.Contains(t.offer.action.GetRoles(), role):
+	case !serves(t.offer.action, role):
 		t.problem = fmt.Sprintf("it is a %s, and %s is for %s", role, action, strings.Join(t.offer.action.GetRoles(), ", "))
 		t.next = "choose terminals of that role"
 	case t.offer.problem != nil:
 		t.problem = fmt.Sprintf("its version %s of the action refuses the parameters: %s", t.offer.action.GetVersion(), t.offer.problem)
 		t.next = "bring its plugins to the version of the others, or ask for it alone"
 	}
+}
+
+// serves reports whether an action is for terminals of a role.
+func serves(a *actionv1.Action, role string) bool {
+	return len(a.GetRoles()) == 0 || slices.Contains(a.GetRoles(), role)
 }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }

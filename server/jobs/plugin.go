@@ -8,6 +8,9 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	"github.com/bandfleet/bandfleet/proto/identity"
+	"github.com/bandfleet/bandfleet/proto/params"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/audit"
 	"github.com/bandfleet/bandfleet/server/store"
@@ -35,7 +38,7 @@ func (t *task) changedPlugin(now time.Time) bool {
 
 // pluginRefusal says why, and what to do next.
 func (t *task) pluginRefusal() (reason, next string) {
-	reason = "the plugin that would run it was not known when the job was approved"
+	reason = "when the job was approved the terminal had no plugin for it, or one that asks for more than the job has"
 	if t.otherPlugin != "" {
 		reason = t.otherPlugin
 	}
@@ -83,12 +86,17 @@ func (e *Engine) pluginChanged(ctx context.Context, terminalID string, c pluginC
 	if err != nil {
 		return err
 	}
-	_, plugin, _, err := e.inv.ActionFor(ctx, rec, c.action)
+	action, plugin, _, err := e.inv.ActionFor(ctx, rec, c.action)
 	if err != nil || plugin.GetSha256() == c.frozen {
 		return err
 	}
-	if err := e.changeApproval(ctx, c.jobID, func(_ store.Writer, rec *storagev1.JobRecord) (*audit.Entry, error) {
-		return refreeze(rec, c, terminalID, plugin.GetSha256(), e.now()), nil
+	role := identity.RoleWord(rec.GetTerminal().GetRole())
+	if err := e.changeApproval(ctx, c.jobID, func(_ store.Writer, job *storagev1.JobRecord) (*audit.Entry, error) {
+		present := ""
+		if fits(job, action, role) {
+			present = plugin.GetSha256()
+		}
+		return refreeze(job, c, terminalID, present, e.now()), nil
 	}); err != nil {
 		return err
 	}
@@ -99,10 +107,21 @@ func (e *Engine) pluginChanged(ctx context.Context, terminalID string, c pluginC
 	return e.do(context.WithoutCancel(ctx), func() { e.refusePlugin(terminalID, c, words) })
 }
 
-// refusePlugin ends the task, unless the job was still waiting for approvals and now wants them for the new plugin.
+// fits reports whether a job, as it was made, has what an action asks for: its approvals, its windows and the parameters were
+// worked out from what the terminals offered then.
+func fits(rec *storagev1.JobRecord, a *actionv1.Action, role string) bool {
+	job := rec.GetJob()
+	_, bad := params.Resolve(a, job.GetParams())
+	harmless := job.GetDryRun() || (rec.GetChanges() || a.GetReadOnly()) && (rec.GetDisruptive() || !a.GetDisruptive())
+	approved := !rec.GetChanges() || min(a.GetApprovals(), maxApprovals) <= job.GetApproval().GetNeeded()
+	return a != nil && bad == nil && harmless && approved && serves(a, role)
+}
+
+// refusePlugin ends the task, unless the job was still waiting for approvals and now wants them for the new plugin. One for which no
+// plugin is frozen ends when the job is approved.
 func (e *Engine) refusePlugin(terminalID string, c pluginChange, words string) {
 	t := e.find(terminalID, c.jobID, attempt)
-	if t == nil || t.frozenPlugin() != c.frozen {
+	if t == nil || c.frozen == "" || t.frozenPlugin() != c.frozen {
 		return
 	}
 	t.otherPlugin = words
@@ -113,7 +132,8 @@ func (e *Engine) refusePlugin(terminalID string, c pluginChange, words string) {
 // what was before lapse.
 func refreeze(rec *storagev1.JobRecord, c pluginChange, terminalID, present string, now time.Time) *audit.Entry {
 	job := rec.GetJob()
-	if waits, _ := awaitsApproval(job, now); !waits || int(c.index) >= len(rec.GetPluginSha256()) {
+	waits, _ := awaitsApproval(job, now)
+	if !waits || int(c.index) >= len(rec.GetPluginSha256()) || rec.GetPluginSha256()[c.index] == present {
 		return nil
 	}
 	before := proto.CloneOf(job.GetApproval())

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
@@ -140,4 +141,35 @@ func TestTheSamePluginsChangeNothing(t *testing.T) {
 		expect(t, "lapsed", r.job(job).GetApproval().GetApprovals()[0].GetLapsed(), "")
 		expect(t, "audit records", r.audited("job.approval-lapse"), 0)
 	}, "lyon")
+}
+
+// A plugin that comes while approvals are wanted is put before the approvers only if the job, as it was made, fits it: what it asks
+// for more than the job has cannot be had by one approval of the digest.
+func TestAPluginThatAsksForMoreThanTheJobHasIsNotApproved(t *testing.T) {
+	for name, harden := range map[string]func(old, a *actionv1.Action){
+		"more approvals":            func(old, a *actionv1.Action) { old.ReadOnly, a.ReadOnly, a.Approvals = false, false, 2 },
+		"it may interrupt people":   func(_, a *actionv1.Action) { a.Disruptive = true },
+		"it changes something":      func(_, a *actionv1.Action) { a.ReadOnly = false },
+		"it refuses the parameters": func(_, a *actionv1.Action) { a.Params[0].Min = "30s" },
+		"it is for another role":    func(_, a *actionv1.Action) { a.Roles = []string{"nes-host"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.fleet.actions["aa"].ReadOnly = true
+				r.fleet.actions["bb"] = restart()
+				r.fleet.actions["bb"].ReadOnly = true
+				harden(r.fleet.actions["aa"], r.fleet.actions["bb"])
+				r.connectAll()
+				job := r.create(func(q *fleetv1.CreateJobRequest) { q.Spec.Rollout, q.Spec.Approvals = tolerant(), 1 })
+				r.reports(0, "bb")
+				r.reports(0, "bb")
+				r.mustApprove(approver("bob"), job)
+				expectSent(t, r.wire.take(terminalID(0)))
+				task := r.task(0, job)
+				expect(t, "status", task.GetStatus(), refused)
+				expect(t, "reason", task.GetResult().GetReason(), "when the job was approved the terminal had no plugin for it, or one that asks for more than the job has")
+				expectSent(t, r.wire.take(terminalID(1)), "dispatch for 30s")
+			}, lyon(2)...)
+		})
+	}
 }
