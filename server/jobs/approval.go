@@ -17,20 +17,29 @@ const maxApprovals = 2
 // maxNamedSites is how many sites are named before they are only counted.
 const maxNamedSites = 5
 
-// unapproved says what a job still wants from approvers; nil when it may start.
-func (j *job) unapproved(now time.Time) *fleetv1.Wait {
-	job := j.rec.GetJob()
-	if job.GetApproval().GetNeeded() == 0 {
-		return nil
+// unapproved reports whether a job still wants something from approvers. It is asked at every event, of every such job.
+func (j *job) unapproved(now time.Time) bool {
+	a, given := j.rec.GetJob().GetApproval(), uint32(0)
+	for _, one := range a.GetApprovals() {
+		if counts(a, one, j.approvedAt(now)) {
+			given++
+		}
 	}
-	// At its end a job still has the approvals that it had: they end with it.
+	return given < a.GetNeeded()
+}
+
+// approvedAt is the moment for which approvals are looked at. At its end a job still has those that it had: they end with it.
+func (j *job) approvedAt(now time.Time) time.Time {
 	if last := j.expires().Add(-1); now.After(last) {
-		now = last
+		return last
 	}
-	given := counting(job.GetApproval(), now)
-	if len(given) >= int(job.GetApproval().GetNeeded()) {
-		return nil
-	}
+	return now
+}
+
+// approvalWait says what it wants.
+func (j *job) approvalWait(now time.Time) *fleetv1.Wait {
+	job := j.rec.GetJob()
+	given := counting(job.GetApproval(), j.approvedAt(now))
 	not := append([]string{job.GetRequester()}, given...)
 	return &fleetv1.Wait{Reason: fleetv1.WaitReason_WAIT_REASON_APPROVAL, Detail: fmt.Sprintf(
 		"%d of %d approvals given; asks for an approver of %s who is not %s",

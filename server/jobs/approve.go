@@ -220,7 +220,7 @@ func (e *Engine) approvalChanged(j *job) {
 	now := e.now()
 	j.changedThroughout()
 	e.lookAtApprovals(j, now)
-	if j.unapproved(now) != nil {
+	if j.unapproved(now) {
 		e.holdBack(j, nil, "its approvals count no more")
 		return
 	}

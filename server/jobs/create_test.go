@@ -292,6 +292,25 @@ func TestAJobThatEndsWhileItIsListed(t *testing.T) {
 	}, "lyon")
 }
 
+// Nor a task that ends in between as one that waits for nothing.
+func TestATaskThatEndsWhileItIsListed(t *testing.T) {
+	for name, n := range map[string]int{"the job goes on": 2, "the job is done": 1} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *rig) {
+				r.connect(0)
+				job := r.create(nil)
+				list := []*fleetv1.Task{{JobId: job.GetId(), State: fleetv1.TaskState_TASK_STATE_WAITING}}
+				r.end(0, job, succeeded)
+				if err := r.engine.overlayTasks(t.Context(), job.GetId(), list); err != nil {
+					t.Fatal(err)
+				}
+				expect(t, "state", list[0].GetState(), fleetv1.TaskState_TASK_STATE_DONE)
+				expect(t, "status", list[0].GetStatus(), succeeded)
+			}, lyon(n)...)
+		})
+	}
+}
+
 func TestALargeJob(t *testing.T) {
 	const n = 2000
 	sites := make([]string, n)

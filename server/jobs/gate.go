@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -38,7 +39,7 @@ const (
 // shut is what keeps every task of the job, also one that was granted a permit and has not started.
 func (j *job) shut(now time.Time) obstacle {
 	switch {
-	case j.unapproved(now) != nil:
+	case j.unapproved(now):
 		return byApproval
 	case j.rec.GetJob().GetPause() != nil:
 		return byPause
@@ -74,11 +75,10 @@ func (t *task) kept() obstacle {
 
 // obstacle is the first thing that keeps a task that is not running.
 func (t *task) obstacle(now time.Time) obstacle {
+	if shut := cmp.Or(t.job.shut(now), t.queue.shut(now)); shut != byNothing {
+		return shut
+	}
 	switch {
-	case t.job.shut(now) != byNothing:
-		return t.job.shut(now)
-	case t.queue.shut(now) != byNothing:
-		return t.queue.shut(now)
 	case !t.terminal.online:
 		return byOffline
 	case t.inUse:
@@ -99,7 +99,7 @@ func (t *task) obstacle(now time.Time) obstacle {
 func (t *task) wait(now time.Time) *fleetv1.Wait {
 	switch o := t.obstacle(now); o {
 	case byApproval:
-		return t.job.unapproved(now)
+		return t.job.approvalWait(now)
 	case byPause:
 		return pausedWait(t.job.rec.GetJob().GetPause())
 	case byNotBefore:

@@ -64,7 +64,7 @@ func (e *Engine) lookAtApprovals(j *job, now time.Time) {
 			j.lookNoLaterThan(given.GetExpires().AsTime())
 		}
 	}
-	if lapsed && j.unapproved(now) != nil {
+	if lapsed && j.unapproved(now) {
 		e.holdBack(j, nil, "an approval of it has expired")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/store"
 )
 
 // live is what the engine knows of a task that is not done.
@@ -23,26 +24,38 @@ type live struct {
 	neverSeen bool
 }
 
-// liveFrom copies what is running of a job's tasks. Nil stands for a task that is done.
-func (e *Engine) liveFrom(ctx context.Context, id string) (func(index uint32) *live, error) {
-	var states []*live
+// overlayTasks puts what is running over stored tasks of a job. Only these are looked at in the loop, however large the job is.
+func (e *Engine) overlayTasks(ctx context.Context, id string, list []*fleetv1.Task) error {
+	states := make([]*live, len(list))
 	err := e.do(ctx, func() {
 		if j := e.byID[id]; j != nil {
-			states = make([]*live, len(j.tasks))
-			now := e.now()
-			for i, t := range j.tasks {
-				states[i] = t.live(now)
+			for i, t := range list {
+				states[i] = j.tasks[t.GetIndex()].live(e.now())
 			}
 		}
 	})
-	return func(index uint32) *live {
-		if int(index) < len(states) {
-			return states[index]
+	for i, t := range list {
+		if err == nil && states[i] == nil && t.GetState() != fleetv1.TaskState_TASK_STATE_DONE {
+			// It has ended since it was read.
+			list[i], err = e.storedTask(ctx, id, t.GetIndex())
 		}
-		return nil
-	}, err
+		if err == nil {
+			err = e.overlay(ctx, list[i], states[i])
+		}
+	}
+	return err
 }
 
+func (e *Engine) storedTask(ctx context.Context, id string, index uint32) (t *fleetv1.Task, err error) {
+	err = e.st.View(ctx, func(s store.Snapshot) error {
+		rec, err := readTask(s, id, index)
+		t = rec.GetTask()
+		return err
+	})
+	return t, err
+}
+
+// live copies what is running of a task; nil when it is done.
 func (t *task) live(now time.Time) *live {
 	if t.phase == done {
 		return nil

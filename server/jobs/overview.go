@@ -72,7 +72,7 @@ func (o *overview) add(j *job, now time.Time) {
 	if j.rec.GetJob().GetPause() != nil {
 		o.answer.PausedJobs++
 	}
-	if j.unapproved(now) != nil {
+	if j.unapproved(now) {
 		o.answer.UnapprovedJobs++
 	}
 	counts := sumCounts(j.sites, o.seen)

@@ -33,7 +33,7 @@ func (t *task) changedPlugin(now time.Time) bool {
 	if t.job.rec.GetJob().GetApproval().GetNeeded() == 0 {
 		return false
 	}
-	return t.otherPlugin != "" || t.frozenPlugin() == "" && t.job.unapproved(now) == nil
+	return t.otherPlugin != "" || t.frozenPlugin() == "" && !t.job.unapproved(now)
 }
 
 // pluginRefusal says why, and what to do next.

@@ -231,13 +231,9 @@ func (e *Engine) shown(ctx context.Context, id string, index uint32) (*fleetv1.T
 	}); err != nil {
 		return nil, err
 	}
-	var rec *storagev1.TaskRecord
-	err := e.st.View(ctx, func(s store.Snapshot) (err error) {
-		rec, err = readTask(s, id, index)
-		return err
-	})
+	t, err := e.storedTask(ctx, id, index)
 	if err != nil {
 		return nil, err
 	}
-	return rec.GetTask(), e.overlay(ctx, rec.GetTask(), now)
+	return t, e.overlay(ctx, t, now)
 }

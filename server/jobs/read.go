@@ -190,10 +190,6 @@ func (e *Engine) Tasks(ctx context.Context, p *access.Principal, r *fleetv1.List
 	if err != nil {
 		return nil, err
 	}
-	now, err := e.liveFrom(ctx, job.GetId())
-	if err != nil {
-		return nil, err
-	}
 	answer := &fleetv1.ListTasksResponse{}
 	wanted := func(t *fleetv1.Task) bool {
 		return p.May(access.Read, t.GetSite()) && (r.GetTerminal() == "" || strings.EqualFold(t.GetTerminalId(), r.GetTerminal()) ||
@@ -210,12 +206,7 @@ func (e *Engine) Tasks(ctx context.Context, p *access.Principal, r *fleetv1.List
 		return nil, refusal.New(refusal.NotFound, "TASK_NOT_FOUND", "job %q: terminal %q: is not one of its targets", job.GetId(), clip(r.GetTerminal(), maxShown)).
 			At("terminal").Then("look at `fleetctl job show %s`", job.GetId())
 	}
-	for _, t := range answer.GetTasks() {
-		if err := e.overlay(ctx, t, now(t.GetIndex())); err != nil {
-			return nil, err
-		}
-	}
-	return answer, nil
+	return answer, e.overlayTasks(ctx, job.GetId(), answer.GetTasks())
 }
 
 func listTasks(s store.Snapshot, id string, from uint32, size int, wanted func(*fleetv1.Task) bool, answer *fleetv1.ListTasksResponse) error {
