@@ -142,3 +142,20 @@ func TestAFloorSkipsWhoNoLongerWaits(t *testing.T) {
 		expect(t, "running", r.running(job), "2")
 	}, lyon(3)...)
 }
+
+// A later job that takes a terminal out of use frees an earlier one's task there at once, not at the next event.
+func TestAFloorDoesNotWaitForATerminalThatAnotherJobTakes(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.fleet.actions["aa"].Disruptive = true
+		r.zones("a")
+		first := r.create(spreading(floored(1)))
+		r.connect(0)
+		second := r.create(nil)
+		r.disconnect(0)
+		r.wire.take(terminalID(0))
+		r.connect(0, open(second, accepted))
+		expectSent(t, r.wire.take(terminalID(0)), "dispatch for 30s", "dispatch for 30s")
+		r.end(0, first, succeeded)
+		r.end(0, second, succeeded)
+	}, "lyon")
+}

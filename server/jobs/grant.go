@@ -9,33 +9,38 @@ import (
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
 
-// schedule gives free slots to the tasks that need only that, older jobs first.
+// schedule gives free slots to the tasks that need only that, older jobs first. It goes round until nothing starts: a terminal that
+// a later job takes out of use may be what an earlier one's floor waited for.
 func (e *Engine) schedule() {
 	if e.stopping {
 		return
 	}
 	now := e.now()
-	for _, j := range e.active {
-		e.fill(j, now)
+	for started := true; started; {
+		started = false
+		for _, j := range e.active {
+			started = e.fill(j, now) || started
+		}
 	}
 }
 
-// fill gives the slots of a job, to its sites in turn.
-func (e *Engine) fill(j *job, now time.Time) {
+// fill gives the slots of a job, to its sites in turn, and reports whether it gave any.
+func (e *Engine) fill(j *job, now time.Time) (any bool) {
 	switch {
 	case j.over(now):
 		j.dismiss()
-		return
+		return false
 	case j.ready == 0 || j.shut(now) != byNothing:
-		return
+		return false
 	}
 	for idle := 0; idle < len(j.queues) && j.full() == byNothing; idle++ {
 		q := j.queues[j.turn%len(j.queues)]
 		j.turn = (j.turn + 1) % len(j.queues)
 		if e.startNext(q, now) {
-			idle = -1
+			idle, any = -1, true
 		}
 	}
+	return any
 }
 
 // startNext grants the first task of a queue that nothing keeps, and reports whether there was one.

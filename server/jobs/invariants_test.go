@@ -79,6 +79,11 @@ func (m *model) mayStart(a *agentModel, id string) {
 		m.rt.Fatalf("job %s starts on %s while it is paused: %v", id, terminalID(a.index), job.GetPause())
 	case !job.GetDryRun() && !c.At(time.Now()).Open:
 		m.rt.Fatalf("job %s starts on %s while %s is closed", id, terminalID(a.index), site)
+	case m.approvers(job) < int(job.GetApproval().GetNeeded()):
+		m.rt.Fatalf("job %s starts on %s with %d approvals that count, and needs %d: %v", id, terminalID(a.index), m.approvers(job),
+			job.GetApproval().GetNeeded(), m.given[id])
+	case job.GetApproval().GetNeeded() > 0 && a.approved[id] == "":
+		m.rt.Fatalf("job %s starts on %s, and nobody said which plugin was approved", id, terminalID(a.index))
 	case time.Now().Before(job.GetNotBefore().AsTime()):
 		m.rt.Fatalf("job %s starts on %s before its time", id, terminalID(a.index))
 	}
@@ -89,6 +94,7 @@ func (m *model) check() {
 	for _, job := range m.jobs {
 		got := m.now(job)
 		checkSum(m.t, got.GetCounts())
+		m.checkCounts(got)
 		m.checkRunning(got)
 		m.checkLimit(got)
 	}
