@@ -30,11 +30,17 @@ func NewJobs(e *jobs.Engine, i *inventory.Inventory, s inventory.Presence) *Jobs
 
 // PreviewJob implements JobService.
 func (s *Jobs) PreviewJob(ctx context.Context, r *fleetv1.PreviewJobRequest) (*fleetv1.PreviewJobResponse, error) {
+	if err := jobs.CheckKnown(r); err != nil {
+		return nil, err
+	}
 	return s.engine.Preview(ctx, access.From(ctx), r.GetSpec())
 }
 
 // CreateJob implements JobService.
 func (s *Jobs) CreateJob(ctx context.Context, r *fleetv1.CreateJobRequest) (*fleetv1.CreateJobResponse, error) {
+	if err := jobs.CheckKnown(r); err != nil {
+		return nil, err
+	}
 	job, err := s.engine.Create(ctx, access.From(ctx), r)
 	return &fleetv1.CreateJobResponse{Job: job}, err
 }
@@ -57,18 +63,27 @@ func (s *Jobs) ListTasks(ctx context.Context, r *fleetv1.ListTasksRequest) (*fle
 
 // CancelJob implements JobService.
 func (s *Jobs) CancelJob(ctx context.Context, r *fleetv1.CancelJobRequest) (*fleetv1.CancelJobResponse, error) {
+	if err := jobs.CheckKnown(r); err != nil {
+		return nil, err
+	}
 	job, err := s.engine.Cancel(ctx, access.From(ctx), r.GetId(), r.GetReason())
 	return &fleetv1.CancelJobResponse{Job: job}, err
 }
 
 // PauseJob implements JobService.
 func (s *Jobs) PauseJob(ctx context.Context, r *fleetv1.PauseJobRequest) (*fleetv1.PauseJobResponse, error) {
+	if err := jobs.CheckKnown(r); err != nil {
+		return nil, err
+	}
 	job, err := s.engine.Pause(ctx, access.From(ctx), r.GetId(), r.GetReason())
 	return &fleetv1.PauseJobResponse{Job: job}, err
 }
 
 // ResumeJob implements JobService.
 func (s *Jobs) ResumeJob(ctx context.Context, r *fleetv1.ResumeJobRequest) (*fleetv1.ResumeJobResponse, error) {
+	if err := jobs.CheckKnown(r); err != nil {
+		return nil, err
+	}
 	job, err := s.engine.Resume(ctx, access.From(ctx), r.GetId(), r.GetReason())
 	return &fleetv1.ResumeJobResponse{Job: job}, err
 }

@@ -101,7 +101,8 @@ func rejectReason(r *fleetv1.Approval) string {
 // ask only where the job changes something.
 func (e *Engine) approvals(ctx context.Context, spec *fleetv1.JobSpec, d *draft) (*fleetv1.ApprovalState, error) {
 	if n := spec.GetApprovals(); n > maxApprovals {
-		return nil, refusal.New(refusal.Invalid, "BAD_APPROVALS", "approvals: are %d, want 0 to %d", n, maxApprovals).At("spec.approvals")
+		return nil, refusal.New(refusal.Invalid, "BAD_APPROVALS", "approvals: are %d, want 0 to %d", n, maxApprovals).At("spec.approvals").
+			Then("ask for one or two others, or for none")
 	}
 	a := &fleetv1.ApprovalState{}
 	if d.changes {

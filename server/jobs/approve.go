@@ -71,7 +71,8 @@ func checkValidity(r *fleetv1.ApproveJobRequest) error {
 	}
 	d := r.GetValidFor()
 	if d != nil && (!d.IsValid() || d.AsDuration() < minValidity || d.AsDuration() > maxValidity) {
-		return refusal.New(refusal.Invalid, "BAD_VALIDITY", "valid_for: is %s, want 1m to 720h", d.AsDuration()).At("valid_for")
+		return refusal.New(refusal.Invalid, "BAD_VALIDITY", "valid_for: is %s, want 1m to 720h", d.AsDuration()).At("valid_for").
+			Then("give a time such as 2h, or none for as long as the job")
 	}
 	return nil
 }
@@ -171,7 +172,7 @@ func mayStillJudge(w store.Reader, job *fleetv1.Job, by string) error {
 	case err != nil:
 		return err
 	case approverGone:
-		return refusal.New(refusal.Denied, "REVOKED", "operator %q: was revoked", by)
+		return refusal.New(refusal.Denied, "REVOKED", "operator %q: was revoked", by).Then("ask another approver of its sites")
 	case requesterGone:
 		return refusal.New(refusal.Precondition, "REQUESTER_REVOKED", "job %q: %s, who asked for it, was revoked", job.GetId(), job.GetRequester()).
 			Then("reject it, and ask anew for what is still needed")
@@ -205,10 +206,10 @@ func (e *Engine) reject(p *access.Principal, rec *storagev1.JobRecord, reason st
 
 func errNotAwaiting(job *fleetv1.Job, why string) error {
 	no := refusal.New(refusal.Precondition, "AWAITS_NO_APPROVAL", "job %q: %s", job.GetId(), why)
-	if strings.HasPrefix(why, "has the") {
+	if strings.HasPrefix(why, "has the") || job.GetApproval() == nil {
 		return no.Then("to stop it, cancel it or pause it")
 	}
-	return no
+	return no.Then("look at it with `fleetctl describe job %s`, and ask anew for what is still needed", job.GetId())
 }
 
 // approvalChanged goes on with a job whose approvals are others now.

@@ -33,6 +33,11 @@ func expectRefusal(t *testing.T, err error, reason string) {
 	var no *refusal.Error
 	if !errors.As(err, &no) || no.Reason != reason {
 		t.Errorf("got %v, want a refusal with reason %s", err, reason)
+		return
+	}
+	// An agent is told of foreign tasks, and the fleet's own refusals in these tests are no words of the engine.
+	if no.Next == "" && reason != "FOREIGN_TASK" && reason != "NOTHING_MATCHES" {
+		t.Errorf("the refusal %q does not say what to do next", no.Message)
 	}
 }
 

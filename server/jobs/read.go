@@ -249,7 +249,8 @@ func (e *Engine) Busy(ctx context.Context, terminalID string) (bool, error) {
 func pageSize(asked int32) (int, error) {
 	switch {
 	case asked < 0:
-		return 0, refusal.New(refusal.Invalid, "BAD_PAGE_SIZE", "page_size is %d, want 0 to %d", asked, maxPage).At("page_size")
+		return 0, refusal.New(refusal.Invalid, "BAD_PAGE_SIZE", "page_size is %d, want 0 to %d", asked, maxPage).At("page_size").
+			Then("give a number in that range, or leave it out")
 	case asked == 0:
 		return defaultPage, nil
 	default:

@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -28,8 +29,7 @@ const (
 // checkSpec checks what needs neither targets nor manifests.
 func checkSpec(spec *fleetv1.JobSpec, now time.Time) error {
 	if field := unknownField(spec.ProtoReflect(), "spec"); field != "" {
-		return refusal.New(refusal.Invalid, "UNKNOWN_FIELD", "%s: has a field that this server does not know: it is older than what asks it", field).At(field).
-			Then("ask without what is new, or bring the server up to date")
+		return errUnknownField(field).At(field)
 	}
 	if spec.GetAction() == "" {
 		return refusal.New(refusal.Invalid, "NO_ACTION", "no action is named").At("spec.action").
@@ -37,11 +37,13 @@ func checkSpec(spec *fleetv1.JobSpec, now time.Time) error {
 	}
 	if d := spec.GetExpiresIn(); d != nil {
 		if !d.IsValid() || d.AsDuration() < minExpiry || d.AsDuration() > maxExpiry {
-			return refusal.New(refusal.Invalid, "BAD_EXPIRY", "expires_in is %s, want 1m to 720h", d.AsDuration()).At("spec.expires_in")
+			return refusal.New(refusal.Invalid, "BAD_EXPIRY", "expires_in is %s, want 1m to 720h", d.AsDuration()).At("spec.expires_in").
+				Then("give a time such as 2h")
 		}
 	}
 	if n := len(spec.GetParams()); n > maxParams {
-		return refusal.New(refusal.Invalid, "TOO_MANY_PARAMETERS", "%d parameters are given, no action takes more than %d", n, maxParams).At("spec.params")
+		return refusal.New(refusal.Invalid, "TOO_MANY_PARAMETERS", "%d parameters are given, no action takes more than %d", n, maxParams).At("spec.params").
+			Then("see `fleetctl describe action %s`", clip(spec.GetAction(), maxShown))
 	}
 	if _, known := fleetv1.InUse_name[int32(spec.GetInUse())]; !known {
 		return refusal.New(refusal.Invalid, "BAD_IN_USE", "in_use: %d is not known", spec.GetInUse()).At("spec.in_use").Then("give wait or proceed")
@@ -53,6 +55,19 @@ func checkSpec(spec *fleetv1.JobSpec, now time.Time) error {
 		return err
 	}
 	return checkText("spec.reason", spec.GetReason())
+}
+
+// CheckKnown refuses a request with a field that this server does not know, which might bound what is asked for ("only at this site").
+func CheckKnown(request proto.Message) error {
+	if len(request.ProtoReflect().GetUnknown()) > 0 {
+		return errUnknownField("request")
+	}
+	return nil
+}
+
+func errUnknownField(of string) *refusal.Error {
+	return refusal.New(refusal.Invalid, "UNKNOWN_FIELD", "%s: has a field that this server does not know: it is older than what asks it", of).
+		Then("ask without what is new, or bring the server up to date")
 }
 
 func checkNotBefore(at *timestamppb.Timestamp, now time.Time) error {
@@ -89,7 +104,7 @@ func unknownField(m protoreflect.Message, path string) (found string) {
 func checkText(field, text string) error {
 	if len(text) > maxReason || !isPrintable(text) {
 		return refusal.New(refusal.Invalid, "BAD_REASON", "%s: want at most %d bytes of text without control characters",
-			strings.TrimPrefix(field, "spec."), maxReason).At(field)
+			strings.TrimPrefix(field, "spec."), maxReason).At(field).Then("say it on one line, and keep the rest where the incident is recorded")
 	}
 	return nil
 }

@@ -45,7 +45,8 @@ func New(operator, verb string, m proto.Message) (*Request, error) {
 		return r, nil
 	}
 	if !idPattern.MatchString(r.ID) {
-		return nil, refusal.New(refusal.Invalid, "BAD_REQUEST_ID", "request id: must be 1 to 64 letters, digits, dots, dashes or underscores").At("request_id")
+		return nil, refusal.New(refusal.Invalid, "BAD_REQUEST_ID", "request id: must be 1 to 64 letters, digits, dots, dashes or underscores").At("request_id").
+			Then("give one such as a ULID, or leave it out")
 	}
 	bare.ProtoReflect().Clear(field)
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(bare)
