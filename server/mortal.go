@@ -92,11 +92,11 @@ func (n *noticing) what() string {
 type dyingLink struct{ jobs.Link }
 
 // Send implements jobs.Link.
-func (d dyingLink) Send(terminalID string, m *agentv1.ConnectResponse) bool {
+func (d dyingLink) Send(terminalID string, session uint64, m *agentv1.ConnectResponse) bool {
 	if m.GetDispatch() != nil {
 		killpoint.Reach("before sending task")
 	}
-	return d.Link.Send(terminalID, m)
+	return d.Link.Send(terminalID, session, m)
 }
 
 // dyingEngine is the engine as the sessions see it, with points where agents' words come in.
