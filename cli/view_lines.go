@@ -100,8 +100,8 @@ func waitsItsTurn(t *fleetv1.Task) bool {
 	return ownPace(t.GetWait().GetReason())
 }
 
-// onlyPermitted tells whether a task may start and its agent has not said that it did, nor why not: it does one of them within
-// half a minute.
+// onlyPermitted tells whether a task may start and its agent has not said that it did, nor why not: it does one of them at once, or,
+// an agent of the first release, within half a minute.
 func onlyPermitted(t *fleetv1.Task) bool {
 	return t.GetState() == fleetv1.TaskState_TASK_STATE_RUNNING && t.GetOnline() && t.GetStarted() == nil
 }

@@ -53,6 +53,13 @@ func (l *Link) PermitRequest(key *agentv1.TaskKey, reason agentv1.HoldReason, wa
 	}})
 }
 
+// Blocked says why a task has not started on its permit.
+func (l *Link) Blocked(key *agentv1.TaskKey, reason agentv1.HoldReason, waitedFor string) {
+	l.report(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Blocked{
+		Blocked: &agentv1.Blocked{Key: key, WaitedFor: waitedFor, Reason: reason},
+	}})
+}
+
 // Question asks a person, through the server.
 func (l *Link) Question(q *agentv1.Question) { l.report(question(q)) }
 

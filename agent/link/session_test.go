@@ -58,6 +58,7 @@ func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
 		l.Started(key("j-2"), time.Now())
 		l.Progress(key("j-2"), "apply", "stopping")
 		l.PermitRequest(key("j-3"), agentv1.HoldReason_HOLD_REASON_LOCK, "ble")
+		l.Blocked(key("j-3"), agentv1.HoldReason_HOLD_REASON_IN_USE, "in use by alice, active")
 		l.Result(&agentv1.Result{Key: key("j-2")})
 		l.SetFacts(&agentv1.Facts{Hostname: "press-2"})
 		if got := c.receive(t).GetAccepted().GetKey().GetJobId(); got != "j-2" {
@@ -71,6 +72,9 @@ func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
 		}
 		if got := c.receive(t).GetPermitRequest(); got.GetWaitedFor() != "ble" || got.GetReason() != agentv1.HoldReason_HOLD_REASON_LOCK {
 			t.Errorf("permit request is %v, want why the permit was not used: whoever waits is shown it", got)
+		}
+		if got := c.receive(t).GetBlocked(); got.GetWaitedFor() != "in use by alice, active" || got.GetReason() != agentv1.HoldReason_HOLD_REASON_IN_USE {
+			t.Errorf("blocked is %v, want why the task has not started", got)
 		}
 		if got := c.receive(t).GetResult().GetKey().GetJobId(); got != "j-2" {
 			t.Errorf("result of %q, want j-2", got)

@@ -187,6 +187,7 @@ type fakeServer struct {
 	// delivered counts how often a result came.
 	delivered map[string]int
 	requests  []string
+	blocked   []string
 	progress  []string
 	questions []*agentv1.Question
 	// person is told of each question and may answer; it must not block.
@@ -227,6 +228,12 @@ func (s *fakeServer) Result(r *agentv1.Result) {
 func (s *fakeServer) PermitRequest(k *agentv1.TaskKey, reason agentv1.HoldReason, waitedFor string) {
 	s.note(func() {
 		s.requests = append(s.requests, strings.TrimPrefix(reason.String(), "HOLD_REASON_")+" "+nameOf(k)+" "+waitedFor)
+	})
+}
+
+func (s *fakeServer) Blocked(k *agentv1.TaskKey, reason agentv1.HoldReason, waitedFor string) {
+	s.note(func() {
+		s.blocked = append(s.blocked, strings.TrimPrefix(reason.String(), "HOLD_REASON_")+" "+nameOf(k)+" "+waitedFor)
 	})
 }
 

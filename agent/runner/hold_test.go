@@ -30,6 +30,9 @@ func TestHold(t *testing.T) {
 				if want := []string{"HELD j/1 "}; !slices.Equal(b.server.requests, want) {
 					t.Errorf("permit requests are %q, want %q: the server waits for the answer to its Hold", b.server.requests, want)
 				}
+				if want := "LOCK j/1 ble, held by job block-ble"; permitted != slices.Contains(b.server.blocked, want) {
+					t.Errorf("the server was told %q; permitted %v, it must know of the lock as soon as it is met", b.server.blocked, permitted)
+				}
 				if slices.Contains(b.server.started, "j/1") {
 					t.Error("the task was started although its permit was taken back")
 				}

@@ -97,6 +97,9 @@ func TestTheQuietMoment(t *testing.T) {
 		if len(b.server.requests) != 0 {
 			t.Errorf("permit requests are %q, want none: the permit was still good", b.server.requests)
 		}
+		if want := []string{"IN_USE j/1 in use by alice, active"}; !slices.Equal(b.server.blocked, want) {
+			t.Errorf("the server was told %q, want %q at once and once: whoever waits wants to know why", b.server.blocked, want)
+		}
 		if s := res.GetUserSessions(); len(s) != 1 || s[0].GetUser() != "alice" || s[0].GetActivity() != idling {
 			t.Errorf("user sessions of the result are %v, want alice, idle", s)
 		}

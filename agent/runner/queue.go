@@ -27,7 +27,9 @@ type entry struct {
 	free time.Time
 	// blocked is what was in the way when the entry could have run otherwise.
 	blocked obstacle
-	run     func(ctx context.Context)
+	// told is the last reason that the server was told of on this session.
+	told agentv1.HoldReason
+	run  func(ctx context.Context)
 }
 
 // obstacle is why a permit was not used.
@@ -91,6 +93,7 @@ func (r *Runner) step(ctx context.Context) time.Duration {
 	expired := r.takeExpired()
 	lapsed := r.takeLapsed(now)
 	ready := r.takeReady(now)
+	blocked := r.takeBlocked()
 	look := r.takeLook()
 	wait := r.untilDue(now)
 	r.mu.Unlock()
@@ -102,6 +105,9 @@ func (r *Runner) step(ctx context.Context) time.Duration {
 	}
 	for _, e := range lapsed {
 		r.report().PermitRequest(e.key, e.obstacle.reason, e.obstacle.what)
+	}
+	for _, e := range blocked {
+		r.report().Blocked(e.key, e.obstacle.reason, e.obstacle.what)
 	}
 	for _, e := range ready {
 		r.courses.Go(func() { r.occupy(ctx, e) })
@@ -137,7 +143,7 @@ func (r *Runner) takeExpired() []*entry {
 	return expired
 }
 
-// lapse is a permit that was not used in time.
+// lapse is a permit that is not used, or was not in time, and why.
 type lapse struct {
 	key      *agentv1.TaskKey
 	obstacle obstacle
@@ -150,9 +156,24 @@ func (r *Runner) takeLapsed(now time.Time) []lapse {
 			continue
 		}
 		lapsed = append(lapsed, lapse{e.task.GetKey(), e.blocked})
-		e.permit, e.blocked = time.Time{}, obstacle{}
+		e.permit, e.blocked, e.told = time.Time{}, obstacle{}, e.blocked.reason
 	}
 	return lapsed
+}
+
+// takeBlocked finds the permitted tasks that have met what the server was not told of, once for each reason on a session. They keep
+// their permits.
+func (r *Runner) takeBlocked() []lapse {
+	var blocked []lapse
+	for _, e := range r.queue {
+		looking := e.blocked.reason == agentv1.HoldReason_HOLD_REASON_IN_USE && r.presence.busy == ""
+		if e.permit.IsZero() || e.blocked.reason == e.told || looking {
+			continue
+		}
+		e.told = e.blocked.reason
+		blocked = append(blocked, lapse{e.task.GetKey(), e.blocked})
+	}
+	return blocked
 }
 
 // takeReady removes what may run now from the queue, in order of arrival. Who waits for a lock keeps everybody behind him

@@ -17,6 +17,8 @@ type Reporter interface {
 	// PermitRequest asks again for a permit that lapsed before it could be used, or that was taken back; waitedFor says what was
 	// in the way, empty if nothing was.
 	PermitRequest(k *agentv1.TaskKey, reason agentv1.HoldReason, waitedFor string)
+	// Blocked says why a task has not started on its permit, which it keeps.
+	Blocked(k *agentv1.TaskKey, reason agentv1.HoldReason, waitedFor string)
 	// Question asks a person, through the server. It is told again at each new session while it is open.
 	Question(q *agentv1.Question)
 }
@@ -29,4 +31,5 @@ func (silent) Started(*agentv1.TaskKey, time.Time)                        {}
 func (silent) Progress(*agentv1.TaskKey, string, string)                  {}
 func (silent) Result(*agentv1.Result)                                     {}
 func (silent) PermitRequest(*agentv1.TaskKey, agentv1.HoldReason, string) {}
+func (silent) Blocked(*agentv1.TaskKey, agentv1.HoldReason, string)       {}
 func (silent) Question(*agentv1.Question)                                 {}

@@ -122,7 +122,7 @@ func (r *Runner) SessionEnded() {
 	defer r.mu.Unlock()
 	r.session = false
 	for _, e := range r.queue {
-		e.permit = time.Time{}
+		e.permit, e.told = time.Time{}, agentv1.HoldReason_HOLD_REASON_UNSPECIFIED
 	}
 }
 

@@ -117,6 +117,7 @@ func (r *reporter) Progress(*agentv1.TaskKey, string, string)                  {
 func (r *reporter) Result(res *agentv1.Result)                                 { r.results <- res }
 func (r *reporter) Question(*agentv1.Question)                                 {}
 func (r *reporter) PermitRequest(*agentv1.TaskKey, agentv1.HoldReason, string) {}
+func (r *reporter) Blocked(*agentv1.TaskKey, agentv1.HoldReason, string)       {}
 
 // inProcess offers the plugin's actions without a process.
 type inProcess struct{}

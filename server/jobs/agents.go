@@ -25,6 +25,11 @@ func (e *Engine) PermitRequested(ctx context.Context, terminalID string, r *agen
 	return e.post(ctx, func() { e.permitRequested(terminalID, r) })
 }
 
+// Blocked tells why a task has not started on its permit, which it may still do.
+func (e *Engine) Blocked(ctx context.Context, terminalID string, b *agentv1.Blocked) error {
+	return e.post(ctx, func() { e.blocked(terminalID, b) })
+}
+
 // Started tells that a task has started.
 func (e *Engine) Started(ctx context.Context, terminalID string, s *agentv1.Started) error {
 	return e.post(ctx, func() {
@@ -154,17 +159,25 @@ func (e *Engine) permitRequested(terminalID string, r *agentv1.PermitRequest) {
 		return
 	}
 	if e.mayGoOn(t, r.GetReason()) {
-		t.change(func() { t.waitsFor(r); t.again = t.out > 0 })
+		t.change(func() { t.waitsFor(r.GetReason(), r.GetWaitedFor()); t.again = t.out > 0 })
 		e.permit(t)
 		return
 	}
 	t.stepBack()
-	t.change(func() { t.phase = held; t.waitsFor(r) })
+	t.change(func() { t.phase = held; t.waitsFor(r.GetReason(), r.GetWaitedFor()) })
 	if e.expireOrCancel(t) {
 		e.takeBack(terminalID, t.key(), "the job is over")
 		return
 	}
 	t.enqueue()
+}
+
+// blocked shows why a permitted task waits. It keeps its slot: it may start at any moment.
+func (e *Engine) blocked(terminalID string, b *agentv1.Blocked) {
+	t := e.find(terminalID, b.GetKey().GetJobId(), b.GetKey().GetAttempt())
+	if t != nil && t.phase == permitted && t.started.IsZero() {
+		t.change(func() { t.waitsFor(b.GetReason(), b.GetWaitedFor()) })
+	}
 }
 
 // mayGoOn reports whether a task that asks again keeps its slot.
@@ -175,9 +188,9 @@ func (e *Engine) mayGoOn(t *task, why agentv1.HoldReason) bool {
 }
 
 // waitsFor notes what the agent says that it waits for.
-func (t *task) waitsFor(r *agentv1.PermitRequest) {
-	t.lock = clip(r.GetWaitedFor(), maxProgress)
-	t.inUse = r.GetReason() == agentv1.HoldReason_HOLD_REASON_IN_USE
+func (t *task) waitsFor(reason agentv1.HoldReason, what string) {
+	t.lock = clip(what, maxProgress)
+	t.inUse = reason == agentv1.HoldReason_HOLD_REASON_IN_USE
 	if t.inUse && t.lock == "" {
 		t.lock = "a person is signed in and active"
 	}

@@ -212,6 +212,30 @@ func TestAPersonIsWaitedForOnlyWhereItMatters(t *testing.T) {
 	}
 }
 
+// Whoever looks must see at once why a permitted task has not started, and that it keeps its slot; and once it has, no late word
+// makes it a waiting one again.
+func TestWhatBlocksAPermittedTaskIsShownAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.connectAll()
+		job := r.create(spreading(atOnce(1)))
+		blocked := &agentv1.Blocked{Key: key(job), Reason: agentv1.HoldReason_HOLD_REASON_IN_USE, WaitedFor: "in use by alice, active"}
+		tell := func(err error) {
+			t.Helper()
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+		}
+		tell(r.engine.Blocked(t.Context(), "T-0000", blocked))
+		r.expectWait(0, job, fleetv1.WaitReason_WAIT_REASON_IN_USE, "in use by alice, active")
+		r.expectWait(1, job, fleetv1.WaitReason_WAIT_REASON_SLOT, "1 of 1 slots are in use")
+		expect(t, "running", r.job(job).GetCounts().GetRunning(), 0)
+		tell(r.engine.Started(t.Context(), "T-0000", &agentv1.Started{Key: key(job)}))
+		tell(r.engine.Blocked(t.Context(), "T-0000", blocked))
+		expect(t, "running after its start", r.job(job).GetCounts().GetRunning(), 1)
+	}, "lyon", "lyon")
+}
+
 func TestSlotsOfASite(t *testing.T) {
 	bubble(t, func(t *testing.T, r *rig) {
 		r.connectAll()

@@ -34,6 +34,11 @@ func (v *Service) take(ctx context.Context, s *session, m *agentv1.ConnectReques
 			return err
 		}
 		return v.Engine.PermitRequested(ctx, s.terminalID, m.PermitRequest)
+	case *agentv1.ConnectRequest_Blocked:
+		if err := checkKey(s, m.Blocked.GetKey()); err != nil {
+			return err
+		}
+		return v.Engine.Blocked(ctx, s.terminalID, m.Blocked)
 	case *agentv1.ConnectRequest_Started:
 		if err := checkKey(s, m.Started.GetKey()); err != nil {
 			return err

@@ -35,6 +35,7 @@ type Engine interface {
 	// Facts tells what an agent says of its machine: with its hello, before Connected, and on change.
 	Facts(ctx context.Context, terminalID string, session uint64, role fleetv1.TerminalRole, facts *agentv1.Facts) error
 	PermitRequested(ctx context.Context, terminalID string, r *agentv1.PermitRequest) error
+	Blocked(ctx context.Context, terminalID string, b *agentv1.Blocked) error
 	Started(ctx context.Context, terminalID string, s *agentv1.Started) error
 	Progress(ctx context.Context, terminalID string, p *agentv1.TaskProgress) error
 	// PluginsSeen tells which plugins the terminal has: before Connected, and again when their manifests have come.

@@ -127,6 +127,11 @@ func (w *world) PermitRequested(_ context.Context, _ string, r *agentv1.PermitRe
 	return nil
 }
 
+func (w *world) Blocked(_ context.Context, _ string, b *agentv1.Blocked) error {
+	w.note("blocked %q", b.GetWaitedFor())
+	return nil
+}
+
 func (w *world) Started(context.Context, string, *agentv1.Started) error {
 	w.note("started")
 	return nil

@@ -1055,6 +1055,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Facts
 	//	*ConnectRequest_Plugins
 	//	*ConnectRequest_Question
+	//	*ConnectRequest_Blocked
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1178,6 +1179,15 @@ func (x *ConnectRequest) GetQuestion() *Question {
 	return nil
 }
 
+func (x *ConnectRequest) GetBlocked() *Blocked {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Blocked); ok {
+			return x.Blocked
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -1218,6 +1228,10 @@ type ConnectRequest_Question struct {
 	Question *Question `protobuf:"bytes,9,opt,name=question,proto3,oneof"`
 }
 
+type ConnectRequest_Blocked struct {
+	Blocked *Blocked `protobuf:"bytes,10,opt,name=blocked,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Accepted) isConnectRequest_Message() {}
@@ -1235,6 +1249,8 @@ func (*ConnectRequest_Facts) isConnectRequest_Message() {}
 func (*ConnectRequest_Plugins) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Question) isConnectRequest_Message() {}
+
+func (*ConnectRequest_Blocked) isConnectRequest_Message() {}
 
 // ConnectResponse goes from the server to the agent.
 type ConnectResponse struct {
@@ -1833,6 +1849,69 @@ func (x *PermitRequest) GetReason() HoldReason {
 	return HoldReason_HOLD_REASON_UNSPECIFIED
 }
 
+// Blocked says, as soon as it is so, why a permitted task has not started. It keeps its permit, and may start on it without another
+// word but Started.
+type Blocked struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Key    *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Reason HoldReason             `protobuf:"varint,2,opt,name=reason,proto3,enum=agent.v1.HoldReason" json:"reason,omitempty"`
+	// As in PermitRequest.
+	WaitedFor     string `protobuf:"bytes,3,opt,name=waited_for,json=waitedFor,proto3" json:"waited_for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Blocked) Reset() {
+	*x = Blocked{}
+	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Blocked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Blocked) ProtoMessage() {}
+
+func (x *Blocked) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Blocked.ProtoReflect.Descriptor instead.
+func (*Blocked) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Blocked) GetKey() *TaskKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Blocked) GetReason() HoldReason {
+	if x != nil {
+		return x.Reason
+	}
+	return HoldReason_HOLD_REASON_UNSPECIFIED
+}
+
+func (x *Blocked) GetWaitedFor() string {
+	if x != nil {
+		return x.WaitedFor
+	}
+	return ""
+}
+
 // Hold takes a permit back. A task that has not started stays accepted, and the agent answers with a PermitRequest; one that
 // has goes on.
 type Hold struct {
@@ -1845,7 +1924,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_agent_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1857,7 +1936,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_agent_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1870,7 +1949,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Hold) GetKey() *TaskKey {
@@ -1902,7 +1981,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_agent_v1_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1914,7 +1993,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_agent_v1_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1927,7 +2006,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Question) GetKey() *TaskKey {
@@ -1973,7 +2052,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_agent_v1_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1985,7 +2064,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_agent_v1_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1998,7 +2077,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Answer) GetKey() *TaskKey {
@@ -2054,7 +2133,7 @@ type Permit struct {
 
 func (x *Permit) Reset() {
 	*x = Permit{}
-	mi := &file_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_agent_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2066,7 +2145,7 @@ func (x *Permit) String() string {
 func (*Permit) ProtoMessage() {}
 
 func (x *Permit) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_agent_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2079,7 +2158,7 @@ func (x *Permit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permit.ProtoReflect.Descriptor instead.
 func (*Permit) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Permit) GetKey() *TaskKey {
@@ -2106,7 +2185,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_agent_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2197,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_agent_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2210,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Started) GetKey() *TaskKey {
@@ -2160,7 +2239,7 @@ type TaskProgress struct {
 
 func (x *TaskProgress) Reset() {
 	*x = TaskProgress{}
-	mi := &file_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_agent_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2172,7 +2251,7 @@ func (x *TaskProgress) String() string {
 func (*TaskProgress) ProtoMessage() {}
 
 func (x *TaskProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_agent_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2185,7 +2264,7 @@ func (x *TaskProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskProgress.ProtoReflect.Descriptor instead.
 func (*TaskProgress) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *TaskProgress) GetKey() *TaskKey {
@@ -2220,7 +2299,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_agent_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2232,7 +2311,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_agent_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2245,7 +2324,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Result) GetKey() *TaskKey {
@@ -2272,7 +2351,7 @@ type ResultAck struct {
 
 func (x *ResultAck) Reset() {
 	*x = ResultAck{}
-	mi := &file_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_agent_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2284,7 +2363,7 @@ func (x *ResultAck) String() string {
 func (*ResultAck) ProtoMessage() {}
 
 func (x *ResultAck) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_agent_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2297,7 +2376,7 @@ func (x *ResultAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultAck.ProtoReflect.Descriptor instead.
 func (*ResultAck) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ResultAck) GetKey() *TaskKey {
@@ -2318,7 +2397,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2409,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2343,7 +2422,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Cancel) GetKey() *TaskKey {
@@ -2369,7 +2448,7 @@ type PluginsRequest struct {
 
 func (x *PluginsRequest) Reset() {
 	*x = PluginsRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2381,7 +2460,7 @@ func (x *PluginsRequest) String() string {
 func (*PluginsRequest) ProtoMessage() {}
 
 func (x *PluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2394,7 +2473,7 @@ func (x *PluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginsRequest.ProtoReflect.Descriptor instead.
 func (*PluginsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PluginsRequest) GetSha256() []string {
@@ -2413,7 +2492,7 @@ type PluginsReport struct {
 
 func (x *PluginsReport) Reset() {
 	*x = PluginsReport{}
-	mi := &file_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2504,7 @@ func (x *PluginsReport) String() string {
 func (*PluginsReport) ProtoMessage() {}
 
 func (x *PluginsReport) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2517,7 @@ func (x *PluginsReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginsReport.ProtoReflect.Descriptor instead.
 func (*PluginsReport) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PluginsReport) GetPlugins() []*Plugin {
@@ -2462,7 +2541,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_agent_v1_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2553,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_agent_v1_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +2566,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{31}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Goodbye) GetReason() string {
@@ -2590,7 +2669,7 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	" \x01(\tR\fpluginSha256\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xd9\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x88\x04\n" +
 	"\x0eConnectRequest\x12'\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.agent.v1.HelloH\x00R\x05hello\x120\n" +
 	"\baccepted\x18\x02 \x01(\v2\x12.agent.v1.AcceptedH\x00R\baccepted\x12@\n" +
@@ -2600,7 +2679,9 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x06result\x18\x06 \x01(\v2\x10.agent.v1.ResultH\x00R\x06result\x12'\n" +
 	"\x05facts\x18\a \x01(\v2\x0f.agent.v1.FactsH\x00R\x05facts\x123\n" +
 	"\aplugins\x18\b \x01(\v2\x17.agent.v1.PluginsReportH\x00R\aplugins\x120\n" +
-	"\bquestion\x18\t \x01(\v2\x12.agent.v1.QuestionH\x00R\bquestionB\t\n" +
+	"\bquestion\x18\t \x01(\v2\x12.agent.v1.QuestionH\x00R\bquestion\x12-\n" +
+	"\ablocked\x18\n" +
+	" \x01(\v2\x11.agent.v1.BlockedH\x00R\ablockedB\t\n" +
 	"\amessage\"\xd1\x03\n" +
 	"\x0fConnectResponse\x12-\n" +
 	"\awelcome\x18\x01 \x01(\v2\x11.agent.v1.WelcomeH\x00R\awelcome\x120\n" +
@@ -2647,7 +2728,12 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x1d\n" +
 	"\n" +
 	"waited_for\x18\x02 \x01(\tR\twaitedFor\x12,\n" +
-	"\x06reason\x18\x03 \x01(\x0e2\x14.agent.v1.HoldReasonR\x06reason\"C\n" +
+	"\x06reason\x18\x03 \x01(\x0e2\x14.agent.v1.HoldReasonR\x06reason\"{\n" +
+	"\aBlocked\x12#\n" +
+	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12,\n" +
+	"\x06reason\x18\x02 \x01(\x0e2\x14.agent.v1.HoldReasonR\x06reason\x12\x1d\n" +
+	"\n" +
+	"waited_for\x18\x03 \x01(\tR\twaitedFor\"C\n" +
 	"\x04Hold\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"\x98\x01\n" +
@@ -2721,7 +2807,7 @@ func file_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_agent_v1_agent_proto_goTypes = []any{
 	(TaskState)(0),                 // 0: agent.v1.TaskState
 	(HoldReason)(0),                // 1: agent.v1.HoldReason
@@ -2745,26 +2831,27 @@ var file_agent_v1_agent_proto_goTypes = []any{
 	(*Dispatch)(nil),               // 19: agent.v1.Dispatch
 	(*Accepted)(nil),               // 20: agent.v1.Accepted
 	(*PermitRequest)(nil),          // 21: agent.v1.PermitRequest
-	(*Hold)(nil),                   // 22: agent.v1.Hold
-	(*Question)(nil),               // 23: agent.v1.Question
-	(*Answer)(nil),                 // 24: agent.v1.Answer
-	(*Permit)(nil),                 // 25: agent.v1.Permit
-	(*Started)(nil),                // 26: agent.v1.Started
-	(*TaskProgress)(nil),           // 27: agent.v1.TaskProgress
-	(*Result)(nil),                 // 28: agent.v1.Result
-	(*ResultAck)(nil),              // 29: agent.v1.ResultAck
-	(*Cancel)(nil),                 // 30: agent.v1.Cancel
-	(*PluginsRequest)(nil),         // 31: agent.v1.PluginsRequest
-	(*PluginsReport)(nil),          // 32: agent.v1.PluginsReport
-	(*Goodbye)(nil),                // 33: agent.v1.Goodbye
-	nil,                            // 34: agent.v1.Task.ParamsEntry
-	(*v1.Manifest)(nil),            // 35: action.v1.Manifest
-	(*v1.ServiceState)(nil),        // 36: action.v1.ServiceState
-	(*v1.DeviceState)(nil),         // 37: action.v1.DeviceState
-	(*v1.UserSession)(nil),         // 38: action.v1.UserSession
-	(*timestamppb.Timestamp)(nil),  // 39: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 40: google.protobuf.Duration
-	(*v1.TaskResult)(nil),          // 41: action.v1.TaskResult
+	(*Blocked)(nil),                // 22: agent.v1.Blocked
+	(*Hold)(nil),                   // 23: agent.v1.Hold
+	(*Question)(nil),               // 24: agent.v1.Question
+	(*Answer)(nil),                 // 25: agent.v1.Answer
+	(*Permit)(nil),                 // 26: agent.v1.Permit
+	(*Started)(nil),                // 27: agent.v1.Started
+	(*TaskProgress)(nil),           // 28: agent.v1.TaskProgress
+	(*Result)(nil),                 // 29: agent.v1.Result
+	(*ResultAck)(nil),              // 30: agent.v1.ResultAck
+	(*Cancel)(nil),                 // 31: agent.v1.Cancel
+	(*PluginsRequest)(nil),         // 32: agent.v1.PluginsRequest
+	(*PluginsReport)(nil),          // 33: agent.v1.PluginsReport
+	(*Goodbye)(nil),                // 34: agent.v1.Goodbye
+	nil,                            // 35: agent.v1.Task.ParamsEntry
+	(*v1.Manifest)(nil),            // 36: action.v1.Manifest
+	(*v1.ServiceState)(nil),        // 37: action.v1.ServiceState
+	(*v1.DeviceState)(nil),         // 38: action.v1.DeviceState
+	(*v1.UserSession)(nil),         // 39: action.v1.UserSession
+	(*timestamppb.Timestamp)(nil),  // 40: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 41: google.protobuf.Duration
+	(*v1.TaskResult)(nil),          // 42: action.v1.TaskResult
 }
 var file_agent_v1_agent_proto_depIdxs = []int32{
 	3,  // 0: agent.v1.UploadArtifactRequest.header:type_name -> agent.v1.ArtifactHeader
@@ -2772,71 +2859,74 @@ var file_agent_v1_agent_proto_depIdxs = []int32{
 	12, // 2: agent.v1.ArtifactHeader.key:type_name -> agent.v1.TaskKey
 	11, // 3: agent.v1.EnrollRequest.facts:type_name -> agent.v1.Facts
 	10, // 4: agent.v1.EnrollRequest.plugins:type_name -> agent.v1.Plugin
-	35, // 5: agent.v1.Plugin.manifest:type_name -> action.v1.Manifest
-	36, // 6: agent.v1.Facts.services:type_name -> action.v1.ServiceState
-	37, // 7: agent.v1.Facts.adapter:type_name -> action.v1.DeviceState
-	38, // 8: agent.v1.Facts.user_sessions:type_name -> action.v1.UserSession
+	36, // 5: agent.v1.Plugin.manifest:type_name -> action.v1.Manifest
+	37, // 6: agent.v1.Facts.services:type_name -> action.v1.ServiceState
+	38, // 7: agent.v1.Facts.adapter:type_name -> action.v1.DeviceState
+	39, // 8: agent.v1.Facts.user_sessions:type_name -> action.v1.UserSession
 	12, // 9: agent.v1.Task.key:type_name -> agent.v1.TaskKey
-	34, // 10: agent.v1.Task.params:type_name -> agent.v1.Task.ParamsEntry
-	39, // 11: agent.v1.Task.expires:type_name -> google.protobuf.Timestamp
+	35, // 10: agent.v1.Task.params:type_name -> agent.v1.Task.ParamsEntry
+	40, // 11: agent.v1.Task.expires:type_name -> google.protobuf.Timestamp
 	16, // 12: agent.v1.ConnectRequest.hello:type_name -> agent.v1.Hello
 	20, // 13: agent.v1.ConnectRequest.accepted:type_name -> agent.v1.Accepted
 	21, // 14: agent.v1.ConnectRequest.permit_request:type_name -> agent.v1.PermitRequest
-	26, // 15: agent.v1.ConnectRequest.started:type_name -> agent.v1.Started
-	27, // 16: agent.v1.ConnectRequest.progress:type_name -> agent.v1.TaskProgress
-	28, // 17: agent.v1.ConnectRequest.result:type_name -> agent.v1.Result
+	27, // 15: agent.v1.ConnectRequest.started:type_name -> agent.v1.Started
+	28, // 16: agent.v1.ConnectRequest.progress:type_name -> agent.v1.TaskProgress
+	29, // 17: agent.v1.ConnectRequest.result:type_name -> agent.v1.Result
 	11, // 18: agent.v1.ConnectRequest.facts:type_name -> agent.v1.Facts
-	32, // 19: agent.v1.ConnectRequest.plugins:type_name -> agent.v1.PluginsReport
-	23, // 20: agent.v1.ConnectRequest.question:type_name -> agent.v1.Question
-	18, // 21: agent.v1.ConnectResponse.welcome:type_name -> agent.v1.Welcome
-	19, // 22: agent.v1.ConnectResponse.dispatch:type_name -> agent.v1.Dispatch
-	25, // 23: agent.v1.ConnectResponse.permit:type_name -> agent.v1.Permit
-	30, // 24: agent.v1.ConnectResponse.cancel:type_name -> agent.v1.Cancel
-	29, // 25: agent.v1.ConnectResponse.result_ack:type_name -> agent.v1.ResultAck
-	31, // 26: agent.v1.ConnectResponse.plugins_request:type_name -> agent.v1.PluginsRequest
-	33, // 27: agent.v1.ConnectResponse.goodbye:type_name -> agent.v1.Goodbye
-	22, // 28: agent.v1.ConnectResponse.hold:type_name -> agent.v1.Hold
-	24, // 29: agent.v1.ConnectResponse.answer:type_name -> agent.v1.Answer
-	11, // 30: agent.v1.Hello.facts:type_name -> agent.v1.Facts
-	17, // 31: agent.v1.Hello.open_tasks:type_name -> agent.v1.OpenTask
-	12, // 32: agent.v1.OpenTask.key:type_name -> agent.v1.TaskKey
-	0,  // 33: agent.v1.OpenTask.state:type_name -> agent.v1.TaskState
-	39, // 34: agent.v1.Welcome.server_time:type_name -> google.protobuf.Timestamp
-	40, // 35: agent.v1.Welcome.return_within:type_name -> google.protobuf.Duration
-	13, // 36: agent.v1.Dispatch.task:type_name -> agent.v1.Task
-	40, // 37: agent.v1.Dispatch.permit_valid_for:type_name -> google.protobuf.Duration
-	12, // 38: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
-	12, // 39: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
-	1,  // 40: agent.v1.PermitRequest.reason:type_name -> agent.v1.HoldReason
-	12, // 41: agent.v1.Hold.key:type_name -> agent.v1.TaskKey
-	12, // 42: agent.v1.Question.key:type_name -> agent.v1.TaskKey
-	39, // 43: agent.v1.Question.deadline:type_name -> google.protobuf.Timestamp
-	12, // 44: agent.v1.Answer.key:type_name -> agent.v1.TaskKey
-	39, // 45: agent.v1.Answer.time:type_name -> google.protobuf.Timestamp
-	12, // 46: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
-	40, // 47: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
-	12, // 48: agent.v1.Started.key:type_name -> agent.v1.TaskKey
-	39, // 49: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
-	12, // 50: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
-	12, // 51: agent.v1.Result.key:type_name -> agent.v1.TaskKey
-	41, // 52: agent.v1.Result.result:type_name -> action.v1.TaskResult
-	12, // 53: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
-	12, // 54: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
-	10, // 55: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
-	40, // 56: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
-	6,  // 57: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
-	8,  // 58: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
-	14, // 59: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
-	2,  // 60: agent.v1.AgentService.UploadArtifact:input_type -> agent.v1.UploadArtifactRequest
-	7,  // 61: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
-	9,  // 62: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
-	15, // 63: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
-	5,  // 64: agent.v1.AgentService.UploadArtifact:output_type -> agent.v1.UploadArtifactResponse
-	61, // [61:65] is the sub-list for method output_type
-	57, // [57:61] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	33, // 19: agent.v1.ConnectRequest.plugins:type_name -> agent.v1.PluginsReport
+	24, // 20: agent.v1.ConnectRequest.question:type_name -> agent.v1.Question
+	22, // 21: agent.v1.ConnectRequest.blocked:type_name -> agent.v1.Blocked
+	18, // 22: agent.v1.ConnectResponse.welcome:type_name -> agent.v1.Welcome
+	19, // 23: agent.v1.ConnectResponse.dispatch:type_name -> agent.v1.Dispatch
+	26, // 24: agent.v1.ConnectResponse.permit:type_name -> agent.v1.Permit
+	31, // 25: agent.v1.ConnectResponse.cancel:type_name -> agent.v1.Cancel
+	30, // 26: agent.v1.ConnectResponse.result_ack:type_name -> agent.v1.ResultAck
+	32, // 27: agent.v1.ConnectResponse.plugins_request:type_name -> agent.v1.PluginsRequest
+	34, // 28: agent.v1.ConnectResponse.goodbye:type_name -> agent.v1.Goodbye
+	23, // 29: agent.v1.ConnectResponse.hold:type_name -> agent.v1.Hold
+	25, // 30: agent.v1.ConnectResponse.answer:type_name -> agent.v1.Answer
+	11, // 31: agent.v1.Hello.facts:type_name -> agent.v1.Facts
+	17, // 32: agent.v1.Hello.open_tasks:type_name -> agent.v1.OpenTask
+	12, // 33: agent.v1.OpenTask.key:type_name -> agent.v1.TaskKey
+	0,  // 34: agent.v1.OpenTask.state:type_name -> agent.v1.TaskState
+	40, // 35: agent.v1.Welcome.server_time:type_name -> google.protobuf.Timestamp
+	41, // 36: agent.v1.Welcome.return_within:type_name -> google.protobuf.Duration
+	13, // 37: agent.v1.Dispatch.task:type_name -> agent.v1.Task
+	41, // 38: agent.v1.Dispatch.permit_valid_for:type_name -> google.protobuf.Duration
+	12, // 39: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
+	12, // 40: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
+	1,  // 41: agent.v1.PermitRequest.reason:type_name -> agent.v1.HoldReason
+	12, // 42: agent.v1.Blocked.key:type_name -> agent.v1.TaskKey
+	1,  // 43: agent.v1.Blocked.reason:type_name -> agent.v1.HoldReason
+	12, // 44: agent.v1.Hold.key:type_name -> agent.v1.TaskKey
+	12, // 45: agent.v1.Question.key:type_name -> agent.v1.TaskKey
+	40, // 46: agent.v1.Question.deadline:type_name -> google.protobuf.Timestamp
+	12, // 47: agent.v1.Answer.key:type_name -> agent.v1.TaskKey
+	40, // 48: agent.v1.Answer.time:type_name -> google.protobuf.Timestamp
+	12, // 49: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
+	41, // 50: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
+	12, // 51: agent.v1.Started.key:type_name -> agent.v1.TaskKey
+	40, // 52: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
+	12, // 53: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
+	12, // 54: agent.v1.Result.key:type_name -> agent.v1.TaskKey
+	42, // 55: agent.v1.Result.result:type_name -> action.v1.TaskResult
+	12, // 56: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
+	12, // 57: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
+	10, // 58: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
+	41, // 59: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
+	6,  // 60: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
+	8,  // 61: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
+	14, // 62: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
+	2,  // 63: agent.v1.AgentService.UploadArtifact:input_type -> agent.v1.UploadArtifactRequest
+	7,  // 64: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
+	9,  // 65: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
+	15, // 66: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
+	5,  // 67: agent.v1.AgentService.UploadArtifact:output_type -> agent.v1.UploadArtifactResponse
+	64, // [64:68] is the sub-list for method output_type
+	60, // [60:64] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_agent_v1_agent_proto_init() }
@@ -2858,6 +2948,7 @@ func file_agent_v1_agent_proto_init() {
 		(*ConnectRequest_Facts)(nil),
 		(*ConnectRequest_Plugins)(nil),
 		(*ConnectRequest_Question)(nil),
+		(*ConnectRequest_Blocked)(nil),
 	}
 	file_agent_v1_agent_proto_msgTypes[13].OneofWrappers = []any{
 		(*ConnectResponse_Welcome)(nil),
@@ -2876,7 +2967,7 @@ func file_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_v1_agent_proto_rawDesc), len(file_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
