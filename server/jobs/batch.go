@@ -30,6 +30,8 @@ type batch struct {
 	results  []*settlement
 	edits    []*edit
 	finishes []*job
+	// distrusted are terminals to be put into quarantine.
+	distrusted []*terminal
 	// later holds results for tasks that this batch has a result for already.
 	later []*settlement
 	keys  map[settlementKey]struct{}
@@ -45,7 +47,7 @@ type batch struct {
 func newBatch() *batch { return &batch{keys: make(map[settlementKey]struct{})} }
 
 func (b *batch) empty() bool {
-	return len(b.permits) == 0 && len(b.results) == 0 && len(b.edits) == 0 && len(b.finishes) == 0
+	return len(b.permits) == 0 && len(b.results) == 0 && len(b.edits) == 0 && len(b.finishes) == 0 && len(b.distrusted) == 0
 }
 
 // addResult keeps two results for one task out of the same batch, whose updates have no order among them.
@@ -147,6 +149,9 @@ func (e *Engine) write(b *batch) {
 		})
 	}
 	all.Wait()
+	var err error
+	b.distrusted, err = e.writeDistrusted(ctx, b.distrusted)
+	fail(func() {}, err)
 	for _, j := range b.finishes {
 		rec, err := e.writeFinish(ctx, j)
 		fail(func() {}, err)
@@ -168,6 +173,7 @@ func (e *Engine) writePermits(ctx context.Context, tasks []*task) error {
 	mark := &storagev1.PermitBatch{Time: timestamppb.New(e.now())}
 	for _, t := range tasks {
 		mark.Indexes, mark.Journals = append(mark.Indexes, t.index), append(mark.Journals, t.journal)
+		mark.Sequences = append(mark.Sequences, t.sequence)
 	}
 	key := store.PermitKey(j.id, j.nextPermit)
 	j.nextPermit++
@@ -210,6 +216,7 @@ func (e *Engine) landed(b *batch) {
 		e.retryAt = e.now().Add(retryAfter)
 	}
 	e.pending.edits = append(b.unwritten, e.pending.edits...)
+	e.pending.distrusted = append(b.distrusted, e.pending.distrusted...)
 	// Results first: a failure among them may be what keeps the permits from being sent.
 	var refused []*settlement
 	for _, s := range b.results {

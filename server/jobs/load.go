@@ -86,8 +86,9 @@ type permits struct {
 }
 
 type mark struct {
-	at      time.Time
-	journal string
+	at       time.Time
+	journal  string
+	sequence uint64
 }
 
 func readPermits(s store.Snapshot, id string) (*permits, error) {
@@ -102,6 +103,9 @@ func readPermits(s store.Snapshot, id string) (*permits, error) {
 			m := mark{at: batch.GetTime().AsTime()}
 			if i < len(batch.GetJournals()) {
 				m.journal = batch.GetJournals()[i]
+			}
+			if i < len(batch.GetSequences()) {
+				m.sequence = batch.GetSequences()[i]
 			}
 			p.given[index] = m
 		}
