@@ -151,6 +151,9 @@ func (e *Engine) markStarted(t *task) {
 		t.phase, t.lock, t.inUse = permitted, "", false
 		if t.started.IsZero() {
 			t.started = e.now()
+			if t.job.rec.GetChanges() {
+				e.pending.starts = append(e.pending.starts, t)
+			}
 		}
 	})
 }

@@ -89,6 +89,8 @@ type mark struct {
 	at       time.Time
 	journal  string
 	sequence uint64
+	// started is when it was told as started; zero when it was not.
+	started time.Time
 }
 
 func readPermits(s store.Snapshot, id string) (*permits, error) {
@@ -101,6 +103,9 @@ func readPermits(s store.Snapshot, id string) (*permits, error) {
 		}
 		for i, index := range batch.GetIndexes() {
 			m := mark{at: batch.GetTime().AsTime()}
+			if batch.GetStarted() {
+				m.at, m.started = p.given[index].at, m.at
+			}
 			if i < len(batch.GetJournals()) {
 				m.journal = batch.GetJournals()[i]
 			}

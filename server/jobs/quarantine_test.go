@@ -88,6 +88,8 @@ func TestWhatARolledBackAgentForgot(t *testing.T) {
 		"a copy from before it, server restarted":         {5, 5, false, true, none, true, true},
 		"an old copy, server restarted":                   {5, 2, false, true, none, true, true},
 		"a copy from within the session, told as started": {5, 6, true, false, holds, true, true},
+		"the same, server restarted":                      {5, 6, true, true, holds, true, true},
+		"the same, journal without the task":              {5, 6, true, true, none, true, true},
 		"does not count, told as started":                 {0, 0, true, false, none, true, false},
 		"does not count, never told":                      {0, 0, false, false, none, false, false},
 	} {

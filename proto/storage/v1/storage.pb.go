@@ -666,7 +666,9 @@ type PermitBatch struct {
 	Journals []string `protobuf:"bytes,3,rep,name=journals,proto3" json:"journals,omitempty"`
 	// The sequence of that journal at the hello of the session in which each was permitted, in the same order; 0 means that none was told. An
 	// agent that comes back with one that is not greater has had its journal rolled back.
-	Sequences     []uint64 `protobuf:"varint,4,rep,packed,name=sequences,proto3" json:"sequences,omitempty"`
+	Sequences []uint64 `protobuf:"varint,4,rep,packed,name=sequences,proto3" json:"sequences,omitempty"`
+	// True: not a permit; their agents told that they have started them. Written with the next batch and only of jobs that change something.
+	Started       bool `protobuf:"varint,5,opt,name=started,proto3" json:"started,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -727,6 +729,13 @@ func (x *PermitBatch) GetSequences() []uint64 {
 		return x.Sequences
 	}
 	return nil
+}
+
+func (x *PermitBatch) GetStarted() bool {
+	if x != nil {
+		return x.Started
+	}
+	return false
 }
 
 // AuditRecord is one link of a site's chain.
@@ -1695,12 +1704,13 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\tunwatched\x18\f \x03(\rR\tunwatched\x1aR\n" +
 	"\x0fSiteCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"\x91\x01\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"\xab\x01\n" +
 	"\vPermitBatch\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\aindexes\x18\x02 \x03(\rR\aindexes\x12\x1a\n" +
 	"\bjournals\x18\x03 \x03(\tR\bjournals\x12\x1c\n" +
-	"\tsequences\x18\x04 \x03(\x04R\tsequences\"\xac\x02\n" +
+	"\tsequences\x18\x04 \x03(\x04R\tsequences\x12\x18\n" +
+	"\astarted\x18\x05 \x01(\bR\astarted\"\xac\x02\n" +
 	"\vAuditRecord\x12\x14\n" +
 	"\x05chain\x18\x01 \x01(\tR\x05chain\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12.\n" +
