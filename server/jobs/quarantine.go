@@ -88,8 +88,8 @@ func (t *task) forgotten(state agentv1.TaskState) bool {
 		// Each session begins with a write to the journal.
 		return true
 	}
-	// A task is told as started after it was journalled.
-	return !t.started.IsZero() && (state == agentv1.TaskState_TASK_STATE_UNSPECIFIED || state == agentv1.TaskState_TASK_STATE_ACCEPTED)
+	// A task is told as started after it was journalled. Of a job from a backup it may have ended since, and need not be open any more.
+	return !t.started.IsZero() && !t.job.rec.GetRestored() && (state == agentv1.TaskState_TASK_STATE_UNSPECIFIED || state == agentv1.TaskState_TASK_STATE_ACCEPTED)
 }
 
 // giveUp ends what the agent of a terminal in quarantine may have started without knowing it, and takes back what it only has.

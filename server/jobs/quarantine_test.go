@@ -156,3 +156,24 @@ func TestAQuarantineIsStoredInTheEnd(t *testing.T) {
 		}
 	}, "lyon")
 }
+
+// TestARestoredServerDoesNotDistrustAnAgentThatHasGoneOn: the task was told as started before the backup, and has ended since.
+func TestARestoredServerDoesNotDistrustAnAgentThatHasGoneOn(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.found(5, nil)
+		job := r.create(nil)
+		if err := r.engine.Started(t.Context(), terminalID(0), &agentv1.Started{Key: key(job)}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		backup := r.backup()
+		r.disconnect(0)
+		r.restore(backup)
+		r.wire.take(terminalID(0))
+		r.found(9, nil)
+		expectSent(t, r.wire.take(terminalID(0)), "dispatch", "cancel")
+		if len(r.fleet.rolledBack) > 0 {
+			t.Error("the terminal came into quarantine: its agent is asked what became of the task, and knows")
+		}
+	}, "lyon")
+}
