@@ -97,7 +97,7 @@ func assemble(ctx context.Context, c Config, id *identity.Identity, book *journa
 		Terminal: &actionv1.Terminal{Id: record.TerminalID, Name: record.Name, Site: record.Site, Role: record.Role},
 	})
 	session := link.New(link.Config{
-		Identity: id, Runner: run, JournalID: book.ID(), Plugins: set.Report(), Spool: files, Log: c.Log.With("part", "link"),
+		Identity: id, Runner: run, Journal: book, Plugins: set.Report(), Spool: files, Log: c.Log.With("part", "link"),
 	})
 	session.SetFacts(first)
 	run.SetReporter(session)

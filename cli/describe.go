@@ -107,6 +107,9 @@ func describeTerminal(a *app, t *fleetv1.Terminal) {
 		output.Text("Addresses", list(f.GetAddresses())),
 		output.Text("Agent", f.GetAgentVersion()),
 	)
+	if q := quarantineWord(t); q != "" {
+		a.out.Line("Quarantine: %s", q)
+	}
 	a.out.Line("Services:%s", notKnown(len(f.GetServices())))
 	for _, s := range f.GetServices() {
 		a.out.Line("  %s: %s", s.GetService(), serviceWord(s))

@@ -218,6 +218,15 @@ func (f *fakeFleet) DecommissionTerminal(_ context.Context, r *fleetv1.Decommiss
 	return &fleetv1.DecommissionTerminalResponse{Terminal: t}, nil
 }
 
+func (f *fakeFleet) ReleaseTerminal(_ context.Context, r *fleetv1.ReleaseTerminalRequest) (*fleetv1.ReleaseTerminalResponse, error) {
+	t := f.terminal(r.GetTerminal())
+	if t == nil {
+		return nil, notFound("terminal", r.GetTerminal())
+	}
+	t.Quarantine = nil
+	return &fleetv1.ReleaseTerminalResponse{Terminal: t}, nil
+}
+
 func (f *fakeFleet) ReEnrolTerminal(_ context.Context, r *fleetv1.ReEnrolTerminalRequest) (*fleetv1.ReEnrolTerminalResponse, error) {
 	if f.terminal(r.GetTerminal()) == nil {
 		return nil, notFound("terminal", r.GetTerminal())

@@ -15,7 +15,7 @@ func newTerminal(a *app) *cobra.Command {
 	return newGroup("terminal", "Label, move, re-enrol and decommission terminals",
 		"Terminals are machines with an agent. They join the fleet with `fleet-agent enroll` and a token.\n\nList them with `fleetctl get terminals`.",
 		"  fleetctl terminal label lyon-01 line=3\n  fleetctl terminal re-enrol lyon-01 --reason \"disk replaced\"",
-		newTerminalLabel(a), newTerminalImport(a), newTerminalMove(a), newTerminalReEnrol(a), newTerminalDecommission(a))
+		newTerminalLabel(a), newTerminalImport(a), newTerminalMove(a), newTerminalRelease(a), newTerminalReEnrol(a), newTerminalDecommission(a))
 }
 
 type terminalLabelOptions struct {

@@ -98,6 +98,8 @@ func onlineWord(t *fleetv1.Terminal) string {
 		return "decommissioned"
 	case t.GetState() == fleetv1.TerminalState_TERMINAL_STATE_RE_ENROLLING:
 		return "re-enrolling"
+	case t.GetQuarantine() != nil:
+		return "quarantined"
 	case t.GetOnline():
 		return "online"
 	default:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/oklog/ulid/v2"
 	"go.etcd.io/bbolt"
@@ -28,7 +29,9 @@ type Journal struct {
 	part    []byte
 	id      string
 	commits *committer
-	keep    retention
+	// told is the sequence of the latest write that is on disk.
+	told atomic.Uint64
+	keep retention
 }
 
 // Open opens the journal at path, or makes one. A file that is damaged, of another version or in use is refused and left as
@@ -73,6 +76,7 @@ func fill(tx tables) error {
 		seal(meta, keyVersion, binary.BigEndian.AppendUint32(nil, schemaVersion)),
 		seal(meta, keyID, []byte(strings.ToLower(ulid.Make().String()))),
 		seal(meta, keyEpoch, binary.BigEndian.AppendUint64(nil, 0)),
+		seal(meta, keySequence, binary.BigEndian.AppendUint64(nil, 1)),
 	)
 }
 
@@ -91,6 +95,11 @@ func (j *Journal) check(tx tables) error {
 	if v != schemaVersion {
 		return fmt.Errorf("journal %q: has version %d, this agent reads version %d; it was left as it is: use the agent that wrote it", j.path, v, schemaVersion)
 	}
+	sequence, err := j.sequence(tx)
+	if err != nil {
+		return err
+	}
+	j.told.Store(sequence)
 	id, err := j.unseal(meta, keyID, "id")
 	j.id = string(id)
 	return err
@@ -106,19 +115,25 @@ func (j *Journal) Epoch() (uint64, error) {
 	return epoch, err
 }
 
-func (j *Journal) epoch(tx tables) (uint64, error) {
-	b, err := j.unseal(tx.Bucket(bucketMeta), keyEpoch, "epoch")
+func (j *Journal) epoch(tx tables) (uint64, error) { return j.number(tx, keyEpoch) }
+
+// number reads a number of the journal itself.
+func (j *Journal) number(tx tables, key []byte) (uint64, error) {
+	b, err := j.unseal(tx.Bucket(bucketMeta), key, string(key))
 	if err != nil {
 		return 0, err
 	}
 	if len(b) != 8 {
-		return 0, j.corrupt("its epoch is damaged")
+		return 0, j.corrupt(fmt.Sprintf("its %s is damaged", key))
 	}
 	return binary.BigEndian.Uint64(b), nil
 }
 
-// RaiseEpoch remembers a server epoch. One that is not greater than what was seen changes nothing.
+// RaiseEpoch remembers a server epoch. One that is not greater than what was seen changes nothing, and is not written.
 func (j *Journal) RaiseEpoch(epoch uint64) error {
+	if seen, err := j.Epoch(); err != nil || epoch <= seen {
+		return err
+	}
 	return j.write(func(tx tables) error {
 		seen, err := j.epoch(tx)
 		if err != nil || epoch <= seen {

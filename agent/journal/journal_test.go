@@ -435,7 +435,7 @@ func TestForeignFilesAreRefusedUntouched(t *testing.T) {
 	must(t, j.Close())
 	content, err := os.ReadFile(path)
 	must(t, err)
-	assertRefused(t, path, content, nil, "has version 9, this agent reads version 2")
+	assertRefused(t, path, content, nil, "has version 9, this agent reads version 3")
 }
 
 func assertRefused(t *testing.T, path string, content []byte, want error, words string) {

@@ -14,6 +14,7 @@ import (
 //	  version       → uint32, the version of this drawing
 //	  id            → text, made at random with the file
 //	  epoch         → uint64, the greatest server epoch seen
+//	  sequence      → uint64, one more with each write
 //	tasks/
 //	  TASK          → storage.v1.JournalTask
 //	open/
@@ -40,11 +41,13 @@ var (
 	keyVersion = []byte("version")
 	keyID      = []byte("id")
 	keyEpoch   = []byte("epoch")
+	// keySequence tells an older copy of the file from the file.
+	keySequence = []byte("sequence")
 )
 
 // schemaVersion is the version of the drawing above. A file of an earlier version is brought to it when it is opened (upgrade.go);
 // one of a later version is refused, untouched.
-const schemaVersion = 2
+const schemaVersion = 3
 
 // maxJobID is the longest job id that a key may hold, in bytes.
 const maxJobID = 128

@@ -22,7 +22,7 @@ func TestDrawing(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^//\t(\s*)(\S+?)(/$| .*→)`).FindAllStringSubmatch(string(source), -1) {
 		drawn = append(drawn, strings.TrimSpace(m[2]))
 	}
-	want := map[string]string{"meta": "id version epoch", "tasks": "TASK", "open": "TASK", "retired": "TIME", "effects": "TASK", "obligations": "RESOURCE", "artifacts": "FILE"}
+	want := map[string]string{"meta": "id version epoch sequence", "tasks": "TASK", "open": "TASK", "retired": "TIME", "effects": "TASK", "obligations": "RESOURCE", "artifacts": "FILE"}
 	j := fresh(t)
 	finish(t, j, "j-1", noon)
 	_, _, err = j.Accept(task("j-2"), noon)

@@ -24,8 +24,24 @@ func (j *Journal) tables(tx *bbolt.Tx) tables {
 }
 
 // write applies fn in a transaction that others may share and returns when it is on disk, or fn's error with nothing of it
-// written. fn may run more than once.
+// written. fn may run more than once. The journal's sequence grows with it.
 func (j *Journal) write(fn func(tables) error) error {
+	var sequence uint64
+	err := j.rewrite(func(tx tables) (err error) {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		sequence, err = j.count(tx)
+		return err
+	})
+	if err == nil {
+		j.written(sequence)
+	}
+	return err
+}
+
+// rewrite is write without counting: for a file of a version that does not count yet.
+func (j *Journal) rewrite(fn func(tables) error) error {
 	return j.commits.do(func(tx *bbolt.Tx) error { return fn(j.tables(tx)) })
 }
 

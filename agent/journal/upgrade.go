@@ -1,6 +1,9 @@
 package journal
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"errors"
+)
 
 // version reads the version of the file's drawing.
 func (j *Journal) version(tx tables) (uint32, error) {
@@ -25,14 +28,23 @@ func (j *Journal) upgrade() error {
 		found, err = j.version(tx)
 		return err
 	})
-	if err != nil || found != 1 {
+	if err != nil || found < 1 || found >= schemaVersion {
 		return err
 	}
-	// Version 2 has the spool's records.
-	return j.write(func(tx tables) error {
+	return j.rewrite(func(tx tables) error { return upgradeFrom(tx, found) })
+}
+
+func upgradeFrom(tx tables, found uint32) error {
+	if found < 2 {
+		// Version 2 has the spool's records.
 		if _, err := tx.CreateBucket(bucketArtifacts); err != nil {
 			return err
 		}
-		return seal(tx.Bucket(bucketMeta), keyVersion, binary.BigEndian.AppendUint32(nil, 2))
-	})
+	}
+	// Version 3 counts what is written to it.
+	meta := tx.Bucket(bucketMeta)
+	return errors.Join(
+		seal(meta, keySequence, binary.BigEndian.AppendUint64(nil, 1)),
+		seal(meta, keyVersion, binary.BigEndian.AppendUint32(nil, schemaVersion)),
+	)
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -11,25 +12,40 @@ import (
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 )
 
-// TestAJournalOfVersion1IsTakenOver: an agent that is updated must not forget what it has run.
-func TestAJournalOfVersion1IsTakenOver(t *testing.T) {
+// TestJournalsOfEarlierVersionsAreTakenOver: an agent that is updated must not forget what it has run.
+func TestJournalsOfEarlierVersionsAreTakenOver(t *testing.T) {
+	for _, version := range []byte{1, 2} {
+		t.Run(fmt.Sprint(version), func(t *testing.T) { testTakeover(t, version) })
+	}
+}
+
+func testTakeover(t *testing.T, version byte) {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "journal.db")
 	j := open(t, path)
 	id := j.ID()
 	_, _, err := j.Accept(task("j-1"), noon)
 	must(t, err)
 	must(t, j.db.Update(func(tx *bbolt.Tx) error {
-		must(t, tx.DeleteBucket(bucketArtifacts))
-		return tx.Bucket(bucketMeta).Put(keyVersion, boltfile.SealFor(keyVersion, []byte{0, 0, 0, 1}))
+		if version < 2 {
+			must(t, tx.DeleteBucket(bucketArtifacts))
+		}
+		must(t, tx.Bucket(bucketMeta).Delete(keySequence))
+		return tx.Bucket(bucketMeta).Put(keyVersion, boltfile.SealFor(keyVersion, []byte{0, 0, 0, version}))
 	}))
 	must(t, j.Close())
+	var told uint64
 	for range 2 {
 		j = open(t, path)
+		if j.Sequence() == 0 || j.Sequence() < told {
+			t.Errorf("opened with the sequence %d, want at least %d and not 0: the server would take it for a copy, or for one that does not count", j.Sequence(), told)
+		}
 		recs, err := j.OpenTasks()
 		if err != nil || len(recs) != 1 || j.ID() != id {
 			t.Fatalf("the journal holds %v, %v and has the id %q, want its task and the id %q", recs, err, j.ID(), id)
 		}
 		must(t, j.PutArtifact(&storagev1.JournalArtifact{File: "f", Reference: &actionv1.ArtifactReference{Kind: "output"}}))
+		told = j.Sequence()
 		must(t, j.Close())
 	}
 }

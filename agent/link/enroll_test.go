@@ -125,7 +125,7 @@ func sessionError(t *testing.T, l *Link, addr string) error {
 func TestRefusedCertificatesAreExplained(t *testing.T) {
 	ours, theirs := identitytest.New(t), identitytest.New(t)
 	stranger := (&gate{}).open(t, theirs)
-	link := New(Config{Identity: enrolled(t, ours), Runner: newFakeRunner()})
+	link := New(Config{Identity: enrolled(t, ours), Runner: newFakeRunner(), Journal: &fakeJournal{}})
 	wantError(t, sessionError(t, link, stranger), Rejected, "another CA than this fleet's")
 
 	// The server's certificate is good, and the server does not know the CA of ours.
@@ -134,7 +134,7 @@ func TestRefusedCertificatesAreExplained(t *testing.T) {
 	wantError(t, sessionError(t, link, serve(t, credentials.NewTLS(mixed))), Denied, "refuses this machine's certificate")
 
 	ours.Life, ours.Age = time.Hour, 2*time.Hour
-	expired := New(Config{Identity: enrolled(t, ours), Runner: newFakeRunner()})
+	expired := New(Config{Identity: enrolled(t, ours), Runner: newFakeRunner(), Journal: &fakeJournal{}})
 	ours.Life, ours.Age = time.Hour, 0
 	wantError(t, sessionError(t, expired, (&gate{}).open(t, ours)), Denied, "enrol this machine again")
 }

@@ -216,11 +216,25 @@ func (r *fakeRunner) want(t testing.TB, calls ...string) {
 	}
 }
 
+// fakeJournal counts its sessions and nothing else.
+type fakeJournal struct {
+	sequence uint64
+	broken   error
+}
+
+func (j *fakeJournal) ID() string       { return "journal-1" }
+func (j *fakeJournal) Sequence() uint64 { return j.sequence }
+
+func (j *fakeJournal) BeginSession() (uint64, error) {
+	j.sequence++
+	return j.sequence, j.broken
+}
+
 // startLink runs a link against f until the test ends.
 func startLink(t testing.TB, f *fleet, runner Runner, change ...func(*Link)) *Link {
 	t.Helper()
 	l := New(Config{
-		Identity: enrolled(t, f.ca), Runner: runner, JournalID: "journal-1",
+		Identity: enrolled(t, f.ca), Runner: runner, Journal: &fakeJournal{sequence: 6},
 		Plugins: []*agentv1.Plugin{
 			{Sha256: "aa", Manifest: &actionv1.Manifest{Name: "endpoint"}},
 			{Sha256: "bb", Manifest: &actionv1.Manifest{Name: "certs"}},

@@ -49,12 +49,21 @@ type Runner interface {
 	SetEpoch(epoch uint64) error
 }
 
+// Journal is what the server is told of the runner's journal, so that it sees when it was lost or rolled back.
+type Journal interface {
+	ID() string
+	// BeginSession makes a write for a session that is about to begin, and returns the sequence. After an error no session may be opened.
+	BeginSession() (uint64, error)
+	// Sequence is how often the journal has been written to; it never shrinks.
+	Sequence() uint64
+}
+
 // Config is what a link is made of.
 type Config struct {
 	Identity *identity.Identity
 	Runner   Runner
-	// JournalID is the identity of the runner's journal.
-	JournalID string
+	// Journal is the runner's.
+	Journal Journal
 	// Plugins are the pinned plugins.
 	Plugins []*agentv1.Plugin
 	// Spool holds the files that are to be brought to the server; nil for none.

@@ -28,7 +28,7 @@ func accepted(key *agentv1.TaskKey) *agentv1.ConnectRequest {
 // Started reports that a task was started.
 func (l *Link) Started(key *agentv1.TaskKey, at time.Time) {
 	l.report(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Started{
-		Started: &agentv1.Started{Key: key, Started: timestamppb.New(at)},
+		Started: &agentv1.Started{Key: key, Started: timestamppb.New(at), JournalSequence: l.config.Journal.Sequence()},
 	}})
 }
 
@@ -40,10 +40,11 @@ func (l *Link) Progress(key *agentv1.TaskKey, phase, message string) {
 }
 
 // Result reports a journalled result.
-func (l *Link) Result(r *agentv1.Result) { l.report(result(r)) }
+func (l *Link) Result(r *agentv1.Result) { l.report(l.result(r)) }
 
-func result(r *agentv1.Result) *agentv1.ConnectRequest {
-	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Result{Result: r}}
+func (l *Link) result(r *agentv1.Result) *agentv1.ConnectRequest {
+	told := &agentv1.Result{Key: r.GetKey(), Result: r.GetResult(), JournalSequence: l.config.Journal.Sequence()}
+	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Result{Result: told}}
 }
 
 // PermitRequest asks for another permit and says why the last one was not used.

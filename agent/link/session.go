@@ -55,6 +55,10 @@ func (l *Link) serve(ctx context.Context, cut context.CancelCauseFunc, conn *grp
 	if err != nil {
 		return ending{err: err}
 	}
+	// The server is there: only now, so that one that is away for a night does not wear out the disk.
+	if hello.JournalSequence, err = l.config.Journal.BeginSession(); err != nil {
+		return ending{err: err}
+	}
 	s := &session{link: l, stream: st, box: newOutbox(cut), greeted: hello}
 	first, err := s.greet()
 	if err != nil {
@@ -83,7 +87,7 @@ func (l *Link) hello() (*agentv1.Hello, error) {
 	}
 	h := &agentv1.Hello{
 		ProtocolVersion: protocolVersion,
-		JournalId:       l.config.JournalID,
+		JournalId:       l.config.Journal.ID(),
 		Facts:           l.currentFacts(),
 		OpenTasks:       open,
 		Epoch:           epoch,
@@ -178,7 +182,7 @@ func (s *session) backlog() ([]*agentv1.ConnectRequest, error) {
 		out = append(out, question(q))
 	}
 	for _, r := range results {
-		out = append(out, result(r))
+		out = append(out, s.link.result(r))
 	}
 	return out, nil
 }

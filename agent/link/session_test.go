@@ -29,7 +29,7 @@ func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
 		hello := c.welcome(t)
 		want := &agentv1.Hello{
 			ProtocolVersion: 1, JournalId: "journal-1", Facts: &agentv1.Facts{Hostname: "press-1"},
-			PluginSha256: []string{"aa", "bb"}, OpenTasks: runner.open,
+			PluginSha256: []string{"aa", "bb"}, OpenTasks: runner.open, JournalSequence: 7,
 		}
 		if !proto.Equal(hello, want) {
 			t.Errorf("hello is %v, want %v", hello, want)
@@ -64,8 +64,8 @@ func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
 		if got := c.receive(t).GetAccepted().GetKey().GetJobId(); got != "j-2" {
 			t.Errorf("accepted %q, want j-2", got)
 		}
-		if got := c.receive(t).GetStarted().GetStarted().AsTime(); !got.Equal(time.Now()) {
-			t.Errorf("started at %v, want now", got)
+		if got := c.receive(t).GetStarted(); !got.GetStarted().AsTime().Equal(time.Now()) || got.GetJournalSequence() != 7 {
+			t.Errorf("started at %v with the journal's sequence %d, want now and 7", got.GetStarted().AsTime(), got.GetJournalSequence())
 		}
 		if got := c.receive(t).GetProgress(); got.GetPhase() != "apply" || got.GetMessage() != "stopping" {
 			t.Errorf("progress is %v, want what was reported", got)
@@ -76,8 +76,8 @@ func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
 		if got := c.receive(t).GetBlocked(); got.GetWaitedFor() != "in use by alice, active" || got.GetReason() != agentv1.HoldReason_HOLD_REASON_IN_USE {
 			t.Errorf("blocked is %v, want why the task has not started", got)
 		}
-		if got := c.receive(t).GetResult().GetKey().GetJobId(); got != "j-2" {
-			t.Errorf("result of %q, want j-2", got)
+		if got := c.receive(t).GetResult(); got.GetKey().GetJobId() != "j-2" || got.GetJournalSequence() != 7 {
+			t.Errorf("result of %q with the journal's sequence %d, want j-2 and 7", got.GetKey().GetJobId(), got.GetJournalSequence())
 		}
 		if got := c.receive(t).GetFacts().GetHostname(); got != "press-2" {
 			t.Errorf("facts of %q, want the new ones", got)
@@ -286,7 +286,7 @@ func TestFullOutbox(t *testing.T) {
 	if cause != nil {
 		t.Errorf("progress cut the session (%v), want it dropped: it may be lost", cause)
 	}
-	box.put(result(&agentv1.Result{}))
+	box.put(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Result{Result: &agentv1.Result{}}})
 	if !errors.Is(cause, errSlow) {
 		t.Errorf("cut with %v, want %v: a result must not be lost silently", cause, errSlow)
 	}

@@ -68,7 +68,7 @@ func keys() []*key {
 		{name: "role", help: "what the machine is for", choices: roles(), value: told(func(s Subject) string { return identity.RoleWord(s.Terminal.GetRole()) })},
 		{name: "id", help: "T-0142", always: true, value: told(func(s Subject) string { return s.Terminal.GetId() })},
 		{name: "name", help: "its name in the fleet", always: true, value: told(func(s Subject) string { return s.Terminal.GetName() })},
-		{name: "state", help: "its place in the inventory", choices: []string{"active", "re-enrolling", "decommissioned"}, value: told(stateWord)},
+		{name: "state", help: "its place in the inventory", choices: []string{"active", "quarantined", "re-enrolling", "decommissioned"}, value: told(stateWord)},
 		{name: "online", help: "whether it is connected now", truth: true, choices: []string{"true", "false"}, value: told(func(s Subject) string { return strconv.FormatBool(s.Online) })},
 		{name: "last_seen", help: "time since it was connected; 0 while it is", order: byAge, value: known(lastSeen), age: lastSeen},
 		{name: "os", help: "windows, linux, sim", value: told(func(s Subject) string { return s.Terminal.GetFacts().GetOs() })},
@@ -151,6 +151,9 @@ func roles() (words []string) {
 func stateWord(s Subject) string {
 	switch s.Terminal.GetState() {
 	case fleetv1.TerminalState_TERMINAL_STATE_ACTIVE:
+		if s.Terminal.GetQuarantine() != nil {
+			return "quarantined"
+		}
 		return "active"
 	case fleetv1.TerminalState_TERMINAL_STATE_RE_ENROLLING:
 		return "re-enrolling"

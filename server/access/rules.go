@@ -81,6 +81,7 @@ func Rules() map[string]Rule {
 		"/fleet.v1.InventoryService/LabelTerminal":        on(Every, Act, (*fleetv1.LabelTerminalRequest).GetTerminal, Terminal, "terminal"),
 		"/fleet.v1.InventoryService/MoveTerminal":         {Peer: Operator, Right: Admin, Scope: Every, Objects: bothSites},
 		"/fleet.v1.InventoryService/DecommissionTerminal": on(Every, Admin, (*fleetv1.DecommissionTerminalRequest).GetTerminal, Terminal, "terminal"),
+		"/fleet.v1.InventoryService/ReleaseTerminal":      on(Every, Admin, (*fleetv1.ReleaseTerminalRequest).GetTerminal, Terminal, "terminal"),
 		"/fleet.v1.InventoryService/ReEnrolTerminal":      on(Every, Admin, (*fleetv1.ReEnrolTerminalRequest).GetTerminal, Terminal, "terminal"),
 		"/fleet.v1.InventoryService/CreateBand":           on(Every, Act, (*fleetv1.CreateBandRequest).GetSite, Site, "site"),
 		"/fleet.v1.InventoryService/GetBand":              on(Every, Read, (*fleetv1.GetBandRequest).GetSerial, Band, "serial"),

@@ -44,6 +44,15 @@ func TestAdministratorSetsAFleetUp(t *testing.T) {
 	if err != nil || len(sites.GetSites()) != 3 || sites.GetSites()[0].GetOnline() != 1 || sites.GetSites()[0].GetTerminals() != 1 {
 		t.Errorf("%v, %v", sites, err)
 	}
+	for range 2 {
+		released, err := inv.ReleaseTerminal(ctx, &fleetv1.ReleaseTerminalRequest{Terminal: "nes-1", Reason: "seen"})
+		if err != nil || released.GetTerminal().GetName() != "nes-1" {
+			t.Fatalf("released %v, %v", released, err)
+		}
+	}
+	if len(f.tasks.released) != 2 || f.tasks.released[0] != id {
+		t.Errorf("the job engine heard of the release of %v, want of %s each time: a repetition may be what it needs", f.tasks.released, id)
+	}
 	again, err := inv.ReEnrolTerminal(ctx, &fleetv1.ReEnrolTerminalRequest{Terminal: "nes-1", Reason: "new disk"})
 	if err != nil {
 		t.Fatal(err)

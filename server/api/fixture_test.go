@@ -42,7 +42,7 @@ func (s *sessions) Kick(id, _ string)     { s.kicked = append(s.kicked, id) }
 
 // tasks has none, and notes which terminals were retired, and at which sites something was changed.
 type tasks struct {
-	retired, changed []string
+	retired, changed, released []string
 	// revocations is how often it was told that an operator was revoked.
 	revocations int
 }
@@ -52,6 +52,11 @@ func (t *tasks) OperatorRevoked(context.Context) error { t.revocations++; return
 func (t *tasks) Busy(context.Context, string) (bool, error) { return false, nil }
 func (t *tasks) Retire(_ context.Context, id string) error {
 	t.retired = append(t.retired, id)
+	return nil
+}
+
+func (t *tasks) Released(_ context.Context, id string) error {
+	t.released = append(t.released, id)
 	return nil
 }
 

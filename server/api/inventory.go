@@ -27,6 +27,8 @@ type Tasks interface {
 	Busy(ctx context.Context, terminalID string) (bool, error)
 	// Retire ends the tasks of a decommissioned terminal.
 	Retire(ctx context.Context, terminalID string) error
+	// Released tells it that a terminal's quarantine has ended.
+	Released(ctx context.Context, terminalID string) error
 	// SiteChanged tells it that a site's settings were written; name is the site's folded name.
 	SiteChanged(ctx context.Context, name string) error
 }
@@ -154,6 +156,19 @@ func (s *Inventory) DecommissionTerminal(ctx context.Context, req *fleetv1.Decom
 	}
 	t, err := s.show(ctx, r)
 	return &fleetv1.DecommissionTerminalResponse{Terminal: t}, err
+}
+
+// ReleaseTerminal implements the service. The job engine hears of it after it is on disk, and again when it is repeated.
+func (s *Inventory) ReleaseTerminal(ctx context.Context, req *fleetv1.ReleaseTerminalRequest) (*fleetv1.ReleaseTerminalResponse, error) {
+	r, err := s.inventory.Release(ctx, access.From(ctx), req)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.tasks.Released(ctx, r.GetTerminal().GetId()); err != nil {
+		return nil, err
+	}
+	t, err := s.show(ctx, r)
+	return &fleetv1.ReleaseTerminalResponse{Terminal: t}, err
 }
 
 // ReEnrolTerminal implements the service. The session is cut after the decision is on disk.

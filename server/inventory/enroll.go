@@ -194,7 +194,9 @@ func (e *enrolment) admit(token *storagev1.TokenRecord, r *storagev1.TerminalRec
 	t.State = fleetv1.TerminalState_TERMINAL_STATE_ACTIVE
 	t.Enrolled, t.CertificateExpires, t.Facts = timestamppb.New(e.now()), timestamppb.New(issued.NotAfter), e.req.GetFacts()
 	r.TlsKeySha256, r.RenewedKeySha256, r.SealingKey = e.key, nil, e.req.GetSealingKey()
-	r.JournalId, r.TokenId = e.req.GetJournalId(), token.GetToken().GetId()
+	// A person has decided that this machine is the terminal from now on, with the journal that it has.
+	released := endQuarantine(r)
+	r.JournalId, r.JournalSequence, r.TokenId = e.req.GetJournalId(), 0, token.GetToken().GetId()
 	if r.PluginSha256, err = e.savePlugins(e.w, e.req.GetPlugins()); err != nil {
 		return nil, err
 	}
@@ -203,7 +205,7 @@ func (e *enrolment) admit(token *storagev1.TokenRecord, r *storagev1.TerminalRec
 	}
 	return &Enrolled{r, issued}, e.commit(e.w, r, audit.Entry{
 		Actor: identity.Name{Kind: identity.KindAgent, ID: t.GetId()}, Verb: "terminal.enrol", Object: "terminal/" + t.GetId(),
-		Changes: changes("token", "", r.GetTokenId(), "name", "", t.GetName(), "key", "", fmt.Sprintf("%x", e.key)),
+		Changes: append(changes("token", "", r.GetTokenId(), "name", "", t.GetName(), "key", "", fmt.Sprintf("%x", e.key)), released...),
 	})
 }
 

@@ -226,24 +226,24 @@ func TestSessions(t *testing.T) {
 	r, _ := f.Terminal(t.Context(), id)
 	hello := &agentv1.Hello{JournalId: "journal-1", Facts: r.GetTerminal().GetFacts(), PluginSha256: r.GetPluginSha256()}
 	before := f.records()
-	if unknown, err := f.SessionOpened(f.as(id), id, hello); err != nil || len(unknown) > 0 {
-		t.Errorf("the same hello: unknown %v, %v", unknown, err)
+	if got, err := f.SessionOpened(f.as(id), id, hello, 0); err != nil || len(got.Unknown) > 0 {
+		t.Errorf("the same hello: %v, %v", got, err)
 	}
 	other := endpointPlugin()
 	other.Sha256 = strings.Repeat("cd", 32)
 	hello.PluginSha256 = []string{other.GetSha256()}
-	if unknown, err := f.SessionOpened(f.as(id), id, hello); err != nil || !slices.Equal(unknown, hello.PluginSha256) {
-		t.Errorf("unknown plugins %v, %v", unknown, err)
+	if got, err := f.SessionOpened(f.as(id), id, hello, 0); err != nil || !slices.Equal(got.Unknown, hello.PluginSha256) {
+		t.Errorf("unknown plugins %v, %v", got, err)
 	}
 	wantRefusal(t, f.SavePlugins(t.Context(), id, []*agentv1.Plugin{{Sha256: strings.Repeat("ef", 32), Manifest: other.GetManifest()}}), "NOT_INSTALLED")
 	if err := f.SavePlugins(t.Context(), id, []*agentv1.Plugin{other}); err != nil {
 		t.Fatal(err)
 	}
-	if unknown, err := f.SessionOpened(f.as(id), id, hello); err != nil || len(unknown) > 0 {
-		t.Errorf("still unknown %v, %v", unknown, err)
+	if got, err := f.SessionOpened(f.as(id), id, hello, 0); err != nil || len(got.Unknown) > 0 {
+		t.Errorf("still unknown %v, %v", got, err)
 	}
 	hello.JournalId = "journal-2"
-	if _, err := f.SessionOpened(f.as(id), id, hello); err != nil {
+	if _, err := f.SessionOpened(f.as(id), id, hello, 0); err != nil {
 		t.Errorf("another journal: %v", err)
 	}
 	if n := f.records() - before; n != 2 {
@@ -251,7 +251,7 @@ func TestSessions(t *testing.T) {
 	}
 	r, _ = f.Terminal(t.Context(), id)
 	etag := r.GetTerminal().GetEtag()
-	if err := f.SessionClosed(t.Context(), id); err != nil {
+	if err := f.SessionClosed(t.Context(), id, "journal-1", 0); err != nil {
 		t.Fatal(err)
 	}
 	if r, _ = f.Terminal(t.Context(), id); !r.GetTerminal().GetLastSeen().AsTime().Equal(f.now.UTC()) || r.GetTerminal().GetEtag() != etag {
@@ -267,7 +267,7 @@ func TestLateCallsOfTheOldMachine(t *testing.T) {
 	old := f.as(id)
 	tooLate := func(want string) {
 		t.Helper()
-		_, err := f.SessionOpened(old, id, hello)
+		_, err := f.SessionOpened(old, id, hello, 0)
 		wantRefusal(t, err, want)
 		_, err = f.Renew(old, id, csr(t), f.ca.IssueAgent)
 		wantRefusal(t, err, want)

@@ -58,9 +58,14 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			return err
 		}},
 		{"SessionOpened", func() error {
-			_, err := f.SessionOpened(f.as(id), id, &agentv1.Hello{JournalId: "another"})
+			_, err := f.SessionOpened(f.as(id), id, &agentv1.Hello{JournalId: "another"}, 0)
 			return err
 		}},
+		{"Release", func() error {
+			_, err := f.Release(ctx, admin, &fleetv1.ReleaseTerminalRequest{Terminal: id, Reason: "looked at"})
+			return err
+		}},
+		{"JournalRolledBack", func() error { return f.JournalRolledBack(ctx, id) }},
 		{"Renew", func() error { _, err := f.Renew(f.as(id), id, csr(t), f.ca.IssueAgent); return err }},
 		{"ReEnrol", func() error {
 			_, _, err := f.ReEnrol(ctx, admin, &fleetv1.ReEnrolTerminalRequest{Terminal: id})

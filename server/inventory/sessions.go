@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
@@ -19,8 +20,17 @@ import (
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
-// SessionOpened stores what a Hello says. unknown are the plugins whose manifests the server must ask for.
-func (i *Inventory) SessionOpened(ctx context.Context, terminalID string, hello *agentv1.Hello) (unknown []string, err error) {
+// Opening is what came of a Hello.
+type Opening struct {
+	// Unknown are the plugins whose manifests the server must ask for.
+	Unknown []string
+	// Quarantine is set while nothing may be started on the terminal.
+	Quarantine *fleetv1.Quarantine
+}
+
+// SessionOpened stores what a Hello says, and puts the terminal into quarantine when its journal is not the one that is known, or an older
+// copy of that. heard is the greatest sequence that the session before told, when this one takes its place; else 0.
+func (i *Inventory) SessionOpened(ctx context.Context, terminalID string, hello *agentv1.Hello, heard uint64) (*Opening, error) {
 	if err := checkHello(hello); err != nil {
 		return nil, err
 	}
@@ -35,14 +45,21 @@ func (i *Inventory) SessionOpened(ctx context.Context, terminalID string, hello 
 	if err := stillSpeaks(ctx, r); err != nil {
 		return nil, err
 	}
-	if unknown, err = i.unknownPlugins(ctx, hello.GetPluginSha256()); err != nil {
+	unknown, err := i.unknownPlugins(ctx, hello.GetPluginSha256())
+	if err != nil {
 		return nil, err
 	}
-	if sameHello(r, hello) {
-		// A fleet that reconnects must not make the server write for every agent.
-		return unknown, nil
+	// A fleet that reconnects must not make the server write for every agent.
+	if !sameHello(r, hello) || doubt(r, hello, heard) != "" {
+		err = i.store.Update(ctx, func(w store.Writer) (err error) {
+			r, err = i.saveHello(w, terminalID, hello, heard)
+			return err
+		})
 	}
-	return unknown, i.store.Update(ctx, func(w store.Writer) error { return i.saveHello(w, terminalID, hello) })
+	if err != nil {
+		return nil, err
+	}
+	return &Opening{Unknown: unknown, Quarantine: r.GetTerminal().GetQuarantine()}, nil
 }
 
 // stillSpeaks refuses an agent whose terminal was decommissioned or enrolled anew after the call was authenticated. Without
@@ -78,22 +95,29 @@ func sameHello(r *storagev1.TerminalRecord, h *agentv1.Hello) bool {
 		(h.GetFacts() == nil || proto.Equal(r.GetTerminal().GetFacts(), h.GetFacts()))
 }
 
-// saveHello leaves an audit record when the journal or the plugins have changed: facts alone are no change of the terminal.
-func (i *Inventory) saveHello(w store.Writer, terminalID string, h *agentv1.Hello) error {
+// saveHello leaves one audit record when the journal or the plugins have changed, or the terminal comes into quarantine: facts alone are no change of the terminal.
+func (i *Inventory) saveHello(w store.Writer, terminalID string, h *agentv1.Hello, heard uint64) (*storagev1.TerminalRecord, error) {
 	r, err := findTerminal(w, terminalID)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	why, verb := doubt(r, h, heard), "terminal.session"
 	diff := changes("journal", r.GetJournalId(), h.GetJournalId(), "plugins", fmt.Sprint(r.GetPluginSha256()), fmt.Sprint(h.GetPluginSha256()))
+	if why != "" || r.GetJournalId() != h.GetJournalId() {
+		r.JournalSequence = h.GetJournalSequence()
+	}
 	r.JournalId, r.PluginSha256 = h.GetJournalId(), h.GetPluginSha256()
 	if h.GetFacts() != nil {
 		r.Terminal.Facts = h.GetFacts()
 	}
-	if len(diff) == 0 {
-		return write(w, store.TableTerminals, store.TerminalKey(r.GetTerminal().GetId()), r)
+	if why != "" && r.GetTerminal().GetQuarantine() == nil {
+		verb, diff = "terminal.quarantine", append(diff, i.quarantine(r, why)...)
 	}
-	return i.commit(w, r, audit.Entry{
-		Actor: agentName(terminalID), Verb: "terminal.session", Object: "terminal/" + terminalID, Changes: diff,
+	if len(diff) == 0 {
+		return r, write(w, store.TableTerminals, store.TerminalKey(r.GetTerminal().GetId()), r)
+	}
+	return r, i.commit(w, r, audit.Entry{
+		Actor: agentName(terminalID), Verb: verb, Object: "terminal/" + terminalID, Changes: diff,
 	})
 }
 
@@ -109,9 +133,14 @@ func (i *Inventory) FactsChanged(ctx context.Context, terminalID string, f *agen
 	return i.touch(ctx, terminalID, func(r *storagev1.TerminalRecord) { r.Terminal.Facts = f })
 }
 
-// SessionClosed stores when a terminal was last seen.
-func (i *Inventory) SessionClosed(ctx context.Context, terminalID string) error {
-	return i.touch(ctx, terminalID, func(r *storagev1.TerminalRecord) { r.Terminal.LastSeen = timestamppb.New(i.now()) })
+// SessionClosed stores when a terminal was last seen, and the greatest sequence that its journal was heard to have.
+func (i *Inventory) SessionClosed(ctx context.Context, terminalID, journalID string, heard uint64) error {
+	return i.touch(ctx, terminalID, func(r *storagev1.TerminalRecord) {
+		r.Terminal.LastSeen = timestamppb.New(i.now())
+		if r.GetJournalId() == journalID {
+			r.JournalSequence = max(r.GetJournalSequence(), heard)
+		}
+	})
 }
 
 // touch stores what a machine reports of itself, without audit record and with the same etag.

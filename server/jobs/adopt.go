@@ -79,7 +79,10 @@ func (e *Engine) reopen(t *task, given *permits) {
 	t.terminal = e.terminal(t.terminalID)
 	t.terminal.open = append(t.terminal.open, t)
 	if m, ok := given.given[t.index]; ok || t.job.rec.GetRestored() {
-		t.change(func() { t.phase, t.permitted, t.journal = permitted, m.at, m.journal })
+		t.change(func() {
+			t.phase, t.permitted, t.journal, t.sequence = permitted, m.at, m.journal, m.sequence
+			t.started = m.started
+		})
 		t.takeSlot()
 	}
 	t.enqueue()

@@ -71,7 +71,7 @@ func (e *Engine) connected(terminalID string, session uint64, open []*agentv1.Op
 	if session < term.session {
 		return
 	}
-	term.session, term.online, term.journal = session, true, journalID
+	term.session, term.online = session, true
 	e.conditionChanged(term)
 	journal := make(map[string]agentv1.TaskState, len(open))
 	for _, o := range open {
@@ -79,6 +79,7 @@ func (e *Engine) connected(terminalID string, session uint64, open []*agentv1.Op
 			journal[o.GetKey().GetJobId()] = o.GetState()
 		}
 	}
+	e.inspect(term, journalID, journal)
 	for _, t := range slices.Clone(term.open) {
 		t.holds = holds{}
 		e.reconcile(t, journal[t.job.id])
@@ -98,7 +99,7 @@ func (e *Engine) reconcile(t *task, state agentv1.TaskState) {
 		t.change(func() {})
 	case state == agentv1.TaskState_TASK_STATE_STARTED || state == agentv1.TaskState_TASK_STATE_FINISHED:
 		e.markStarted(t)
-	case t.phase == permitted && t.job.rec.GetRestored() && (t.journal == "" || t.journal == t.terminal.journal):
+	case t.phase == permitted && t.terminal.quarantine == nil && t.job.rec.GetRestored() && (t.journal == "" || t.journal == t.terminal.journal):
 		e.inquire(t)
 	case t.phase == permitted && t.journal != t.terminal.journal:
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_UNKNOWN,
@@ -107,6 +108,8 @@ func (e *Engine) reconcile(t *task, state agentv1.TaskState) {
 		// It was told as started from the same journal, which is on a disk before it is told of: that is an older copy of it.
 		e.settle(t, actionv1.TaskStatus_TASK_STATUS_UNKNOWN,
 			"its agent had started it and its journal no longer knows: the journal was rolled back", "look at the terminal, then ask again")
+	case t.phase == permitted && t.terminal.quarantine != nil:
+		e.giveUp(t, state)
 	default:
 		// Not started, and the permit, if there was one, ended with its session.
 		t.stepBack()
@@ -148,6 +151,9 @@ func (e *Engine) markStarted(t *task) {
 		t.phase, t.lock, t.inUse = permitted, "", false
 		if t.started.IsZero() {
 			t.started = e.now()
+			if t.job.rec.GetChanges() {
+				e.pending.starts = append(e.pending.starts, t)
+			}
 		}
 	})
 }
@@ -183,7 +189,7 @@ func (e *Engine) blocked(terminalID string, b *agentv1.Blocked) {
 // mayGoOn reports whether a task that asks again keeps its slot.
 func (e *Engine) mayGoOn(t *task, why agentv1.HoldReason) bool {
 	now := e.now()
-	return why != agentv1.HoldReason_HOLD_REASON_HELD && !t.job.over(now) && t.job.shut(now) == byNothing &&
+	return why != agentv1.HoldReason_HOLD_REASON_HELD && t.terminal.quarantine == nil && !t.job.over(now) && t.job.shut(now) == byNothing &&
 		t.queue.shut(now) == byNothing && !t.othersWait(now)
 }
 

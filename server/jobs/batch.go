@@ -26,10 +26,14 @@ const (
 
 // batch is what is written at one time. Only one batch is being written.
 type batch struct {
-	permits  []*task
+	permits []*task
+	// starts are tasks that were told as started.
+	starts   []*task
 	results  []*settlement
 	edits    []*edit
 	finishes []*job
+	// distrusted are terminals to be put into quarantine.
+	distrusted []*terminal
 	// later holds results for tasks that this batch has a result for already.
 	later []*settlement
 	keys  map[settlementKey]struct{}
@@ -45,7 +49,7 @@ type batch struct {
 func newBatch() *batch { return &batch{keys: make(map[settlementKey]struct{})} }
 
 func (b *batch) empty() bool {
-	return len(b.permits) == 0 && len(b.results) == 0 && len(b.edits) == 0 && len(b.finishes) == 0
+	return len(b.permits) == 0 && len(b.starts) == 0 && len(b.results) == 0 && len(b.edits) == 0 && len(b.finishes) == 0 && len(b.distrusted) == 0
 }
 
 // addResult keeps two results for one task out of the same batch, whose updates have no order among them.
@@ -96,6 +100,8 @@ func (e *Engine) commit() {
 	} else {
 		e.pending = b.next()
 	}
+	// What has ended needs no mark any more, and a job that is done must not be left one.
+	b.starts = slices.DeleteFunc(b.starts, func(t *task) bool { return t.phase != permitted })
 	e.inFlight = true
 	go func() {
 		e.write(b)
@@ -120,13 +126,16 @@ func (e *Engine) write(b *batch) {
 			b.failed = errors.Join(b.failed, err)
 		}
 	}
-	for _, marks := range byJob(b.permits) {
+	permits, starts := byJob(b.permits), byJob(b.starts)
+	b.starts = nil
+	for j := range jobsOf(permits, starts) {
 		all.Go(func() {
-			err := e.writePermits(ctx, marks)
+			err := e.writeMarks(ctx, j, permits[j], starts[j])
 			fail(func() {
-				for _, t := range marks {
+				for _, t := range permits[j] {
 					b.permitErrs[t] = err
 				}
+				b.starts = append(b.starts, starts[j]...)
 			}, err)
 		})
 	}
@@ -147,6 +156,9 @@ func (e *Engine) write(b *batch) {
 		})
 	}
 	all.Wait()
+	var err error
+	b.distrusted, err = e.writeDistrusted(ctx, b.distrusted)
+	fail(func() {}, err)
 	for _, j := range b.finishes {
 		rec, err := e.writeFinish(ctx, j)
 		fail(func() {}, err)
@@ -162,16 +174,45 @@ func byJob(tasks []*task) map[*job][]*task {
 	return groups
 }
 
-// writePermits marks tasks of one job as permitted.
-func (e *Engine) writePermits(ctx context.Context, tasks []*task) error {
-	j := tasks[0].job
-	mark := &storagev1.PermitBatch{Time: timestamppb.New(e.now())}
-	for _, t := range tasks {
-		mark.Indexes, mark.Journals = append(mark.Indexes, t.index), append(mark.Journals, t.journal)
+// jobsOf are the jobs that have tasks in the one or the other.
+func jobsOf(groups ...map[*job][]*task) map[*job]struct{} {
+	all := make(map[*job]struct{})
+	for _, g := range groups {
+		for j := range g {
+			all[j] = struct{}{}
+		}
 	}
-	key := store.PermitKey(j.id, j.nextPermit)
-	j.nextPermit++
-	return e.st.Update(ctx, func(w store.Writer) error { return put(w, store.TablePermits, key, mark) })
+	return all
+}
+
+// writeMarks marks tasks of one job as permitted, and others as told as started.
+func (e *Engine) writeMarks(ctx context.Context, j *job, permits, starts []*task) error {
+	given, told := e.markOf(permits), e.markOf(starts)
+	told.Started = true
+	puts := make(map[string]*storagev1.PermitBatch)
+	for _, m := range []*storagev1.PermitBatch{given, told} {
+		if len(m.GetIndexes()) > 0 {
+			puts[string(store.PermitKey(j.id, j.nextPermit))] = m
+			j.nextPermit++
+		}
+	}
+	return e.st.Update(ctx, func(w store.Writer) error {
+		for key, m := range puts {
+			if err := put(w, store.TablePermits, []byte(key), m); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (e *Engine) markOf(tasks []*task) *storagev1.PermitBatch {
+	m := &storagev1.PermitBatch{Time: timestamppb.New(e.now())}
+	for _, t := range tasks {
+		m.Indexes, m.Journals = append(m.Indexes, t.index), append(m.Journals, t.journal)
+		m.Sequences = append(m.Sequences, t.sequence)
+	}
+	return m
 }
 
 // writeFinish closes the record of a job whose every task is done, and drops the marks that only an active job needs.
@@ -210,6 +251,8 @@ func (e *Engine) landed(b *batch) {
 		e.retryAt = e.now().Add(retryAfter)
 	}
 	e.pending.edits = append(b.unwritten, e.pending.edits...)
+	e.pending.starts = append(b.starts, e.pending.starts...)
+	e.pending.distrusted = append(b.distrusted, e.pending.distrusted...)
 	// Results first: a failure among them may be what keeps the permits from being sent.
 	var refused []*settlement
 	for _, s := range b.results {

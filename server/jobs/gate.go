@@ -24,6 +24,7 @@ const (
 	// What keeps every task at a site.
 	byWindow
 	// What keeps one task.
+	byQuarantine
 	byOffline
 	byLock
 	byPerson
@@ -63,6 +64,8 @@ func (j *job) full() obstacle {
 // kept is what keeps this task where its job and its site keep none.
 func (t *task) kept() obstacle {
 	switch {
+	case t.terminal.quarantine != nil:
+		return byQuarantine
 	case !t.terminal.online:
 		return byOffline
 	case t.terminal.slots >= maxPerTerminal:
@@ -79,6 +82,8 @@ func (t *task) obstacle(now time.Time) obstacle {
 		return shut
 	}
 	switch {
+	case t.terminal.quarantine != nil:
+		return byQuarantine
 	case !t.terminal.online:
 		return byOffline
 	case t.inUse:
@@ -106,6 +111,8 @@ func (t *task) wait(now time.Time) *fleetv1.Wait {
 		return notBeforeWait(t.job.notBefore())
 	case byWindow:
 		return windowWait(t.queue.site.name, t.queue.site.at(now))
+	case byQuarantine:
+		return t.terminal.quarantineWait()
 	case byOffline:
 		return t.terminal.offlineWait()
 	case byPerson:

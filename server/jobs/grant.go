@@ -67,9 +67,9 @@ func (e *Engine) startNext(q *queue, now time.Time) bool {
 // grant gives a task a slot. The first permit of a task under a journal is sent only when its mark is on disk.
 func (e *Engine) grant(t *task) {
 	switch {
-	case t.phase == waiting, t.phase == held && t.journal != t.terminal.journal:
+	case t.phase == waiting, t.phase == held && (t.journal != t.terminal.journal || t.sequence != t.terminal.sequence):
 		t.takeSlot()
-		t.change(func() { t.phase, t.journal = granting, t.terminal.journal })
+		t.change(func() { t.phase, t.journal, t.sequence = granting, t.terminal.journal, t.terminal.sequence })
 		e.pending.permits = append(e.pending.permits, t)
 	case t.phase == held:
 		t.takeSlot()
@@ -101,7 +101,7 @@ func (e *Engine) granted(t *task, err error) {
 func (e *Engine) maySend(t *task) bool {
 	now := e.now()
 	return !e.stopping && !t.job.over(now) && t.job.shut(now) == byNothing && t.queue.shut(now) == byNothing &&
-		t.terminal.online && t.journal == t.terminal.journal && !e.isRetired(t)
+		t.terminal.online && t.terminal.quarantine == nil && t.journal == t.terminal.journal && t.sequence == t.terminal.sequence && !e.isRetired(t)
 }
 
 // lineUp queues a task that has no permit, unless it ends here.

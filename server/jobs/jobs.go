@@ -40,6 +40,8 @@ type Inventory interface {
 	ActionFor(ctx context.Context, rec *storagev1.TerminalRecord, action string) (a *actionv1.Action, p *agentv1.Plugin, ok bool, err error)
 	// Actions returns what terminals of the operator's sites offer, by name.
 	Actions(ctx context.Context, p *access.Principal) ([]*fleetv1.OfferedAction, error)
+	// JournalRolledBack puts a terminal into quarantine.
+	JournalRolledBack(ctx context.Context, terminalID string) error
 	// Site reads a site with its settings.
 	Site(ctx context.Context, name string) (*fleetv1.Site, error)
 	// AtSite reads the terminals in service at a site.

@@ -47,6 +47,9 @@ type fleet struct {
 	actions   map[string]*actionv1.Action // by plugin hash
 	mu        sync.Mutex
 	settings  map[string]*fleetv1.SiteSettings
+	// rolledBack are the terminals that were put into quarantine; refuse fails that.
+	rolledBack []string
+	refuse     error
 }
 
 func newFleet(sites ...string) *fleet {
@@ -115,6 +118,16 @@ func (f *fleet) AtSite(_ context.Context, site string) (found []*storagev1.Termi
 		}
 	}
 	return found, nil
+}
+
+func (f *fleet) JournalRolledBack(_ context.Context, id string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rolledBack = append(f.rolledBack, id)
+	if f.refuse != nil {
+		return f.refuse
+	}
+	return nil
 }
 
 func (f *fleet) Terminal(_ context.Context, id string) (*storagev1.TerminalRecord, error) {

@@ -86,8 +86,11 @@ type permits struct {
 }
 
 type mark struct {
-	at      time.Time
-	journal string
+	at       time.Time
+	journal  string
+	sequence uint64
+	// started is when it was told as started; zero when it was not.
+	started time.Time
 }
 
 func readPermits(s store.Snapshot, id string) (*permits, error) {
@@ -100,8 +103,14 @@ func readPermits(s store.Snapshot, id string) (*permits, error) {
 		}
 		for i, index := range batch.GetIndexes() {
 			m := mark{at: batch.GetTime().AsTime()}
+			if batch.GetStarted() {
+				m.at, m.started = p.given[index].at, m.at
+			}
 			if i < len(batch.GetJournals()) {
 				m.journal = batch.GetJournals()[i]
+			}
+			if i < len(batch.GetSequences()) {
+				m.sequence = batch.GetSequences()[i]
 			}
 			p.given[index] = m
 		}

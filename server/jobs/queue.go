@@ -33,7 +33,7 @@ func (e *Engine) queueAt(j *job, name string) *queue {
 
 // enqueue puts a task that needs a permit into its queue, once.
 func (t *task) enqueue() {
-	if !t.queued && t.terminal.online && t.waits() {
+	if !t.queued && t.terminal.online && t.terminal.quarantine == nil && t.waits() {
 		t.queued = true
 		t.queue.push(t)
 	}

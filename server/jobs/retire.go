@@ -16,6 +16,7 @@ func (e *Engine) Retire(ctx context.Context, terminalID string) error {
 func (e *Engine) retire(terminalID string) {
 	e.retired[terminalID] = struct{}{}
 	if term := e.terminals[terminalID]; term != nil {
+		term.quarantine = nil
 		for _, t := range term.open {
 			e.endRetired(t)
 		}
@@ -23,13 +24,15 @@ func (e *Engine) retire(terminalID string) {
 	}
 }
 
-// retireAbsent does it for terminals that were decommissioned just before the last engine was killed.
+// retireAbsent does it for terminals that were decommissioned just before the last engine was killed, and learns which of them are in
+// quarantine.
 func (e *Engine) retireAbsent(ctx context.Context) error {
 	for id := range e.terminals {
 		rec, err := e.inv.Terminal(ctx, id)
 		if err != nil {
 			return err
 		}
+		e.terminal(id).quarantine = rec.GetTerminal().GetQuarantine()
 		if rec.GetTerminal().GetState() == fleetv1.TerminalState_TERMINAL_STATE_DECOMMISSIONED {
 			e.retire(id)
 		}

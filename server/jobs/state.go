@@ -82,8 +82,9 @@ type task struct {
 	// wave is the one that it was placed in.
 	wave               int
 	permitted, started time.Time
-	// journal is the agent's journal that its mark on disk names.
-	journal string
+	// journal is the agent's journal that its mark on disk names, and sequence what that had at the hello.
+	journal  string
+	sequence uint64
 	// lock is what the agent says it waits for; inUse is true when that is a person.
 	lock, progress string
 	inUse          bool
@@ -102,6 +103,13 @@ type terminal struct {
 	session uint64
 	// journal is the one of the agent of its last session.
 	journal string
+	// sequence is the journal's at the hello; 0 when its agent does not count.
+	sequence uint64
+	// quarantine is set while nothing may be started there; distrusted is true when this engine has noticed why.
+	quarantine *fleetv1.Quarantine
+	distrusted bool
+	// found is what the latest hello told; it counts once the session is connected.
+	found found
 	// lostAt is when its session ended; when it has had none in this engine's life, when the engine was opened.
 	lostAt time.Time
 	// seen is true when lostAt is the end of a session.
@@ -195,7 +203,7 @@ func (e *Engine) terminal(id string) *terminal {
 
 // forget drops a terminal of which nothing is remembered.
 func (e *Engine) forget(t *terminal) {
-	if !t.online && len(t.open) == 0 && !t.watched() {
+	if !t.online && len(t.open) == 0 && !t.watched() && t.quarantine == nil {
 		delete(e.terminals, t.id)
 	}
 }

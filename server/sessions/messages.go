@@ -43,6 +43,7 @@ func (v *Service) take(ctx context.Context, s *session, m *agentv1.ConnectReques
 		if err := checkKey(s, m.Started.GetKey()); err != nil {
 			return err
 		}
+		s.hear(m.Started.GetJournalSequence())
 		return v.Engine.Started(ctx, s.terminalID, m.Started)
 	case *agentv1.ConnectRequest_Progress:
 		if err := checkKey(s, m.Progress.GetKey()); err != nil {
@@ -89,6 +90,7 @@ func (v *Service) result(ctx context.Context, s *session, r *agentv1.Result) err
 	if r.GetResult().GetStatus() == actionv1.TaskStatus_TASK_STATUS_UNSPECIFIED {
 		return malformed(s, "a result without status")
 	}
+	s.hear(r.GetJournalSequence())
 	return v.Engine.Result(ctx, s.terminalID, r, func(err error) {
 		if err != nil {
 			v.refuseResult(s, r.GetKey(), err)

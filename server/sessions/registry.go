@@ -87,6 +87,9 @@ func (r *Registry) enter(s *session) error {
 	s.number = r.last
 	before := r.current[s.terminalID]
 	r.current[s.terminalID] = s
+	if before != nil && before.journal == s.journal {
+		s.before = max(before.before, before.heard.Load())
+	}
 	r.running.Add(1)
 	r.mu.Unlock()
 	if before != nil {
@@ -97,15 +100,20 @@ func (r *Registry) enter(s *session) error {
 	return nil
 }
 
-// leave takes s out, and reports whether it was still the terminal's session.
-func (r *Registry) leave(s *session) bool {
+// isCurrent reports whether s is still the terminal's session.
+func (r *Registry) isCurrent(s *session) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.current[s.terminalID] == s
+}
+
+// leave takes s out, if it is still the terminal's session.
+func (r *Registry) leave(s *session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.current[s.terminalID] != s {
-		return false
+	if r.current[s.terminalID] == s {
+		delete(r.current, s.terminalID)
 	}
-	delete(r.current, s.terminalID)
-	return true
 }
 
 // returnWithin is the time over which agents spread their return when the server dies: all that are there, or the whole fleet

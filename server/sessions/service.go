@@ -15,6 +15,7 @@ import (
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/refusal"
 )
 
@@ -32,6 +33,8 @@ const (
 type Engine interface {
 	Connected(ctx context.Context, terminalID string, session uint64, open []*agentv1.OpenTask, journalID string) error
 	Disconnected(ctx context.Context, terminalID string, session uint64) error
+	// Journal tells how an agent's journal was found at the hello, before anything is sent on the session.
+	Journal(ctx context.Context, terminalID string, sequence uint64, q *fleetv1.Quarantine) error
 	// Facts tells what an agent says of its machine: with its hello, before Connected, and on change.
 	Facts(ctx context.Context, terminalID string, session uint64, role fleetv1.TerminalRole, facts *agentv1.Facts) error
 	PermitRequested(ctx context.Context, terminalID string, r *agentv1.PermitRequest) error
@@ -47,11 +50,13 @@ type Engine interface {
 
 // Inventory is what is written of a session.
 type Inventory interface {
-	// SessionOpened stores what a hello says. unknown are the hashes of plugins whose manifests the inventory lacks.
-	SessionOpened(ctx context.Context, terminalID string, hello *agentv1.Hello) (unknown []string, err error)
+	// SessionOpened stores what a hello says. heard is the greatest sequence of the same journal that a session told that this one
+	// replaces, or 0.
+	SessionOpened(ctx context.Context, terminalID string, hello *agentv1.Hello, heard uint64) (*inventory.Opening, error)
 	FactsChanged(ctx context.Context, terminalID string, facts *agentv1.Facts) error
 	SavePlugins(ctx context.Context, terminalID string, plugins []*agentv1.Plugin) error
-	SessionClosed(ctx context.Context, terminalID string) error
+	// SessionClosed stores the end of a session and the greatest sequence of its journal that was heard.
+	SessionClosed(ctx context.Context, terminalID, journalID string, heard uint64) error
 }
 
 // Epoch numbers the lives of the server's store: one that was restored from a backup must have a later one than agents have
@@ -145,6 +150,8 @@ func (v *Service) receive(ctx context.Context, st stream, s *session) {
 		s.cut(err)
 		return
 	}
+	s.journal = hello.GetJournalId()
+	s.hear(hello.GetJournalSequence())
 	if err := v.Registry.enter(s); err != nil {
 		s.cut(err)
 		return
@@ -191,9 +198,12 @@ func (v *Service) hello(st stream, s *session) (*agentv1.Hello, error) {
 
 // open lets the session in: from here on it counts.
 func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error {
-	unknown, err := v.Inventory.SessionOpened(ctx, s.terminalID, h)
+	opening, err := v.Inventory.SessionOpened(ctx, s.terminalID, h, s.before)
 	if err != nil {
 		return err
+	}
+	if q := opening.Quarantine; q != nil {
+		v.Log.Warn("nothing is started on a terminal in quarantine", "terminal", s.terminalID, "since", q.GetTime().AsTime(), "reason", q.GetReason())
 	}
 	if seen := h.GetEpoch(); seen > v.Epoch.Current() {
 		v.Log.Warn("an agent has seen a later epoch of this server: was the store restored from a backup?",
@@ -201,6 +211,9 @@ func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error 
 		if err := v.Epoch.Raise(ctx, seen); err != nil {
 			return err
 		}
+	}
+	if err := v.Engine.Journal(ctx, s.terminalID, h.GetJournalSequence(), opening.Quarantine); err != nil {
+		return err
 	}
 	// What the certificate's record said when the call came in; it is told anew at each session.
 	terminal := v.Terminal(ctx).GetTerminal()
@@ -210,11 +223,16 @@ func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error 
 		ReturnWithin: durationpb.New(v.Registry.returnWithin(v.Fleet)),
 	}
 	s.start(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Welcome{Welcome: welcome}})
-	if len(unknown) > 0 {
+	if len(opening.Unknown) > 0 {
 		s.plugins = h.GetPluginSha256()
-		ask := &agentv1.PluginsRequest{Sha256: unknown}
+		ask := &agentv1.PluginsRequest{Sha256: opening.Unknown}
 		s.send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_PluginsRequest{PluginsRequest: ask}})
 	}
+	return v.tell(ctx, s, h, terminal)
+}
+
+// tell tells the engine of a session that is open.
+func (v *Service) tell(ctx context.Context, s *session, h *agentv1.Hello, terminal *fleetv1.Terminal) error {
 	if err := v.Engine.PluginsSeen(ctx, s.terminalID, h.GetPluginSha256()); err != nil {
 		return err
 	}
@@ -232,13 +250,14 @@ func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error 
 func (v *Service) close(ctx context.Context, s *session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
 	defer cancel()
-	current := v.Registry.leave(s)
 	_ = v.Engine.Disconnected(ctx, s.terminalID, s.number)
-	if !current {
+	if !v.Registry.isCurrent(s) {
 		return
 	}
-	if err := v.Inventory.SessionClosed(ctx, s.terminalID); err != nil {
+	// It is written while the registry still has the session, so that the next one knows what this one heard from the one or the other.
+	if err := v.Inventory.SessionClosed(ctx, s.terminalID, s.journal, s.heard.Load()); err != nil {
 		v.Log.Warn("the end of a session was not recorded", "terminal", s.terminalID, "error", err)
 	}
+	v.Registry.leave(s)
 	v.Log.Debug("session ended", "terminal", s.terminalID, "session", s.number, "cause", s.why())
 }

@@ -28,6 +28,11 @@ type session struct {
 	// role is the terminal's, which decides what counts as a fault of it.
 	role fleetv1.TerminalRole
 	out  sender
+	// journal is its agent's, before the sequence that the session told which it replaced, when that had the same journal, and heard the
+	// greatest that it told itself.
+	journal string
+	before  uint64
+	heard   atomic.Uint64
 	// refused counts the results that were not taken, and foreign those of them that are of other terminals' tasks.
 	refused, foreign atomic.Int32
 	// plugins are those that its agent has, kept while manifests of some are wanted. Only the receiving goroutine uses it.
@@ -47,6 +52,9 @@ type session struct {
 func newSession(terminalID string, out sender) *session {
 	return &session{terminalID: terminalID, out: out, ended: make(chan struct{})}
 }
+
+// hear notes a sequence of the journal. Only the receiving goroutine calls it.
+func (s *session) hear(sequence uint64) { s.heard.Store(max(s.heard.Load(), sequence)) }
 
 // start queues the first message. Until then nothing else is taken. It does nothing when the session is being ended already.
 func (s *session) start(welcome *agentv1.ConnectResponse) {

@@ -19,6 +19,7 @@ import (
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
+	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/refusal"
 )
 
@@ -74,6 +75,8 @@ type world struct {
 	refuse error
 	stored func(error)
 	epoch  uint64
+	// quarantine is the terminal's.
+	quarantine *fleetv1.Quarantine
 }
 
 func (w *world) note(format string, args ...any) {
@@ -150,8 +153,18 @@ func (w *world) Result(_ context.Context, _ string, _ *agentv1.Result, stored fu
 	return nil
 }
 
-func (w *world) SessionOpened(context.Context, string, *agentv1.Hello) ([]string, error) {
-	return []string{"ab"}, w.refuse
+func (w *world) SessionOpened(_ context.Context, _ string, _ *agentv1.Hello, heard uint64) (*inventory.Opening, error) {
+	if heard > 0 {
+		w.note("opened after %d", heard)
+	}
+	return &inventory.Opening{Unknown: []string{"ab"}, Quarantine: w.quarantine}, w.refuse
+}
+
+func (w *world) Journal(_ context.Context, id string, sequence uint64, q *fleetv1.Quarantine) error {
+	if sequence > 0 || q != nil {
+		w.note("journal of %s at %d %s", id, sequence, q.GetReason())
+	}
+	return nil
 }
 
 func (w *world) FactsChanged(context.Context, string, *agentv1.Facts) error {
@@ -164,7 +177,10 @@ func (w *world) SavePlugins(_ context.Context, _ string, p []*agentv1.Plugin) er
 	return nil
 }
 
-func (w *world) SessionClosed(_ context.Context, id string) error {
+func (w *world) SessionClosed(_ context.Context, id, journal string, heard uint64) error {
+	if heard > 0 {
+		w.note("heard %s at %d", journal, heard)
+	}
 	w.note("closed %s", id)
 	return nil
 }

@@ -49,7 +49,7 @@ func bugs() []bug {
 		{patch: "verified-always", pkg: e2e, test: "TestCrashPoints/agent_before_the_deed"},
 		{patch: "lost-journal-forgiven", pkg: jobs, test: "TestReconnect"},
 		{patch: "restore-keeps-epoch", pkg: "./server/upkeep", test: "TestRestoreReplacesOnlyWhenAskedAndRaisesTheEpoch"},
-		{patch: "permit-unmarked", pkg: jobs, test: "TestNothingIsLostAndNothingRunsTwice"},
+		{patch: "permit-unmarked", pkg: jobs, test: "TestReconnect"},
 		{patch: "no-dedupe", pkg: runner, test: "TestCrashAnywhere"},
 		{patch: "no-undo", pkg: runner, test: "TestCrashAnywhere"},
 		{patch: "no-expiry", pkg: runner, test: "TestRecoveredResults"},

@@ -46,7 +46,7 @@ func (f *Fleet) newAgent(ctx context.Context, i int, token *fleetid.Token) (*age
 	})
 	line := &line{chance: chance, perMinute: f.config.Script.Cut, counts: f.counts}
 	l := link.New(link.Config{
-		Identity: id, Runner: &present{Runner: r, counts: f.counts}, JournalID: book.ID(), Plugins: f.plugins.report(), Dial: line.dial, Log: log,
+		Identity: id, Runner: &present{Runner: r, counts: f.counts}, Journal: book, Plugins: f.plugins.report(), Dial: line.dial, Log: log,
 	})
 	l.SetFacts(first)
 	r.SetReporter(l)

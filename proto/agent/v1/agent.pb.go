@@ -1457,9 +1457,12 @@ type Hello struct {
 	// Tasks in the journal without an acknowledged result.
 	OpenTasks []*OpenTask `protobuf:"bytes,5,rep,name=open_tasks,json=openTasks,proto3" json:"open_tasks,omitempty"`
 	// Greatest server epoch that the agent has seen.
-	Epoch         uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Epoch uint64 `protobuf:"varint,6,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// How often the journal has been written to, as of a write that is made for each hello: an intact journal's is greater than any that was
+	// told before. 0 is an agent of the release before, which does not count.
+	JournalSequence uint64 `protobuf:"varint,7,opt,name=journal_sequence,json=journalSequence,proto3" json:"journal_sequence,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -1530,6 +1533,13 @@ func (x *Hello) GetOpenTasks() []*OpenTask {
 func (x *Hello) GetEpoch() uint64 {
 	if x != nil {
 		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Hello) GetJournalSequence() uint64 {
+	if x != nil {
+		return x.JournalSequence
 	}
 	return 0
 }
@@ -2176,11 +2186,13 @@ func (x *Permit) GetValidFor() *durationpb.Duration {
 }
 
 type Started struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Started       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started,proto3" json:"started,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Key     *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Started *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=started,proto3" json:"started,omitempty"`
+	// How often the journal has been written to; 0 is an agent that does not count.
+	JournalSequence uint64 `protobuf:"varint,3,opt,name=journal_sequence,json=journalSequence,proto3" json:"journal_sequence,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Started) Reset() {
@@ -2225,6 +2237,13 @@ func (x *Started) GetStarted() *timestamppb.Timestamp {
 		return x.Started
 	}
 	return nil
+}
+
+func (x *Started) GetJournalSequence() uint64 {
+	if x != nil {
+		return x.JournalSequence
+	}
+	return 0
 }
 
 type TaskProgress struct {
@@ -2290,11 +2309,13 @@ func (x *TaskProgress) GetMessage() string {
 
 // Result is sent again until it is acknowledged.
 type Result struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Result        *v1.TaskResult         `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Key    *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Result *v1.TaskResult         `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
+	// How often the journal has been written to; 0 is an agent that does not count.
+	JournalSequence uint64 `protobuf:"varint,3,opt,name=journal_sequence,json=journalSequence,proto3" json:"journal_sequence,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Result) Reset() {
@@ -2339,6 +2360,13 @@ func (x *Result) GetResult() *v1.TaskResult {
 		return x.Result
 	}
 	return nil
+}
+
+func (x *Result) GetJournalSequence() uint64 {
+	if x != nil {
+		return x.JournalSequence
+	}
+	return 0
 }
 
 // ResultAck says that the result is on the server's disk.
@@ -2694,7 +2722,7 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\agoodbye\x18\a \x01(\v2\x11.agent.v1.GoodbyeH\x00R\agoodbye\x12$\n" +
 	"\x04hold\x18\b \x01(\v2\x0e.agent.v1.HoldH\x00R\x04hold\x12*\n" +
 	"\x06answer\x18\t \x01(\v2\x10.agent.v1.AnswerH\x00R\x06answerB\t\n" +
-	"\amessage\"\xe6\x01\n" +
+	"\amessage\"\x91\x02\n" +
 	"\x05Hello\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1d\n" +
 	"\n" +
@@ -2703,7 +2731,8 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\rplugin_sha256\x18\x04 \x03(\tR\fpluginSha256\x121\n" +
 	"\n" +
 	"open_tasks\x18\x05 \x03(\v2\x12.agent.v1.OpenTaskR\topenTasks\x12\x14\n" +
-	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\"Z\n" +
+	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12)\n" +
+	"\x10journal_sequence\x18\a \x01(\x04R\x0fjournalSequence\"Z\n" +
 	"\bOpenTask\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12)\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x13.agent.v1.TaskStateR\x05state\"\x98\x02\n" +
@@ -2751,17 +2780,19 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\"e\n" +
 	"\x06Permit\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x126\n" +
-	"\tvalid_for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\"d\n" +
+	"\tvalid_for\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bvalidFor\"\x8f\x01\n" +
 	"\aStarted\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x124\n" +
-	"\astarted\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\"c\n" +
+	"\astarted\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12)\n" +
+	"\x10journal_sequence\x18\x03 \x01(\x04R\x0fjournalSequence\"c\n" +
 	"\fTaskProgress\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x14\n" +
 	"\x05phase\x18\x02 \x01(\tR\x05phase\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\"\\\n" +
+	"\amessage\x18\x03 \x01(\tR\amessage\"\x87\x01\n" +
 	"\x06Result\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12-\n" +
-	"\x06result\x18\x02 \x01(\v2\x15.action.v1.TaskResultR\x06result\"0\n" +
+	"\x06result\x18\x02 \x01(\v2\x15.action.v1.TaskResultR\x06result\x12)\n" +
+	"\x10journal_sequence\x18\x03 \x01(\x04R\x0fjournalSequence\"0\n" +
 	"\tResultAck\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\"E\n" +
 	"\x06Cancel\x12#\n" +

@@ -1422,7 +1422,9 @@ type Terminal struct {
 	// End of the validity of its certificate.
 	CertificateExpires *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=certificate_expires,json=certificateExpires,proto3" json:"certificate_expires,omitempty"`
 	// Changes with each write; for conditional updates.
-	Etag          string `protobuf:"bytes,13,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,13,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Set while nothing is started there.
+	Quarantine    *Quarantine `protobuf:"bytes,14,opt,name=quarantine,proto3" json:"quarantine,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1548,6 +1550,69 @@ func (x *Terminal) GetEtag() string {
 	return ""
 }
 
+func (x *Terminal) GetQuarantine() *Quarantine {
+	if x != nil {
+		return x.Quarantine
+	}
+	return nil
+}
+
+// Quarantine says that a terminal's agent has lost its memory, in part or in whole: it cannot be known what it has done. Nothing is started
+// there until a person has looked at it. Its session stays.
+type Quarantine struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it was noticed.
+	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// "its journal was rolled back".
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quarantine) Reset() {
+	*x = Quarantine{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quarantine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quarantine) ProtoMessage() {}
+
+func (x *Quarantine) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
+func (*Quarantine) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Quarantine) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Quarantine) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type InstalledPlugin struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1560,7 +1625,7 @@ type InstalledPlugin struct {
 
 func (x *InstalledPlugin) Reset() {
 	*x = InstalledPlugin{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1572,7 +1637,7 @@ func (x *InstalledPlugin) String() string {
 func (*InstalledPlugin) ProtoMessage() {}
 
 func (x *InstalledPlugin) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1585,7 +1650,7 @@ func (x *InstalledPlugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstalledPlugin.ProtoReflect.Descriptor instead.
 func (*InstalledPlugin) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{18}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *InstalledPlugin) GetName() string {
@@ -1626,7 +1691,7 @@ type GetTerminalRequest struct {
 
 func (x *GetTerminalRequest) Reset() {
 	*x = GetTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +1703,7 @@ func (x *GetTerminalRequest) String() string {
 func (*GetTerminalRequest) ProtoMessage() {}
 
 func (x *GetTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +1716,7 @@ func (x *GetTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTerminalRequest.ProtoReflect.Descriptor instead.
 func (*GetTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{19}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetTerminalRequest) GetTerminal() string {
@@ -1670,7 +1735,7 @@ type GetTerminalResponse struct {
 
 func (x *GetTerminalResponse) Reset() {
 	*x = GetTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1682,7 +1747,7 @@ func (x *GetTerminalResponse) String() string {
 func (*GetTerminalResponse) ProtoMessage() {}
 
 func (x *GetTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1695,7 +1760,7 @@ func (x *GetTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTerminalResponse.ProtoReflect.Descriptor instead.
 func (*GetTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{20}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetTerminalResponse) GetTerminal() *Terminal {
@@ -1728,7 +1793,7 @@ type Selection struct {
 
 func (x *Selection) Reset() {
 	*x = Selection{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1740,7 +1805,7 @@ func (x *Selection) String() string {
 func (*Selection) ProtoMessage() {}
 
 func (x *Selection) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1753,7 +1818,7 @@ func (x *Selection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selection.ProtoReflect.Descriptor instead.
 func (*Selection) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{21}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Selection) GetSites() []string {
@@ -1824,7 +1889,7 @@ type FromJob struct {
 
 func (x *FromJob) Reset() {
 	*x = FromJob{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1901,7 @@ func (x *FromJob) String() string {
 func (*FromJob) ProtoMessage() {}
 
 func (x *FromJob) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1914,7 @@ func (x *FromJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromJob.ProtoReflect.Descriptor instead.
 func (*FromJob) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{22}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FromJob) GetJobId() string {
@@ -1880,7 +1945,7 @@ type Amount struct {
 
 func (x *Amount) Reset() {
 	*x = Amount{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1892,7 +1957,7 @@ func (x *Amount) String() string {
 func (*Amount) ProtoMessage() {}
 
 func (x *Amount) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1905,7 +1970,7 @@ func (x *Amount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Amount.ProtoReflect.Descriptor instead.
 func (*Amount) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{23}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Amount) GetAmount() isAmount_Amount {
@@ -1964,7 +2029,7 @@ type ListTerminalsRequest struct {
 
 func (x *ListTerminalsRequest) Reset() {
 	*x = ListTerminalsRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1976,7 +2041,7 @@ func (x *ListTerminalsRequest) String() string {
 func (*ListTerminalsRequest) ProtoMessage() {}
 
 func (x *ListTerminalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1989,7 +2054,7 @@ func (x *ListTerminalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTerminalsRequest.ProtoReflect.Descriptor instead.
 func (*ListTerminalsRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{24}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListTerminalsRequest) GetSelection() *Selection {
@@ -2030,7 +2095,7 @@ type ListTerminalsResponse struct {
 
 func (x *ListTerminalsResponse) Reset() {
 	*x = ListTerminalsResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2042,7 +2107,7 @@ func (x *ListTerminalsResponse) String() string {
 func (*ListTerminalsResponse) ProtoMessage() {}
 
 func (x *ListTerminalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2055,7 +2120,7 @@ func (x *ListTerminalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTerminalsResponse.ProtoReflect.Descriptor instead.
 func (*ListTerminalsResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{25}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListTerminalsResponse) GetTerminals() []*Terminal {
@@ -2086,7 +2151,7 @@ type LabelTerminalRequest struct {
 
 func (x *LabelTerminalRequest) Reset() {
 	*x = LabelTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2098,7 +2163,7 @@ func (x *LabelTerminalRequest) String() string {
 func (*LabelTerminalRequest) ProtoMessage() {}
 
 func (x *LabelTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2111,7 +2176,7 @@ func (x *LabelTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelTerminalRequest.ProtoReflect.Descriptor instead.
 func (*LabelTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{26}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LabelTerminalRequest) GetTerminal() string {
@@ -2158,7 +2223,7 @@ type LabelTerminalResponse struct {
 
 func (x *LabelTerminalResponse) Reset() {
 	*x = LabelTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2170,7 +2235,7 @@ func (x *LabelTerminalResponse) String() string {
 func (*LabelTerminalResponse) ProtoMessage() {}
 
 func (x *LabelTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2183,7 +2248,7 @@ func (x *LabelTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelTerminalResponse.ProtoReflect.Descriptor instead.
 func (*LabelTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{27}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LabelTerminalResponse) GetTerminal() *Terminal {
@@ -2204,7 +2269,7 @@ type MoveTerminalRequest struct {
 
 func (x *MoveTerminalRequest) Reset() {
 	*x = MoveTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2281,7 @@ func (x *MoveTerminalRequest) String() string {
 func (*MoveTerminalRequest) ProtoMessage() {}
 
 func (x *MoveTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2294,7 @@ func (x *MoveTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveTerminalRequest.ProtoReflect.Descriptor instead.
 func (*MoveTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{28}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MoveTerminalRequest) GetTerminal() string {
@@ -2262,7 +2327,7 @@ type MoveTerminalResponse struct {
 
 func (x *MoveTerminalResponse) Reset() {
 	*x = MoveTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2274,7 +2339,7 @@ func (x *MoveTerminalResponse) String() string {
 func (*MoveTerminalResponse) ProtoMessage() {}
 
 func (x *MoveTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2287,7 +2352,7 @@ func (x *MoveTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveTerminalResponse.ProtoReflect.Descriptor instead.
 func (*MoveTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{29}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MoveTerminalResponse) GetTerminal() *Terminal {
@@ -2307,7 +2372,7 @@ type DecommissionTerminalRequest struct {
 
 func (x *DecommissionTerminalRequest) Reset() {
 	*x = DecommissionTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +2384,7 @@ func (x *DecommissionTerminalRequest) String() string {
 func (*DecommissionTerminalRequest) ProtoMessage() {}
 
 func (x *DecommissionTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +2397,7 @@ func (x *DecommissionTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecommissionTerminalRequest.ProtoReflect.Descriptor instead.
 func (*DecommissionTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{30}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *DecommissionTerminalRequest) GetTerminal() string {
@@ -2358,7 +2423,7 @@ type DecommissionTerminalResponse struct {
 
 func (x *DecommissionTerminalResponse) Reset() {
 	*x = DecommissionTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2370,7 +2435,7 @@ func (x *DecommissionTerminalResponse) String() string {
 func (*DecommissionTerminalResponse) ProtoMessage() {}
 
 func (x *DecommissionTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2383,10 +2448,107 @@ func (x *DecommissionTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecommissionTerminalResponse.ProtoReflect.Descriptor instead.
 func (*DecommissionTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{31}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DecommissionTerminalResponse) GetTerminal() *Terminal {
+	if x != nil {
+		return x.Terminal
+	}
+	return nil
+}
+
+type ReleaseTerminalRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Terminal string                 `protobuf:"bytes,1,opt,name=terminal,proto3" json:"terminal,omitempty"`
+	// What was found there. Required.
+	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseTerminalRequest) Reset() {
+	*x = ReleaseTerminalRequest{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseTerminalRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseTerminalRequest) ProtoMessage() {}
+
+func (x *ReleaseTerminalRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseTerminalRequest.ProtoReflect.Descriptor instead.
+func (*ReleaseTerminalRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ReleaseTerminalRequest) GetTerminal() string {
+	if x != nil {
+		return x.Terminal
+	}
+	return ""
+}
+
+func (x *ReleaseTerminalRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ReleaseTerminalResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Terminal      *Terminal              `protobuf:"bytes,1,opt,name=terminal,proto3" json:"terminal,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReleaseTerminalResponse) Reset() {
+	*x = ReleaseTerminalResponse{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReleaseTerminalResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReleaseTerminalResponse) ProtoMessage() {}
+
+func (x *ReleaseTerminalResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReleaseTerminalResponse.ProtoReflect.Descriptor instead.
+func (*ReleaseTerminalResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ReleaseTerminalResponse) GetTerminal() *Terminal {
 	if x != nil {
 		return x.Terminal
 	}
@@ -2403,7 +2565,7 @@ type ReEnrolTerminalRequest struct {
 
 func (x *ReEnrolTerminalRequest) Reset() {
 	*x = ReEnrolTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2415,7 +2577,7 @@ func (x *ReEnrolTerminalRequest) String() string {
 func (*ReEnrolTerminalRequest) ProtoMessage() {}
 
 func (x *ReEnrolTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2428,7 +2590,7 @@ func (x *ReEnrolTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReEnrolTerminalRequest.ProtoReflect.Descriptor instead.
 func (*ReEnrolTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{32}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReEnrolTerminalRequest) GetTerminal() string {
@@ -2456,7 +2618,7 @@ type ReEnrolTerminalResponse struct {
 
 func (x *ReEnrolTerminalResponse) Reset() {
 	*x = ReEnrolTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2468,7 +2630,7 @@ func (x *ReEnrolTerminalResponse) String() string {
 func (*ReEnrolTerminalResponse) ProtoMessage() {}
 
 func (x *ReEnrolTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2481,7 +2643,7 @@ func (x *ReEnrolTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReEnrolTerminalResponse.ProtoReflect.Descriptor instead.
 func (*ReEnrolTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{33}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ReEnrolTerminalResponse) GetToken() string {
@@ -2514,7 +2676,7 @@ type Band struct {
 
 func (x *Band) Reset() {
 	*x = Band{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2526,7 +2688,7 @@ func (x *Band) String() string {
 func (*Band) ProtoMessage() {}
 
 func (x *Band) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2539,7 +2701,7 @@ func (x *Band) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Band.ProtoReflect.Descriptor instead.
 func (*Band) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{34}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Band) GetSerial() string {
@@ -2597,7 +2759,7 @@ type BandEvent struct {
 
 func (x *BandEvent) Reset() {
 	*x = BandEvent{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2609,7 +2771,7 @@ func (x *BandEvent) String() string {
 func (*BandEvent) ProtoMessage() {}
 
 func (x *BandEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2622,7 +2784,7 @@ func (x *BandEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BandEvent.ProtoReflect.Descriptor instead.
 func (*BandEvent) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{35}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *BandEvent) GetTime() *timestamppb.Timestamp {
@@ -2676,7 +2838,7 @@ type CreateBandRequest struct {
 
 func (x *CreateBandRequest) Reset() {
 	*x = CreateBandRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2688,7 +2850,7 @@ func (x *CreateBandRequest) String() string {
 func (*CreateBandRequest) ProtoMessage() {}
 
 func (x *CreateBandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2701,7 +2863,7 @@ func (x *CreateBandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBandRequest.ProtoReflect.Descriptor instead.
 func (*CreateBandRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{36}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CreateBandRequest) GetSerial() string {
@@ -2762,7 +2924,7 @@ type CreateBandResponse struct {
 
 func (x *CreateBandResponse) Reset() {
 	*x = CreateBandResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[37]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2774,7 +2936,7 @@ func (x *CreateBandResponse) String() string {
 func (*CreateBandResponse) ProtoMessage() {}
 
 func (x *CreateBandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[37]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2787,7 +2949,7 @@ func (x *CreateBandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBandResponse.ProtoReflect.Descriptor instead.
 func (*CreateBandResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{37}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CreateBandResponse) GetBand() *Band {
@@ -2806,7 +2968,7 @@ type GetBandRequest struct {
 
 func (x *GetBandRequest) Reset() {
 	*x = GetBandRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[38]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2818,7 +2980,7 @@ func (x *GetBandRequest) String() string {
 func (*GetBandRequest) ProtoMessage() {}
 
 func (x *GetBandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[38]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2831,7 +2993,7 @@ func (x *GetBandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBandRequest.ProtoReflect.Descriptor instead.
 func (*GetBandRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{38}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *GetBandRequest) GetSerial() string {
@@ -2850,7 +3012,7 @@ type GetBandResponse struct {
 
 func (x *GetBandResponse) Reset() {
 	*x = GetBandResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[39]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2862,7 +3024,7 @@ func (x *GetBandResponse) String() string {
 func (*GetBandResponse) ProtoMessage() {}
 
 func (x *GetBandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[39]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2875,7 +3037,7 @@ func (x *GetBandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBandResponse.ProtoReflect.Descriptor instead.
 func (*GetBandResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{39}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetBandResponse) GetBand() *Band {
@@ -2898,7 +3060,7 @@ type ListBandsRequest struct {
 
 func (x *ListBandsRequest) Reset() {
 	*x = ListBandsRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[40]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2910,7 +3072,7 @@ func (x *ListBandsRequest) String() string {
 func (*ListBandsRequest) ProtoMessage() {}
 
 func (x *ListBandsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[40]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2923,7 +3085,7 @@ func (x *ListBandsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBandsRequest.ProtoReflect.Descriptor instead.
 func (*ListBandsRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{40}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListBandsRequest) GetSite() string {
@@ -2964,7 +3126,7 @@ type ListBandsResponse struct {
 
 func (x *ListBandsResponse) Reset() {
 	*x = ListBandsResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[41]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2976,7 +3138,7 @@ func (x *ListBandsResponse) String() string {
 func (*ListBandsResponse) ProtoMessage() {}
 
 func (x *ListBandsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[41]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2989,7 +3151,7 @@ func (x *ListBandsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBandsResponse.ProtoReflect.Descriptor instead.
 func (*ListBandsResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{41}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListBandsResponse) GetBands() []*Band {
@@ -3021,7 +3183,7 @@ type SetBandStatusRequest struct {
 
 func (x *SetBandStatusRequest) Reset() {
 	*x = SetBandStatusRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[42]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3033,7 +3195,7 @@ func (x *SetBandStatusRequest) String() string {
 func (*SetBandStatusRequest) ProtoMessage() {}
 
 func (x *SetBandStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[42]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3046,7 +3208,7 @@ func (x *SetBandStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBandStatusRequest.ProtoReflect.Descriptor instead.
 func (*SetBandStatusRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{42}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *SetBandStatusRequest) GetSerial() string {
@@ -3093,7 +3255,7 @@ type SetBandStatusResponse struct {
 
 func (x *SetBandStatusResponse) Reset() {
 	*x = SetBandStatusResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[43]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3105,7 +3267,7 @@ func (x *SetBandStatusResponse) String() string {
 func (*SetBandStatusResponse) ProtoMessage() {}
 
 func (x *SetBandStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[43]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3118,7 +3280,7 @@ func (x *SetBandStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBandStatusResponse.ProtoReflect.Descriptor instead.
 func (*SetBandStatusResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{43}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetBandStatusResponse) GetBand() *Band {
@@ -3142,7 +3304,7 @@ type OfferedAction struct {
 
 func (x *OfferedAction) Reset() {
 	*x = OfferedAction{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[44]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3154,7 +3316,7 @@ func (x *OfferedAction) String() string {
 func (*OfferedAction) ProtoMessage() {}
 
 func (x *OfferedAction) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[44]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3167,7 +3329,7 @@ func (x *OfferedAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferedAction.ProtoReflect.Descriptor instead.
 func (*OfferedAction) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{44}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *OfferedAction) GetAction() *v11.Action {
@@ -3206,7 +3368,7 @@ type ListActionsRequest struct {
 
 func (x *ListActionsRequest) Reset() {
 	*x = ListActionsRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[45]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3218,7 +3380,7 @@ func (x *ListActionsRequest) String() string {
 func (*ListActionsRequest) ProtoMessage() {}
 
 func (x *ListActionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[45]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3231,7 +3393,7 @@ func (x *ListActionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActionsRequest.ProtoReflect.Descriptor instead.
 func (*ListActionsRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{45}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{48}
 }
 
 type ListActionsResponse struct {
@@ -3244,7 +3406,7 @@ type ListActionsResponse struct {
 
 func (x *ListActionsResponse) Reset() {
 	*x = ListActionsResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[46]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3418,7 @@ func (x *ListActionsResponse) String() string {
 func (*ListActionsResponse) ProtoMessage() {}
 
 func (x *ListActionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[46]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3431,7 @@ func (x *ListActionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActionsResponse.ProtoReflect.Descriptor instead.
 func (*ListActionsResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{46}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ListActionsResponse) GetActions() []*OfferedAction {
@@ -3288,7 +3450,7 @@ type GetActionRequest struct {
 
 func (x *GetActionRequest) Reset() {
 	*x = GetActionRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[47]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3300,7 +3462,7 @@ func (x *GetActionRequest) String() string {
 func (*GetActionRequest) ProtoMessage() {}
 
 func (x *GetActionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[47]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3313,7 +3475,7 @@ func (x *GetActionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActionRequest.ProtoReflect.Descriptor instead.
 func (*GetActionRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{47}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetActionRequest) GetName() string {
@@ -3333,7 +3495,7 @@ type GetActionResponse struct {
 
 func (x *GetActionResponse) Reset() {
 	*x = GetActionResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3345,7 +3507,7 @@ func (x *GetActionResponse) String() string {
 func (*GetActionResponse) ProtoMessage() {}
 
 func (x *GetActionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3358,7 +3520,7 @@ func (x *GetActionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActionResponse.ProtoReflect.Descriptor instead.
 func (*GetActionResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{48}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetActionResponse) GetActions() []*OfferedAction {
@@ -3453,7 +3615,7 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"a\n" +
 	"\x11ListSitesResponse\x12$\n" +
 	"\x05sites\x18\x01 \x03(\v2\x0e.fleet.v1.SiteR\x05sites\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xd6\x04\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8c\x05\n" +
 	"\bTerminal\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
@@ -3468,10 +3630,17 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	" \x01(\v2\x0f.agent.v1.FactsR\x05facts\x123\n" +
 	"\aplugins\x18\v \x03(\v2\x19.fleet.v1.InstalledPluginR\aplugins\x12K\n" +
 	"\x13certificate_expires\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x12certificateExpires\x12\x12\n" +
-	"\x04etag\x18\r \x01(\tR\x04etag\x1a9\n" +
+	"\x04etag\x18\r \x01(\tR\x04etag\x124\n" +
+	"\n" +
+	"quarantine\x18\x0e \x01(\v2\x14.fleet.v1.QuarantineR\n" +
+	"quarantine\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"q\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"T\n" +
+	"\n" +
+	"Quarantine\x12.\n" +
+	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"q\n" +
 	"\x0fInstalledPlugin\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x16\n" +
@@ -3532,6 +3701,11 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"N\n" +
 	"\x1cDecommissionTerminalResponse\x12.\n" +
+	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\"L\n" +
+	"\x16ReleaseTerminalRequest\x12\x1a\n" +
+	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\"I\n" +
+	"\x17ReleaseTerminalResponse\x12.\n" +
 	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\"L\n" +
 	"\x16ReEnrolTerminalRequest\x12\x1a\n" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x16\n" +
@@ -3626,7 +3800,7 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\x12BAND_STATUS_BROKEN\x10\x06\x12\x14\n" +
 	"\x10BAND_STATUS_LOST\x10\a\x12\x19\n" +
 	"\x15BAND_STATUS_SUSPENDED\x10\b\x12\x17\n" +
-	"\x13BAND_STATUS_RETIRED\x10\t2\x8f\n" +
+	"\x13BAND_STATUS_RETIRED\x10\t2\xe7\n" +
 	"\n" +
 	"\x10InventoryService\x12G\n" +
 	"\n" +
@@ -3640,7 +3814,8 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\rLabelTerminal\x12\x1e.fleet.v1.LabelTerminalRequest\x1a\x1f.fleet.v1.LabelTerminalResponse\x12M\n" +
 	"\fMoveTerminal\x12\x1d.fleet.v1.MoveTerminalRequest\x1a\x1e.fleet.v1.MoveTerminalResponse\x12e\n" +
 	"\x14DecommissionTerminal\x12%.fleet.v1.DecommissionTerminalRequest\x1a&.fleet.v1.DecommissionTerminalResponse\x12V\n" +
-	"\x0fReEnrolTerminal\x12 .fleet.v1.ReEnrolTerminalRequest\x1a!.fleet.v1.ReEnrolTerminalResponse\x12G\n" +
+	"\x0fReEnrolTerminal\x12 .fleet.v1.ReEnrolTerminalRequest\x1a!.fleet.v1.ReEnrolTerminalResponse\x12V\n" +
+	"\x0fReleaseTerminal\x12 .fleet.v1.ReleaseTerminalRequest\x1a!.fleet.v1.ReleaseTerminalResponse\x12G\n" +
 	"\n" +
 	"CreateBand\x12\x1b.fleet.v1.CreateBandRequest\x1a\x1c.fleet.v1.CreateBandResponse\x12>\n" +
 	"\aGetBand\x12\x18.fleet.v1.GetBandRequest\x1a\x19.fleet.v1.GetBandResponse\x12D\n" +
@@ -3662,7 +3837,7 @@ func file_fleet_v1_inventory_proto_rawDescGZIP() []byte {
 }
 
 var file_fleet_v1_inventory_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_fleet_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 53)
+var file_fleet_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_fleet_v1_inventory_proto_goTypes = []any{
 	(NymiAgentPlacement)(0),              // 0: fleet.v1.NymiAgentPlacement
 	(ImportKind)(0),                      // 1: fleet.v1.ImportKind
@@ -3687,53 +3862,56 @@ var file_fleet_v1_inventory_proto_goTypes = []any{
 	(*ListSitesRequest)(nil),             // 20: fleet.v1.ListSitesRequest
 	(*ListSitesResponse)(nil),            // 21: fleet.v1.ListSitesResponse
 	(*Terminal)(nil),                     // 22: fleet.v1.Terminal
-	(*InstalledPlugin)(nil),              // 23: fleet.v1.InstalledPlugin
-	(*GetTerminalRequest)(nil),           // 24: fleet.v1.GetTerminalRequest
-	(*GetTerminalResponse)(nil),          // 25: fleet.v1.GetTerminalResponse
-	(*Selection)(nil),                    // 26: fleet.v1.Selection
-	(*FromJob)(nil),                      // 27: fleet.v1.FromJob
-	(*Amount)(nil),                       // 28: fleet.v1.Amount
-	(*ListTerminalsRequest)(nil),         // 29: fleet.v1.ListTerminalsRequest
-	(*ListTerminalsResponse)(nil),        // 30: fleet.v1.ListTerminalsResponse
-	(*LabelTerminalRequest)(nil),         // 31: fleet.v1.LabelTerminalRequest
-	(*LabelTerminalResponse)(nil),        // 32: fleet.v1.LabelTerminalResponse
-	(*MoveTerminalRequest)(nil),          // 33: fleet.v1.MoveTerminalRequest
-	(*MoveTerminalResponse)(nil),         // 34: fleet.v1.MoveTerminalResponse
-	(*DecommissionTerminalRequest)(nil),  // 35: fleet.v1.DecommissionTerminalRequest
-	(*DecommissionTerminalResponse)(nil), // 36: fleet.v1.DecommissionTerminalResponse
-	(*ReEnrolTerminalRequest)(nil),       // 37: fleet.v1.ReEnrolTerminalRequest
-	(*ReEnrolTerminalResponse)(nil),      // 38: fleet.v1.ReEnrolTerminalResponse
-	(*Band)(nil),                         // 39: fleet.v1.Band
-	(*BandEvent)(nil),                    // 40: fleet.v1.BandEvent
-	(*CreateBandRequest)(nil),            // 41: fleet.v1.CreateBandRequest
-	(*CreateBandResponse)(nil),           // 42: fleet.v1.CreateBandResponse
-	(*GetBandRequest)(nil),               // 43: fleet.v1.GetBandRequest
-	(*GetBandResponse)(nil),              // 44: fleet.v1.GetBandResponse
-	(*ListBandsRequest)(nil),             // 45: fleet.v1.ListBandsRequest
-	(*ListBandsResponse)(nil),            // 46: fleet.v1.ListBandsResponse
-	(*SetBandStatusRequest)(nil),         // 47: fleet.v1.SetBandStatusRequest
-	(*SetBandStatusResponse)(nil),        // 48: fleet.v1.SetBandStatusResponse
-	(*OfferedAction)(nil),                // 49: fleet.v1.OfferedAction
-	(*ListActionsRequest)(nil),           // 50: fleet.v1.ListActionsRequest
-	(*ListActionsResponse)(nil),          // 51: fleet.v1.ListActionsResponse
-	(*GetActionRequest)(nil),             // 52: fleet.v1.GetActionRequest
-	(*GetActionResponse)(nil),            // 53: fleet.v1.GetActionResponse
-	nil,                                  // 54: fleet.v1.SiteSettings.NbeProfileEntry
-	nil,                                  // 55: fleet.v1.Terminal.LabelsEntry
-	nil,                                  // 56: fleet.v1.Selection.LabelsEntry
-	nil,                                  // 57: fleet.v1.LabelTerminalRequest.SetEntry
-	(*timestamppb.Timestamp)(nil),        // 58: google.protobuf.Timestamp
-	(*v1.Facts)(nil),                     // 59: agent.v1.Facts
-	(*v11.Action)(nil),                   // 60: action.v1.Action
+	(*Quarantine)(nil),                   // 23: fleet.v1.Quarantine
+	(*InstalledPlugin)(nil),              // 24: fleet.v1.InstalledPlugin
+	(*GetTerminalRequest)(nil),           // 25: fleet.v1.GetTerminalRequest
+	(*GetTerminalResponse)(nil),          // 26: fleet.v1.GetTerminalResponse
+	(*Selection)(nil),                    // 27: fleet.v1.Selection
+	(*FromJob)(nil),                      // 28: fleet.v1.FromJob
+	(*Amount)(nil),                       // 29: fleet.v1.Amount
+	(*ListTerminalsRequest)(nil),         // 30: fleet.v1.ListTerminalsRequest
+	(*ListTerminalsResponse)(nil),        // 31: fleet.v1.ListTerminalsResponse
+	(*LabelTerminalRequest)(nil),         // 32: fleet.v1.LabelTerminalRequest
+	(*LabelTerminalResponse)(nil),        // 33: fleet.v1.LabelTerminalResponse
+	(*MoveTerminalRequest)(nil),          // 34: fleet.v1.MoveTerminalRequest
+	(*MoveTerminalResponse)(nil),         // 35: fleet.v1.MoveTerminalResponse
+	(*DecommissionTerminalRequest)(nil),  // 36: fleet.v1.DecommissionTerminalRequest
+	(*DecommissionTerminalResponse)(nil), // 37: fleet.v1.DecommissionTerminalResponse
+	(*ReleaseTerminalRequest)(nil),       // 38: fleet.v1.ReleaseTerminalRequest
+	(*ReleaseTerminalResponse)(nil),      // 39: fleet.v1.ReleaseTerminalResponse
+	(*ReEnrolTerminalRequest)(nil),       // 40: fleet.v1.ReEnrolTerminalRequest
+	(*ReEnrolTerminalResponse)(nil),      // 41: fleet.v1.ReEnrolTerminalResponse
+	(*Band)(nil),                         // 42: fleet.v1.Band
+	(*BandEvent)(nil),                    // 43: fleet.v1.BandEvent
+	(*CreateBandRequest)(nil),            // 44: fleet.v1.CreateBandRequest
+	(*CreateBandResponse)(nil),           // 45: fleet.v1.CreateBandResponse
+	(*GetBandRequest)(nil),               // 46: fleet.v1.GetBandRequest
+	(*GetBandResponse)(nil),              // 47: fleet.v1.GetBandResponse
+	(*ListBandsRequest)(nil),             // 48: fleet.v1.ListBandsRequest
+	(*ListBandsResponse)(nil),            // 49: fleet.v1.ListBandsResponse
+	(*SetBandStatusRequest)(nil),         // 50: fleet.v1.SetBandStatusRequest
+	(*SetBandStatusResponse)(nil),        // 51: fleet.v1.SetBandStatusResponse
+	(*OfferedAction)(nil),                // 52: fleet.v1.OfferedAction
+	(*ListActionsRequest)(nil),           // 53: fleet.v1.ListActionsRequest
+	(*ListActionsResponse)(nil),          // 54: fleet.v1.ListActionsResponse
+	(*GetActionRequest)(nil),             // 55: fleet.v1.GetActionRequest
+	(*GetActionResponse)(nil),            // 56: fleet.v1.GetActionResponse
+	nil,                                  // 57: fleet.v1.SiteSettings.NbeProfileEntry
+	nil,                                  // 58: fleet.v1.Terminal.LabelsEntry
+	nil,                                  // 59: fleet.v1.Selection.LabelsEntry
+	nil,                                  // 60: fleet.v1.LabelTerminalRequest.SetEntry
+	(*timestamppb.Timestamp)(nil),        // 61: google.protobuf.Timestamp
+	(*v1.Facts)(nil),                     // 62: agent.v1.Facts
+	(*v11.Action)(nil),                   // 63: action.v1.Action
 }
 var file_fleet_v1_inventory_proto_depIdxs = []int32{
-	58, // 0: fleet.v1.Site.created:type_name -> google.protobuf.Timestamp
+	61, // 0: fleet.v1.Site.created:type_name -> google.protobuf.Timestamp
 	6,  // 1: fleet.v1.Site.settings:type_name -> fleet.v1.SiteSettings
 	7,  // 2: fleet.v1.SiteSettings.windows:type_name -> fleet.v1.Window
 	8,  // 3: fleet.v1.SiteSettings.blackouts:type_name -> fleet.v1.Blackout
 	9,  // 4: fleet.v1.SiteSettings.nes_hosts:type_name -> fleet.v1.NESHost
 	10, // 5: fleet.v1.SiteSettings.approved_roots:type_name -> fleet.v1.ApprovedRoot
-	54, // 6: fleet.v1.SiteSettings.nbe_profile:type_name -> fleet.v1.SiteSettings.NbeProfileEntry
+	57, // 6: fleet.v1.SiteSettings.nbe_profile:type_name -> fleet.v1.SiteSettings.NbeProfileEntry
 	0,  // 7: fleet.v1.SiteSettings.nymi_agent:type_name -> fleet.v1.NymiAgentPlacement
 	6,  // 8: fleet.v1.SetSiteRequest.settings:type_name -> fleet.v1.SiteSettings
 	5,  // 9: fleet.v1.SetSiteResponse.site:type_name -> fleet.v1.Site
@@ -3743,78 +3921,83 @@ var file_fleet_v1_inventory_proto_depIdxs = []int32{
 	5,  // 13: fleet.v1.GetSiteResponse.site:type_name -> fleet.v1.Site
 	5,  // 14: fleet.v1.ListSitesResponse.sites:type_name -> fleet.v1.Site
 	2,  // 15: fleet.v1.Terminal.role:type_name -> fleet.v1.TerminalRole
-	55, // 16: fleet.v1.Terminal.labels:type_name -> fleet.v1.Terminal.LabelsEntry
+	58, // 16: fleet.v1.Terminal.labels:type_name -> fleet.v1.Terminal.LabelsEntry
 	3,  // 17: fleet.v1.Terminal.state:type_name -> fleet.v1.TerminalState
-	58, // 18: fleet.v1.Terminal.last_seen:type_name -> google.protobuf.Timestamp
-	58, // 19: fleet.v1.Terminal.enrolled:type_name -> google.protobuf.Timestamp
-	59, // 20: fleet.v1.Terminal.facts:type_name -> agent.v1.Facts
-	23, // 21: fleet.v1.Terminal.plugins:type_name -> fleet.v1.InstalledPlugin
-	58, // 22: fleet.v1.Terminal.certificate_expires:type_name -> google.protobuf.Timestamp
-	22, // 23: fleet.v1.GetTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	2,  // 24: fleet.v1.Selection.role:type_name -> fleet.v1.TerminalRole
-	56, // 25: fleet.v1.Selection.labels:type_name -> fleet.v1.Selection.LabelsEntry
-	27, // 26: fleet.v1.Selection.from_job:type_name -> fleet.v1.FromJob
-	28, // 27: fleet.v1.Selection.limit:type_name -> fleet.v1.Amount
-	26, // 28: fleet.v1.ListTerminalsRequest.selection:type_name -> fleet.v1.Selection
-	22, // 29: fleet.v1.ListTerminalsResponse.terminals:type_name -> fleet.v1.Terminal
-	57, // 30: fleet.v1.LabelTerminalRequest.set:type_name -> fleet.v1.LabelTerminalRequest.SetEntry
-	22, // 31: fleet.v1.LabelTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	22, // 32: fleet.v1.MoveTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	22, // 33: fleet.v1.DecommissionTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	58, // 34: fleet.v1.ReEnrolTerminalResponse.expires:type_name -> google.protobuf.Timestamp
-	4,  // 35: fleet.v1.Band.status:type_name -> fleet.v1.BandStatus
-	40, // 36: fleet.v1.Band.history:type_name -> fleet.v1.BandEvent
-	58, // 37: fleet.v1.BandEvent.time:type_name -> google.protobuf.Timestamp
-	4,  // 38: fleet.v1.BandEvent.status:type_name -> fleet.v1.BandStatus
-	4,  // 39: fleet.v1.CreateBandRequest.status:type_name -> fleet.v1.BandStatus
-	39, // 40: fleet.v1.CreateBandResponse.band:type_name -> fleet.v1.Band
-	39, // 41: fleet.v1.GetBandResponse.band:type_name -> fleet.v1.Band
-	4,  // 42: fleet.v1.ListBandsRequest.status:type_name -> fleet.v1.BandStatus
-	39, // 43: fleet.v1.ListBandsResponse.bands:type_name -> fleet.v1.Band
-	4,  // 44: fleet.v1.SetBandStatusRequest.status:type_name -> fleet.v1.BandStatus
-	39, // 45: fleet.v1.SetBandStatusResponse.band:type_name -> fleet.v1.Band
-	60, // 46: fleet.v1.OfferedAction.action:type_name -> action.v1.Action
-	49, // 47: fleet.v1.ListActionsResponse.actions:type_name -> fleet.v1.OfferedAction
-	49, // 48: fleet.v1.GetActionResponse.actions:type_name -> fleet.v1.OfferedAction
-	16, // 49: fleet.v1.InventoryService.CreateSite:input_type -> fleet.v1.CreateSiteRequest
-	18, // 50: fleet.v1.InventoryService.GetSite:input_type -> fleet.v1.GetSiteRequest
-	20, // 51: fleet.v1.InventoryService.ListSites:input_type -> fleet.v1.ListSitesRequest
-	11, // 52: fleet.v1.InventoryService.SetSite:input_type -> fleet.v1.SetSiteRequest
-	13, // 53: fleet.v1.InventoryService.Import:input_type -> fleet.v1.ImportRequest
-	24, // 54: fleet.v1.InventoryService.GetTerminal:input_type -> fleet.v1.GetTerminalRequest
-	29, // 55: fleet.v1.InventoryService.ListTerminals:input_type -> fleet.v1.ListTerminalsRequest
-	31, // 56: fleet.v1.InventoryService.LabelTerminal:input_type -> fleet.v1.LabelTerminalRequest
-	33, // 57: fleet.v1.InventoryService.MoveTerminal:input_type -> fleet.v1.MoveTerminalRequest
-	35, // 58: fleet.v1.InventoryService.DecommissionTerminal:input_type -> fleet.v1.DecommissionTerminalRequest
-	37, // 59: fleet.v1.InventoryService.ReEnrolTerminal:input_type -> fleet.v1.ReEnrolTerminalRequest
-	41, // 60: fleet.v1.InventoryService.CreateBand:input_type -> fleet.v1.CreateBandRequest
-	43, // 61: fleet.v1.InventoryService.GetBand:input_type -> fleet.v1.GetBandRequest
-	45, // 62: fleet.v1.InventoryService.ListBands:input_type -> fleet.v1.ListBandsRequest
-	47, // 63: fleet.v1.InventoryService.SetBandStatus:input_type -> fleet.v1.SetBandStatusRequest
-	50, // 64: fleet.v1.InventoryService.ListActions:input_type -> fleet.v1.ListActionsRequest
-	52, // 65: fleet.v1.InventoryService.GetAction:input_type -> fleet.v1.GetActionRequest
-	17, // 66: fleet.v1.InventoryService.CreateSite:output_type -> fleet.v1.CreateSiteResponse
-	19, // 67: fleet.v1.InventoryService.GetSite:output_type -> fleet.v1.GetSiteResponse
-	21, // 68: fleet.v1.InventoryService.ListSites:output_type -> fleet.v1.ListSitesResponse
-	12, // 69: fleet.v1.InventoryService.SetSite:output_type -> fleet.v1.SetSiteResponse
-	15, // 70: fleet.v1.InventoryService.Import:output_type -> fleet.v1.ImportResponse
-	25, // 71: fleet.v1.InventoryService.GetTerminal:output_type -> fleet.v1.GetTerminalResponse
-	30, // 72: fleet.v1.InventoryService.ListTerminals:output_type -> fleet.v1.ListTerminalsResponse
-	32, // 73: fleet.v1.InventoryService.LabelTerminal:output_type -> fleet.v1.LabelTerminalResponse
-	34, // 74: fleet.v1.InventoryService.MoveTerminal:output_type -> fleet.v1.MoveTerminalResponse
-	36, // 75: fleet.v1.InventoryService.DecommissionTerminal:output_type -> fleet.v1.DecommissionTerminalResponse
-	38, // 76: fleet.v1.InventoryService.ReEnrolTerminal:output_type -> fleet.v1.ReEnrolTerminalResponse
-	42, // 77: fleet.v1.InventoryService.CreateBand:output_type -> fleet.v1.CreateBandResponse
-	44, // 78: fleet.v1.InventoryService.GetBand:output_type -> fleet.v1.GetBandResponse
-	46, // 79: fleet.v1.InventoryService.ListBands:output_type -> fleet.v1.ListBandsResponse
-	48, // 80: fleet.v1.InventoryService.SetBandStatus:output_type -> fleet.v1.SetBandStatusResponse
-	51, // 81: fleet.v1.InventoryService.ListActions:output_type -> fleet.v1.ListActionsResponse
-	53, // 82: fleet.v1.InventoryService.GetAction:output_type -> fleet.v1.GetActionResponse
-	66, // [66:83] is the sub-list for method output_type
-	49, // [49:66] is the sub-list for method input_type
-	49, // [49:49] is the sub-list for extension type_name
-	49, // [49:49] is the sub-list for extension extendee
-	0,  // [0:49] is the sub-list for field type_name
+	61, // 18: fleet.v1.Terminal.last_seen:type_name -> google.protobuf.Timestamp
+	61, // 19: fleet.v1.Terminal.enrolled:type_name -> google.protobuf.Timestamp
+	62, // 20: fleet.v1.Terminal.facts:type_name -> agent.v1.Facts
+	24, // 21: fleet.v1.Terminal.plugins:type_name -> fleet.v1.InstalledPlugin
+	61, // 22: fleet.v1.Terminal.certificate_expires:type_name -> google.protobuf.Timestamp
+	23, // 23: fleet.v1.Terminal.quarantine:type_name -> fleet.v1.Quarantine
+	61, // 24: fleet.v1.Quarantine.time:type_name -> google.protobuf.Timestamp
+	22, // 25: fleet.v1.GetTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	2,  // 26: fleet.v1.Selection.role:type_name -> fleet.v1.TerminalRole
+	59, // 27: fleet.v1.Selection.labels:type_name -> fleet.v1.Selection.LabelsEntry
+	28, // 28: fleet.v1.Selection.from_job:type_name -> fleet.v1.FromJob
+	29, // 29: fleet.v1.Selection.limit:type_name -> fleet.v1.Amount
+	27, // 30: fleet.v1.ListTerminalsRequest.selection:type_name -> fleet.v1.Selection
+	22, // 31: fleet.v1.ListTerminalsResponse.terminals:type_name -> fleet.v1.Terminal
+	60, // 32: fleet.v1.LabelTerminalRequest.set:type_name -> fleet.v1.LabelTerminalRequest.SetEntry
+	22, // 33: fleet.v1.LabelTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	22, // 34: fleet.v1.MoveTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	22, // 35: fleet.v1.DecommissionTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	22, // 36: fleet.v1.ReleaseTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	61, // 37: fleet.v1.ReEnrolTerminalResponse.expires:type_name -> google.protobuf.Timestamp
+	4,  // 38: fleet.v1.Band.status:type_name -> fleet.v1.BandStatus
+	43, // 39: fleet.v1.Band.history:type_name -> fleet.v1.BandEvent
+	61, // 40: fleet.v1.BandEvent.time:type_name -> google.protobuf.Timestamp
+	4,  // 41: fleet.v1.BandEvent.status:type_name -> fleet.v1.BandStatus
+	4,  // 42: fleet.v1.CreateBandRequest.status:type_name -> fleet.v1.BandStatus
+	42, // 43: fleet.v1.CreateBandResponse.band:type_name -> fleet.v1.Band
+	42, // 44: fleet.v1.GetBandResponse.band:type_name -> fleet.v1.Band
+	4,  // 45: fleet.v1.ListBandsRequest.status:type_name -> fleet.v1.BandStatus
+	42, // 46: fleet.v1.ListBandsResponse.bands:type_name -> fleet.v1.Band
+	4,  // 47: fleet.v1.SetBandStatusRequest.status:type_name -> fleet.v1.BandStatus
+	42, // 48: fleet.v1.SetBandStatusResponse.band:type_name -> fleet.v1.Band
+	63, // 49: fleet.v1.OfferedAction.action:type_name -> action.v1.Action
+	52, // 50: fleet.v1.ListActionsResponse.actions:type_name -> fleet.v1.OfferedAction
+	52, // 51: fleet.v1.GetActionResponse.actions:type_name -> fleet.v1.OfferedAction
+	16, // 52: fleet.v1.InventoryService.CreateSite:input_type -> fleet.v1.CreateSiteRequest
+	18, // 53: fleet.v1.InventoryService.GetSite:input_type -> fleet.v1.GetSiteRequest
+	20, // 54: fleet.v1.InventoryService.ListSites:input_type -> fleet.v1.ListSitesRequest
+	11, // 55: fleet.v1.InventoryService.SetSite:input_type -> fleet.v1.SetSiteRequest
+	13, // 56: fleet.v1.InventoryService.Import:input_type -> fleet.v1.ImportRequest
+	25, // 57: fleet.v1.InventoryService.GetTerminal:input_type -> fleet.v1.GetTerminalRequest
+	30, // 58: fleet.v1.InventoryService.ListTerminals:input_type -> fleet.v1.ListTerminalsRequest
+	32, // 59: fleet.v1.InventoryService.LabelTerminal:input_type -> fleet.v1.LabelTerminalRequest
+	34, // 60: fleet.v1.InventoryService.MoveTerminal:input_type -> fleet.v1.MoveTerminalRequest
+	36, // 61: fleet.v1.InventoryService.DecommissionTerminal:input_type -> fleet.v1.DecommissionTerminalRequest
+	40, // 62: fleet.v1.InventoryService.ReEnrolTerminal:input_type -> fleet.v1.ReEnrolTerminalRequest
+	38, // 63: fleet.v1.InventoryService.ReleaseTerminal:input_type -> fleet.v1.ReleaseTerminalRequest
+	44, // 64: fleet.v1.InventoryService.CreateBand:input_type -> fleet.v1.CreateBandRequest
+	46, // 65: fleet.v1.InventoryService.GetBand:input_type -> fleet.v1.GetBandRequest
+	48, // 66: fleet.v1.InventoryService.ListBands:input_type -> fleet.v1.ListBandsRequest
+	50, // 67: fleet.v1.InventoryService.SetBandStatus:input_type -> fleet.v1.SetBandStatusRequest
+	53, // 68: fleet.v1.InventoryService.ListActions:input_type -> fleet.v1.ListActionsRequest
+	55, // 69: fleet.v1.InventoryService.GetAction:input_type -> fleet.v1.GetActionRequest
+	17, // 70: fleet.v1.InventoryService.CreateSite:output_type -> fleet.v1.CreateSiteResponse
+	19, // 71: fleet.v1.InventoryService.GetSite:output_type -> fleet.v1.GetSiteResponse
+	21, // 72: fleet.v1.InventoryService.ListSites:output_type -> fleet.v1.ListSitesResponse
+	12, // 73: fleet.v1.InventoryService.SetSite:output_type -> fleet.v1.SetSiteResponse
+	15, // 74: fleet.v1.InventoryService.Import:output_type -> fleet.v1.ImportResponse
+	26, // 75: fleet.v1.InventoryService.GetTerminal:output_type -> fleet.v1.GetTerminalResponse
+	31, // 76: fleet.v1.InventoryService.ListTerminals:output_type -> fleet.v1.ListTerminalsResponse
+	33, // 77: fleet.v1.InventoryService.LabelTerminal:output_type -> fleet.v1.LabelTerminalResponse
+	35, // 78: fleet.v1.InventoryService.MoveTerminal:output_type -> fleet.v1.MoveTerminalResponse
+	37, // 79: fleet.v1.InventoryService.DecommissionTerminal:output_type -> fleet.v1.DecommissionTerminalResponse
+	41, // 80: fleet.v1.InventoryService.ReEnrolTerminal:output_type -> fleet.v1.ReEnrolTerminalResponse
+	39, // 81: fleet.v1.InventoryService.ReleaseTerminal:output_type -> fleet.v1.ReleaseTerminalResponse
+	45, // 82: fleet.v1.InventoryService.CreateBand:output_type -> fleet.v1.CreateBandResponse
+	47, // 83: fleet.v1.InventoryService.GetBand:output_type -> fleet.v1.GetBandResponse
+	49, // 84: fleet.v1.InventoryService.ListBands:output_type -> fleet.v1.ListBandsResponse
+	51, // 85: fleet.v1.InventoryService.SetBandStatus:output_type -> fleet.v1.SetBandStatusResponse
+	54, // 86: fleet.v1.InventoryService.ListActions:output_type -> fleet.v1.ListActionsResponse
+	56, // 87: fleet.v1.InventoryService.GetAction:output_type -> fleet.v1.GetActionResponse
+	70, // [70:88] is the sub-list for method output_type
+	52, // [52:70] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_fleet_v1_inventory_proto_init() }
@@ -3822,7 +4005,7 @@ func file_fleet_v1_inventory_proto_init() {
 	if File_fleet_v1_inventory_proto != nil {
 		return
 	}
-	file_fleet_v1_inventory_proto_msgTypes[23].OneofWrappers = []any{
+	file_fleet_v1_inventory_proto_msgTypes[24].OneofWrappers = []any{
 		(*Amount_Count)(nil),
 		(*Amount_Percent)(nil),
 	}
@@ -3832,7 +4015,7 @@ func file_fleet_v1_inventory_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fleet_v1_inventory_proto_rawDesc), len(file_fleet_v1_inventory_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   53,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

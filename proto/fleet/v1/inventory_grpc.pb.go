@@ -34,6 +34,7 @@ const (
 	InventoryService_MoveTerminal_FullMethodName         = "/fleet.v1.InventoryService/MoveTerminal"
 	InventoryService_DecommissionTerminal_FullMethodName = "/fleet.v1.InventoryService/DecommissionTerminal"
 	InventoryService_ReEnrolTerminal_FullMethodName      = "/fleet.v1.InventoryService/ReEnrolTerminal"
+	InventoryService_ReleaseTerminal_FullMethodName      = "/fleet.v1.InventoryService/ReleaseTerminal"
 	InventoryService_CreateBand_FullMethodName           = "/fleet.v1.InventoryService/CreateBand"
 	InventoryService_GetBand_FullMethodName              = "/fleet.v1.InventoryService/GetBand"
 	InventoryService_ListBands_FullMethodName            = "/fleet.v1.InventoryService/ListBands"
@@ -84,6 +85,9 @@ type InventoryServiceClient interface {
 	// history stay, the old certificate is refused from then on. Caller: admin on its site. Not to be repeated blindly: each
 	// call makes a token, and the earlier ones are revoked. Errors: NOT_FOUND, FAILED_PRECONDITION when it is decommissioned.
 	ReEnrolTerminal(ctx context.Context, in *ReEnrolTerminalRequest, opts ...grpc.CallOption) (*ReEnrolTerminalResponse, error)
+	// ReleaseTerminal ends a terminal's quarantine: its waiting tasks go on. Caller: admin on its site. May be repeated; a terminal that is not
+	// in quarantine stays as it is. Errors: NOT_FOUND, INVALID_ARGUMENT without a reason, FAILED_PRECONDITION when it is decommissioned.
+	ReleaseTerminal(ctx context.Context, in *ReleaseTerminalRequest, opts ...grpc.CallOption) (*ReleaseTerminalResponse, error)
 	// CreateBand adds a band. Caller: operator on its site. May be repeated with the same request_id. Errors: ALREADY_EXISTS,
 	// NOT_FOUND for the site.
 	CreateBand(ctx context.Context, in *CreateBandRequest, opts ...grpc.CallOption) (*CreateBandResponse, error)
@@ -219,6 +223,16 @@ func (c *inventoryServiceClient) ReEnrolTerminal(ctx context.Context, in *ReEnro
 	return out, nil
 }
 
+func (c *inventoryServiceClient) ReleaseTerminal(ctx context.Context, in *ReleaseTerminalRequest, opts ...grpc.CallOption) (*ReleaseTerminalResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReleaseTerminalResponse)
+	err := c.cc.Invoke(ctx, InventoryService_ReleaseTerminal_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *inventoryServiceClient) CreateBand(ctx context.Context, in *CreateBandRequest, opts ...grpc.CallOption) (*CreateBandResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CreateBandResponse)
@@ -321,6 +335,9 @@ type InventoryServiceServer interface {
 	// history stay, the old certificate is refused from then on. Caller: admin on its site. Not to be repeated blindly: each
 	// call makes a token, and the earlier ones are revoked. Errors: NOT_FOUND, FAILED_PRECONDITION when it is decommissioned.
 	ReEnrolTerminal(context.Context, *ReEnrolTerminalRequest) (*ReEnrolTerminalResponse, error)
+	// ReleaseTerminal ends a terminal's quarantine: its waiting tasks go on. Caller: admin on its site. May be repeated; a terminal that is not
+	// in quarantine stays as it is. Errors: NOT_FOUND, INVALID_ARGUMENT without a reason, FAILED_PRECONDITION when it is decommissioned.
+	ReleaseTerminal(context.Context, *ReleaseTerminalRequest) (*ReleaseTerminalResponse, error)
 	// CreateBand adds a band. Caller: operator on its site. May be repeated with the same request_id. Errors: ALREADY_EXISTS,
 	// NOT_FOUND for the site.
 	CreateBand(context.Context, *CreateBandRequest) (*CreateBandResponse, error)
@@ -378,6 +395,9 @@ func (UnimplementedInventoryServiceServer) DecommissionTerminal(context.Context,
 }
 func (UnimplementedInventoryServiceServer) ReEnrolTerminal(context.Context, *ReEnrolTerminalRequest) (*ReEnrolTerminalResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ReEnrolTerminal not implemented")
+}
+func (UnimplementedInventoryServiceServer) ReleaseTerminal(context.Context, *ReleaseTerminalRequest) (*ReleaseTerminalResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReleaseTerminal not implemented")
 }
 func (UnimplementedInventoryServiceServer) CreateBand(context.Context, *CreateBandRequest) (*CreateBandResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CreateBand not implemented")
@@ -616,6 +636,24 @@ func _InventoryService_ReEnrolTerminal_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InventoryService_ReleaseTerminal_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReleaseTerminalRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InventoryServiceServer).ReleaseTerminal(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InventoryService_ReleaseTerminal_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InventoryServiceServer).ReleaseTerminal(ctx, req.(*ReleaseTerminalRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _InventoryService_CreateBand_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CreateBandRequest)
 	if err := dec(in); err != nil {
@@ -774,6 +812,10 @@ var InventoryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ReEnrolTerminal",
 			Handler:    _InventoryService_ReEnrolTerminal_Handler,
+		},
+		{
+			MethodName: "ReleaseTerminal",
+			Handler:    _InventoryService_ReleaseTerminal_Handler,
 		},
 		{
 			MethodName: "CreateBand",

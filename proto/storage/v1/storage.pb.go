@@ -99,8 +99,11 @@ type TerminalRecord struct {
 	RenewedKeySha256 []byte `protobuf:"bytes,7,opt,name=renewed_key_sha256,json=renewedKeySha256,proto3" json:"renewed_key_sha256,omitempty"`
 	// The token that was made for its re-enrolment, if any.
 	ReEnrolTokenId string `protobuf:"bytes,8,opt,name=re_enrol_token_id,json=reEnrolTokenId,proto3" json:"re_enrol_token_id,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Greatest sequence of that journal that its agent had told when its last session ended, or when the journal was new to the server. A
+	// hello with one that is not greater is of a journal that was rolled back. 0 means that none was told.
+	JournalSequence uint64 `protobuf:"varint,9,opt,name=journal_sequence,json=journalSequence,proto3" json:"journal_sequence,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *TerminalRecord) Reset() {
@@ -187,6 +190,13 @@ func (x *TerminalRecord) GetReEnrolTokenId() string {
 		return x.ReEnrolTokenId
 	}
 	return ""
+}
+
+func (x *TerminalRecord) GetJournalSequence() uint64 {
+	if x != nil {
+		return x.JournalSequence
+	}
+	return 0
 }
 
 // TokenRecord is an enrolment token as the server stores it.
@@ -653,7 +663,12 @@ type PermitBatch struct {
 	Indexes []uint32 `protobuf:"varint,2,rep,packed,name=indexes,proto3" json:"indexes,omitempty"`
 	// The id of the agent's journal that each of them was permitted under, in the same order. An agent that comes back with
 	// another journal cannot say whether it has started the task.
-	Journals      []string `protobuf:"bytes,3,rep,name=journals,proto3" json:"journals,omitempty"`
+	Journals []string `protobuf:"bytes,3,rep,name=journals,proto3" json:"journals,omitempty"`
+	// The sequence of that journal at the hello of the session in which each was permitted, in the same order; 0 means that none was told. An
+	// agent that comes back with one that is not greater has had its journal rolled back.
+	Sequences []uint64 `protobuf:"varint,4,rep,packed,name=sequences,proto3" json:"sequences,omitempty"`
+	// True: not a permit; their agents told that they have started them. Written with the next batch and only of jobs that change something.
+	Started       bool `protobuf:"varint,5,opt,name=started,proto3" json:"started,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -707,6 +722,20 @@ func (x *PermitBatch) GetJournals() []string {
 		return x.Journals
 	}
 	return nil
+}
+
+func (x *PermitBatch) GetSequences() []uint64 {
+	if x != nil {
+		return x.Sequences
+	}
+	return nil
+}
+
+func (x *PermitBatch) GetStarted() bool {
+	if x != nil {
+		return x.Started
+	}
+	return false
 }
 
 // AuditRecord is one link of a site's chain.
@@ -1622,7 +1651,7 @@ var File_storage_v1_storage_proto protoreflect.FileDescriptor
 const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"\x18storage/v1/storage.proto\x12\n" +
-	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbf\x02\n" +
+	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x02\n" +
 	"\x0eTerminalRecord\x12.\n" +
 	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\x12\x1f\n" +
 	"\vsealing_key\x18\x02 \x01(\fR\n" +
@@ -1633,7 +1662,8 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\rplugin_sha256\x18\x05 \x03(\tR\fpluginSha256\x12\x19\n" +
 	"\btoken_id\x18\x06 \x01(\tR\atokenId\x12,\n" +
 	"\x12renewed_key_sha256\x18\a \x01(\fR\x10renewedKeySha256\x12)\n" +
-	"\x11re_enrol_token_id\x18\b \x01(\tR\x0ereEnrolTokenId\"Y\n" +
+	"\x11re_enrol_token_id\x18\b \x01(\tR\x0ereEnrolTokenId\x12)\n" +
+	"\x10journal_sequence\x18\t \x01(\x04R\x0fjournalSequence\"Y\n" +
 	"\vTokenRecord\x12%\n" +
 	"\x05token\x18\x01 \x01(\v2\x0f.fleet.v1.TokenR\x05token\x12#\n" +
 	"\rsecret_sha256\x18\x02 \x01(\fR\fsecretSha256\"\xb3\x01\n" +
@@ -1674,11 +1704,13 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\tunwatched\x18\f \x03(\rR\tunwatched\x1aR\n" +
 	"\x0fSiteCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
-	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"s\n" +
+	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"\xab\x01\n" +
 	"\vPermitBatch\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x18\n" +
 	"\aindexes\x18\x02 \x03(\rR\aindexes\x12\x1a\n" +
-	"\bjournals\x18\x03 \x03(\tR\bjournals\"\xac\x02\n" +
+	"\bjournals\x18\x03 \x03(\tR\bjournals\x12\x1c\n" +
+	"\tsequences\x18\x04 \x03(\x04R\tsequences\x12\x18\n" +
+	"\astarted\x18\x05 \x01(\bR\astarted\"\xac\x02\n" +
 	"\vAuditRecord\x12\x14\n" +
 	"\x05chain\x18\x01 \x01(\tR\x05chain\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\x12.\n" +
