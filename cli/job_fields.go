@@ -44,6 +44,7 @@ func jobMore(j *fleetv1.Job) []output.Field {
 		add("Now", joinWords("; ", waveWord(p), failuresWord(p), soakWord(p)))
 	}
 	add("Paused", strings.TrimPrefix(pauseWord(j), "PAUSED "))
+	add("Was paused", pausesWord(j.GetPastPauses()))
 	if j.GetInUse() == fleetv1.InUse_IN_USE_PROCEED {
 		add("In use", "does not wait where a person is at work")
 	}

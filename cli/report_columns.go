@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,11 +50,16 @@ func (r *report) facts() []jobFact {
 
 // pauseRecord tells every pause: who, when, why, and how it was over.
 func pauseRecord(j *fleetv1.Job) string {
+	pauses := slices.Clip(j.GetPastPauses())
+	if j.GetPause() != nil {
+		pauses = append(pauses, j.GetPause())
+	}
+	return pausesWord(pauses)
+}
+
+func pausesWord(pauses []*fleetv1.Pause) string {
 	var all []string
-	for _, p := range append(j.GetPastPauses(), j.GetPause()) {
-		if p == nil {
-			continue
-		}
+	for _, p := range pauses {
 		record := joinWords(": ", "by "+p.GetBy()+" at "+output.UTC(p.GetTime()), p.GetReason())
 		switch {
 		case p.GetEndedBy() != "":
