@@ -107,11 +107,35 @@ func (g *group) dismiss() {
 }
 
 func (g *group) words() string {
-	where := fmt.Sprintf("with %s=%s at %s", g.floor.GetLabel(), g.value, g.site)
-	if g.value == "" {
-		where = fmt.Sprintf("without %s at %s", g.floor.GetLabel(), g.site)
-	}
+	where := groupKey{g.site, g.value}.words(g.floor)
 	return fmt.Sprintf("%d of %s %s %s, and %d must", g.working, countOf(g.members, "terminal"), where, choose(g.working, "works", "work"), g.floor.GetWorking())
+}
+
+func (k groupKey) words(floor *fleetv1.Floor) string {
+	if k.value == "" {
+		return fmt.Sprintf("without %s at %s", floor.GetLabel(), k.site)
+	}
+	return fmt.Sprintf("with %s=%s at %s", floor.GetLabel(), k.value, k.site)
+}
+
+// tooHigh says for which groups of its targets the floor is so high that none of them is ever served while it works.
+func (d *draft) tooHigh(members []member) (list []string) {
+	size, of := make(map[groupKey]int), make(map[string]groupKey)
+	for _, m := range members {
+		size[m.groupKey]++
+		of[m.id] = m.groupKey
+	}
+	floor := d.rollout.GetFloor()
+	told := make(map[groupKey]bool)
+	for _, t := range d.targets {
+		key, counts := of[t.id()]
+		if n := size[key]; counts && t.problem == "" && !told[key] && n <= int(floor.GetWorking()) {
+			told[key] = true
+			list = append(list, fmt.Sprintf("%s %s, and %d must keep working: none is served while it works",
+				countOf(n, "user terminal"), key.words(floor), floor.GetWorking()))
+		}
+	}
+	return list
 }
 
 // member is a user terminal of a site, with the value that decides about its group.

@@ -1,6 +1,7 @@
 package jobs
 
 import (
+	"slices"
 	"testing"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
@@ -37,6 +38,26 @@ func TestAFloorKeepsTerminalsWorking(t *testing.T) {
 		expect(t, "running with one away", r.running(job), "")
 		r.connect(0)
 		expect(t, "running when that is back too", r.running(job), "2")
+	}, lyon(5)...)
+}
+
+// Whoever asks for more than there are would wait for nothing until the job expires.
+func TestAFloorThatIsTooHighIsToldBefore(t *testing.T) {
+	bubble(t, func(t *testing.T, r *rig) {
+		r.zones("a", "a", "a", "b", "")
+		r.connectAll()
+		spec := &fleetv1.JobSpec{Action: "ble-restart", Selection: &fleetv1.Selection{Sites: []string{"lyon"}}, Rollout: floored(2)}
+		answer, err := r.engine.Preview(t.Context(), admin(), spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"1 user terminal with zone=b at lyon, and 2 must keep working: none is served while it works",
+			"1 user terminal without zone at lyon, and 2 must keep working: none is served while it works",
+		}
+		if got := answer.GetWarnings(); !slices.Equal(got, want) {
+			t.Errorf("warnings are %q, want %q", got, want)
+		}
 	}, lyon(5)...)
 }
 

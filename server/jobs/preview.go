@@ -36,7 +36,7 @@ func (e *Engine) Preview(ctx context.Context, p *access.Principal, spec *fleetv1
 		}
 		answer.Targets = append(answer.Targets, shown)
 	}
-	answer.Warnings = d.warnings(answer.GetTargets(), expiry(spec, e.now()))
+	answer.Warnings = append(d.warnings(answer.GetTargets(), expiry(spec, e.now())), look.tooHigh...)
 	return answer, nil
 }
 
@@ -46,10 +46,16 @@ type outlook struct {
 	notBefore time.Time
 	// closed are the sites that are closed for it.
 	closed map[string]calendar.Opening
+	// tooHigh says for which groups the floor is so high that none of them is ever served while it works.
+	tooHigh []string
 }
 
 func (e *Engine) outlook(ctx context.Context, d *draft, spec *fleetv1.JobSpec) (*outlook, error) {
-	o := &outlook{approval: d.approval, closed: make(map[string]calendar.Opening)}
+	members, err := e.members(ctx, &fleetv1.Job{Sites: d.sites(), Rollout: d.rollout})
+	if err != nil {
+		return nil, err
+	}
+	o := &outlook{approval: d.approval, closed: make(map[string]calendar.Opening), tooHigh: d.tooHigh(members)}
 	if at := notBefore(spec, e.now()); at != nil {
 		o.notBefore = at.AsTime()
 	}
