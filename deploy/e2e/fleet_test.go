@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -246,14 +249,26 @@ func (a *agent) endpoint() simService {
 	return simService{}
 }
 
+// taken are the ports that this process has given out: a server that is killed comes back to its own.
+var taken sync.Map
+
+// freeAddress picks a port below those that the system gives to outgoing connections, and to listeners that name none: one of them could
+// take it while the server that it is for is down.
 func freeAddress(t testing.TB, host string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		t.Fatal(err)
+	const lowest, count, attempts = 10000, 10000, 100
+	for range attempts {
+		addr := net.JoinHostPort(host, strconv.Itoa(lowest+rand.N(count)))
+		if _, given := taken.LoadOrStore(addr, true); given {
+			continue
+		}
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return addr
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatalf("found no free port of %d to %d", lowest, lowest+count-1)
+	return ""
 }
 
 func unmarshal(t testing.TB, text string, m proto.Message) {
