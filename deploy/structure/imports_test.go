@@ -46,7 +46,7 @@ var rules = []rule{
 		why: "the conformance suite drives actions through the real runner on a host in memory, and needs nothing else",
 	},
 	{
-		from: []string{"server/store", "server/jobs", "server/artifacts", "server/inventory", "server/calendar", "server/pki", "server/access", "server/audit", "server/upkeep", "server/refusal", "server/rollout"},
+		from: []string{"server/store", "server/jobs", "server/artifacts", "server/inventory", "server/calendar", "server/pki", "server/access", "server/audit", "server/upkeep", "server/refusal", "server/rollout", "server/paging"},
 		deny: []string{"google.golang.org/grpc", "server/api", "server/sessions"},
 		why:  "domain code does not know how requests reach it",
 	},

@@ -6,16 +6,12 @@ import (
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/server/access"
-	"github.com/bandfleet/bandfleet/server/refusal"
+	"github.com/bandfleet/bandfleet/server/paging"
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
-const (
-	defaultPage = 100
-	maxPage     = 1000
-	// maxScan bounds the records that one page may look through for a reader who sees few of them.
-	maxScan = 5000
-)
+// maxScan bounds the records that one page may look through for a reader who sees few of them.
+const maxScan = 5000
 
 // Sites returns the site of an artefact, or NOT_FOUND.
 func (k *Keeper) Sites(ctx context.Context, id string) ([]string, error) {
@@ -52,13 +48,12 @@ type listing struct {
 
 // List returns artefacts on the caller's sites, newest first.
 func (k *Keeper) List(ctx context.Context, p *access.Principal, r *fleetv1.ListArtifactsRequest) (*fleetv1.ListArtifactsResponse, error) {
-	size, err := pageSize(r.GetPageSize())
+	size, err := paging.Size(r.GetPageSize())
 	if err != nil {
 		return nil, err
 	}
 	if r.GetPageToken() != "" && !validID(r.GetPageToken()) {
-		return nil, refusal.New(refusal.Invalid, "BAD_PAGE_TOKEN", "page_token: is none of this list").At("page_token").
-			Then("use next_page_token of the page before, or leave it out")
+		return nil, paging.BadToken()
 	}
 	l, err := k.listing(ctx, p, r)
 	if err != nil {
@@ -135,15 +130,4 @@ func (l listing) fill(v store.Snapshot, p *access.Principal, before string, size
 		err = bad
 	}
 	return err
-}
-
-func pageSize(asked int32) (int, error) {
-	switch {
-	case asked < 0:
-		return 0, refusal.New(refusal.Invalid, "BAD_PAGE_SIZE", "page_size is %d, want 0 to %d", asked, maxPage).At("page_size")
-	case asked == 0:
-		return defaultPage, nil
-	default:
-		return min(int(asked), maxPage), nil
-	}
 }

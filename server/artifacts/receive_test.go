@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -240,23 +239,6 @@ func TestTheDiskIsNotFilled(t *testing.T) {
 	again, err := w.bring("T-0001", header(jobA, data), data, -1)
 	if err != nil || !again.complete || again.began <= s.began {
 		t.Errorf("after room was made: %+v, %v; want it to go on behind what had come", again, err)
-	}
-}
-
-// TestAFullDiskIsARefusal writes to a device that is always full.
-func TestAFullDiskIsARefusal(t *testing.T) {
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Skip("no /dev/full here: " + err.Error())
-	}
-	defer full.Close()
-	p := &part{file: full, want: 100}
-	wantRefusal(t, p.append(&agentv1.ArtifactChunk{Data: content(10)}), "DISK_FULL")
-	if p.size != 0 {
-		t.Errorf("%d bytes count as received, want none", p.size)
-	}
-	if err := fileError(syscall.EIO); !errors.Is(err, syscall.EIO) {
-		t.Errorf("another fault became %v: it must not look like a full disk", err)
 	}
 }
 

@@ -182,7 +182,7 @@ func TestWhatCannotBeApproved(t *testing.T) {
 			"NO_DIGEST":      {Id: job.GetId()},
 			"DIGEST_CHANGED": {Id: job.GetId(), Digest: strings.Repeat("0", 64)},
 			"BAD_VALIDITY":   {Id: job.GetId(), Digest: digest, ValidFor: durationpb.New(time.Second)},
-			"BAD_REASON":     {Id: job.GetId(), Digest: digest, Reason: strings.Repeat("x", maxReason+1)},
+			"BAD_REASON":     {Id: job.GetId(), Digest: digest, Reason: strings.Repeat("x", 1025)},
 			"NOT_FOUND":      {Id: "01HZY0000000000000000000AA", Digest: digest},
 		} {
 			_, err := r.engine.Approve(t.Context(), approver("bob"), q)

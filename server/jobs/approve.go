@@ -44,7 +44,7 @@ func (e *Engine) Reject(ctx context.Context, p *access.Principal, id, reason str
 
 // decide changes a job's approvals by the word of an operator.
 func (e *Engine) decide(ctx context.Context, p *access.Principal, id, reason string, change approvalChange) (*fleetv1.Job, error) {
-	if err := checkText("reason", reason); err != nil {
+	if err := audit.CheckReason("reason", reason); err != nil {
 		return nil, err
 	}
 	job, err := e.Get(ctx, p, id)

@@ -12,7 +12,7 @@ import (
 
 // Cancel takes back what has not started. It is no error when the job is done or cancelled already.
 func (e *Engine) Cancel(ctx context.Context, p *access.Principal, id, reason string) (*fleetv1.Job, error) {
-	if err := checkText("reason", reason); err != nil {
+	if err := audit.CheckReason("reason", reason); err != nil {
 		return nil, err
 	}
 	job, err := e.Get(ctx, p, id)

@@ -9,6 +9,7 @@ import (
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/audit"
 	"github.com/bandfleet/bandfleet/server/refusal"
 )
 
@@ -83,7 +84,7 @@ func endPause(job *fleetv1.Job, at *timestamppb.Timestamp, by, reason string) {
 
 // order carries out what an operator says to a job that is not done.
 func (e *Engine) order(ctx context.Context, p *access.Principal, id, reason string, decide func(*storagev1.JobRecord) *amendment, after func(*job)) (*fleetv1.Job, error) {
-	if err := checkText("reason", reason); err != nil {
+	if err := audit.CheckReason("reason", reason); err != nil {
 		return nil, err
 	}
 	job, err := e.Get(ctx, p, id)

@@ -83,7 +83,7 @@ func answerTo(answers []*fleetv1.Answer, planID string) *fleetv1.Answer {
 
 // Confirm answers the question of a running task. The first answer counts; the same answer again is no error.
 func (e *Engine) Confirm(ctx context.Context, p *access.Principal, r *fleetv1.ConfirmTaskRequest) (*fleetv1.Task, error) {
-	if err := checkText("note", r.GetNote()); err != nil {
+	if err := audit.CheckReason("note", r.GetNote()); err != nil {
 		return nil, err
 	}
 	job, err := e.Get(ctx, p, r.GetJobId())

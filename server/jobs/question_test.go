@@ -165,7 +165,7 @@ func TestWhatCannotBeConfirmed(t *testing.T) {
 		for reason, q := range map[string]*fleetv1.ConfirmTaskRequest{
 			"TASK_NOT_FOUND": {JobId: job.GetId(), Terminal: "T-0099"},
 			"NOT_FOUND":      {JobId: "01HZY0000000000000000000AA", Terminal: "T-0000"},
-			"BAD_REASON":     {JobId: job.GetId(), Terminal: "T-0000", Note: strings.Repeat("x", maxReason+1)},
+			"BAD_REASON":     {JobId: job.GetId(), Terminal: "T-0000", Note: strings.Repeat("x", 1025)},
 		} {
 			_, err := r.engine.Confirm(t.Context(), admin(), q)
 			expectRefusal(t, err, reason)

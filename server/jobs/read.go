@@ -8,13 +8,12 @@ import (
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/paging"
 	"github.com/bandfleet/bandfleet/server/refusal"
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
 const (
-	defaultPage = 100
-	maxPage     = 1000
 	// maxBytes bounds what one message holds, well below the 4 MiB that clients take: a result may hold a plugin's output.
 	maxBytes = 1 << 20
 	// maxScan bounds the jobs that one page may look through for a reader who sees few of them.
@@ -75,12 +74,12 @@ func visibleStored(rec *storagev1.JobRecord, seen scope) (*fleetv1.Job, error) {
 
 // List returns jobs on the caller's sites, newest first.
 func (e *Engine) List(ctx context.Context, p *access.Principal, r *fleetv1.ListJobsRequest) (*fleetv1.ListJobsResponse, error) {
-	size, err := pageSize(r.GetPageSize())
+	size, err := paging.Size(r.GetPageSize())
 	if err != nil {
 		return nil, err
 	}
 	if r.GetPageToken() != "" && !validID(r.GetPageToken()) {
-		return nil, errPageToken()
+		return nil, paging.BadToken()
 	}
 	table := store.TableJobs
 	if r.GetActiveOnly() {
@@ -178,7 +177,7 @@ func (e *Engine) overlayJobs(ctx context.Context, p *access.Principal, list []*f
 
 // Tasks lists a job's tasks in frozen order, those on the caller's sites.
 func (e *Engine) Tasks(ctx context.Context, p *access.Principal, r *fleetv1.ListTasksRequest) (*fleetv1.ListTasksResponse, error) {
-	size, err := pageSize(r.GetPageSize())
+	size, err := paging.Size(r.GetPageSize())
 	if err != nil {
 		return nil, err
 	}
@@ -246,30 +245,13 @@ func (e *Engine) Busy(ctx context.Context, terminalID string) (bool, error) {
 	return busy, err
 }
 
-func pageSize(asked int32) (int, error) {
-	switch {
-	case asked < 0:
-		return 0, refusal.New(refusal.Invalid, "BAD_PAGE_SIZE", "page_size is %d, want 0 to %d", asked, maxPage).At("page_size").
-			Then("give a number in that range, or leave it out")
-	case asked == 0:
-		return defaultPage, nil
-	default:
-		return min(int(asked), maxPage), nil
-	}
-}
-
 func parseIndex(token string) (uint32, error) {
 	if token == "" {
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(token, 10, 32)
 	if err != nil {
-		return 0, errPageToken()
+		return 0, paging.BadToken()
 	}
 	return uint32(n), nil
-}
-
-func errPageToken() error {
-	return refusal.New(refusal.Invalid, "BAD_PAGE_TOKEN", "page_token: is none of this list").At("page_token").
-		Then("use next_page_token of the page before, or leave it out")
 }

@@ -2,16 +2,14 @@ package jobs
 
 import (
 	"fmt"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/audit"
 	"github.com/bandfleet/bandfleet/server/refusal"
 )
 
@@ -22,7 +20,6 @@ const (
 	maxExpiry     = 30 * 24 * time.Hour
 	// maxAhead is how far ahead a job may be put off.
 	maxAhead  = 30 * 24 * time.Hour
-	maxReason = 1024
 	maxParams = 100
 )
 
@@ -51,10 +48,10 @@ func checkSpec(spec *fleetv1.JobSpec, now time.Time) error {
 	if err := checkNotBefore(spec.GetNotBefore(), now); err != nil {
 		return err
 	}
-	if err := checkText("spec.break_glass", spec.GetBreakGlass()); err != nil {
+	if err := audit.CheckReason("spec.break_glass", spec.GetBreakGlass()); err != nil {
 		return err
 	}
-	return checkText("spec.reason", spec.GetReason())
+	return audit.CheckReason("spec.reason", spec.GetReason())
 }
 
 // CheckKnown refuses a request with a field that this server does not know, which might bound what is asked for ("only at this site").
@@ -98,21 +95,4 @@ func unknownField(m protoreflect.Message, path string) (found string) {
 		return found == ""
 	})
 	return found
-}
-
-// checkText checks a reason that a person gave.
-func checkText(field, text string) error {
-	if len(text) > maxReason || !isPrintable(text) {
-		return refusal.New(refusal.Invalid, "BAD_REASON", "%s: want at most %d bytes of text without control characters",
-			strings.TrimPrefix(field, "spec."), maxReason).At(field).Then("say it on one line, and keep the rest where the incident is recorded")
-	}
-	return nil
-}
-
-func isPrintable(text string) bool {
-	if !utf8.ValidString(text) {
-		return false
-	}
-	// Also what turns the direction of writing: it could make a reason read as something else.
-	return !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }

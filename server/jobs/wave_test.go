@@ -9,6 +9,7 @@ import (
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/paging"
 	"github.com/bandfleet/bandfleet/server/rollout"
 )
 
@@ -43,7 +44,7 @@ func (r *rig) running(job *fleetv1.Job) string {
 func (r *rig) having(job *fleetv1.Job, is func(*fleetv1.Task) bool) string {
 	r.t.Helper()
 	var found []string
-	list, err := r.engine.Tasks(r.t.Context(), admin(), &fleetv1.ListTasksRequest{JobId: job.GetId(), PageSize: maxPage})
+	list, err := r.engine.Tasks(r.t.Context(), admin(), &fleetv1.ListTasksRequest{JobId: job.GetId(), PageSize: paging.Most})
 	if err != nil {
 		r.t.Fatal(err)
 	}

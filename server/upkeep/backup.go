@@ -10,8 +10,6 @@ import (
 	"os"
 	"sync"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -23,12 +21,8 @@ import (
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
-const (
-	// portion is how many bytes are sent at a time.
-	portion = 64 << 10
-	// maxReason bounds a reason, in bytes.
-	maxReason = 1024
-)
+// portion is how many bytes are sent at a time.
+const portion = 64 << 10
 
 // Backups sends copies of the store of a running server.
 type Backups struct {
@@ -48,7 +42,7 @@ func NewBackups(st *store.Bolt, path string, now func() time.Time) *Backups {
 // record is in the copy too. send may be slow: the copy is made on the server's disk before anything is sent, so that nobody
 // else waits for whoever reads it.
 func (b *Backups) Send(ctx context.Context, by identity.Name, reason string, send func(portion []byte) error) (*fleetv1.BackupSummary, error) {
-	if err := checkReason(reason); err != nil {
+	if err := audit.CheckReason("reason", reason); err != nil {
 		return nil, err
 	}
 	if !b.one.TryLock() {
@@ -102,17 +96,6 @@ func (s *sender) Write(p []byte) (int, error) {
 
 // onlyReader hides that a file can write itself out in portions of its own.
 type onlyReader struct{ io.Reader }
-
-func checkReason(reason string) error {
-	ok := len(reason) <= maxReason && utf8.ValidString(reason)
-	for _, r := range reason {
-		ok = ok && !unicode.IsControl(r)
-	}
-	if ok {
-		return nil
-	}
-	return refusal.New(refusal.Invalid, "BAD_REASON", "reason: want at most %d bytes of text without control characters", maxReason).At("reason")
-}
 
 // Backup copies the store of a stopped server to a file that is not there yet, and returns its size in bytes.
 func Backup(ctx context.Context, dataDir, out string) (size uint64, err error) {
