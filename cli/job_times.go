@@ -23,7 +23,7 @@ func parseNotBefore(text string, now time.Time, problems *[]string) *timestamppb
 	if text == "" {
 		return nil
 	}
-	t, err := parseMoment(text)
+	t, err := parseMoment(text, time.Local)
 	switch {
 	case err != nil:
 	case !t.After(now):
@@ -61,12 +61,12 @@ func parseExpiry(text string, now time.Time, notBefore *timestamppb.Timestamp, p
 	return durationpb.New(d)
 }
 
-// parseMoment reads a moment in RFC 3339, or by the clock of this machine.
-func parseMoment(text string) (time.Time, error) {
+// parseMoment reads a moment in RFC 3339, or by the clock of a machine in the zone.
+func parseMoment(text string, zone *time.Location) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, nil
 	}
-	t, err := time.ParseInLocation(localLayout, text, time.Local)
+	t, err := time.ParseInLocation(localLayout, text, zone)
 	switch {
 	case err != nil:
 		return t, fmt.Errorf("%q is no time; write 2026-12-01T22:00:00Z, or \"2026-12-01 22:00\" by the clock of this machine", text)
@@ -89,9 +89,9 @@ func twice(t time.Time, text string) bool {
 	return false
 }
 
-// momentWord writes a moment by the clock of this machine and in UTC.
-func momentWord(t *timestamppb.Timestamp) string {
-	local := t.AsTime().In(time.Local)
+// momentWord writes a moment by the clock of a machine in the zone and in UTC.
+func momentWord(t *timestamppb.Timestamp, zone *time.Location) string {
+	local := t.AsTime().In(zone)
 	utc := local.UTC().Format(time.RFC3339)
 	if _, offset := local.Zone(); offset == 0 {
 		return utc

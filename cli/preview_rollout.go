@@ -3,6 +3,7 @@ package cli
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/bandfleet/bandfleet/cli/output"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
@@ -50,7 +51,7 @@ func printWaits(p *output.Printer, targets []*fleetv1.Target) {
 		if w := t.GetWait(); w != nil && !ownPace(w.GetReason()) && w.GetReason() != fleetv1.WaitReason_WAIT_REASON_OFFLINE {
 			text := waitWord(w)
 			if w.GetNextLook() != nil {
-				text += ", looked at " + momentWord(w.GetNextLook())
+				text += ", looked at " + momentWord(w.GetNextLook(), time.Local)
 			}
 			byWait[text] = append(byWait[text], t.GetName())
 		}

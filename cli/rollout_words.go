@@ -2,6 +2,7 @@ package cli
 
 import (
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -137,5 +138,5 @@ func startsWord(notBefore *timestamppb.Timestamp) string {
 	if notBefore == nil {
 		return ""
 	}
-	return "starts nothing before " + momentWord(notBefore)
+	return "starts nothing before " + momentWord(notBefore, time.Local)
 }

@@ -26,27 +26,18 @@ func TestSpansTakeDays(t *testing.T) {
 	}
 }
 
-// inZone makes a zone this machine's until the test ends.
-func inZone(t *testing.T, name string) {
-	t.Helper()
-	zone, err := time.LoadLocation(name)
-	if err != nil {
-		t.Fatalf("zone %s: %v", name, err)
-	}
-	before := time.Local
-	time.Local = zone
-	t.Cleanup(func() { time.Local = before })
-}
-
 func TestMomentsAreReadByThisMachinesClock(t *testing.T) {
-	inZone(t, "Europe/Paris")
+	paris, err := time.LoadLocation("Europe/Paris")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for text, want := range map[string]string{
 		"2026-12-01 22:00":          "2026-12-01T21:00:00Z",
 		"2026-07-01 22:00":          "2026-07-01T20:00:00Z",
 		"2026-12-01T22:00:00Z":      "2026-12-01T22:00:00Z",
 		"2026-12-01T22:00:00+01:00": "2026-12-01T21:00:00Z",
 	} {
-		got, err := parseMoment(text)
+		got, err := parseMoment(text, paris)
 		if err != nil || got.UTC().Format(time.RFC3339) != want {
 			t.Errorf("%q is %v, %v, want %s", text, got, err, want)
 		}
@@ -59,11 +50,11 @@ func TestMomentsAreReadByThisMachinesClock(t *testing.T) {
 		"22:00":               "is no time",
 		"2026-12-01 22:00:00": "is no time",
 	} {
-		if got, err := parseMoment(text); err == nil || !strings.Contains(err.Error(), says) {
+		if got, err := parseMoment(text, paris); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%q is %v, %v, want a refusal that says that it %s", text, got, err, says)
 		}
 	}
-	if got, want := momentWord(timestamppb.New(time.Date(2026, 12, 1, 21, 0, 0, 0, time.UTC))), "2026-12-01 22:00 CET, which is 2026-12-01T21:00:00Z"; got != want {
+	if got, want := momentWord(timestamppb.New(time.Date(2026, 12, 1, 21, 0, 0, 0, time.UTC)), paris), "2026-12-01 22:00 CET, which is 2026-12-01T21:00:00Z"; got != want {
 		t.Errorf("the moment is written %q, want %q: a person must see which clock is meant", got, want)
 	}
 }
