@@ -66,3 +66,8 @@ func sysfsText(device, attribute string) string {
 	}
 	return strings.TrimSpace(string(content))
 }
+
+// SetEnabled implements Devices.
+func (sysfsDevices) SetEnabled(_ context.Context, instance, _, _ string, _ bool) error {
+	return fmt.Errorf("device %q: %w", instance, ErrNotSupported)
+}

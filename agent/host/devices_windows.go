@@ -110,3 +110,8 @@ func devicePort(set windows.DevInfo, info *windows.DevInfoData) string {
 	}
 	return port
 }
+
+// SetEnabled implements Devices.
+func (setupDevices) SetEnabled(_ context.Context, instance, _, _ string, _ bool) error {
+	return fmt.Errorf("device %q: %w", instance, ErrNotSupported)
+}

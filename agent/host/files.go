@@ -12,6 +12,10 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
 // localFiles serves folders of this machine. Every access goes through an os.Root, so that no symbolic link or junction
@@ -203,4 +207,45 @@ func fileError(root, name string, err error) error {
 		return fmt.Errorf("file %q of root %q: a link on the way leads out: %w", name, root, ErrOutside)
 	}
 	return fmt.Errorf("file %q of root %q: %w", name, root, err)
+}
+
+// Stat implements Files.
+func (f *localFiles) Stat(_ context.Context, root, name string) (*actionv1.FileState, error) {
+	state := &actionv1.FileState{Root: root, Path: name}
+	dir, err := f.open(root, name)
+	if err != nil {
+		return nil, err
+	}
+	defer closeRoot(dir)
+	info, err := dir.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return state, nil
+	}
+	if err != nil || !info.Mode().IsRegular() {
+		return nil, fileError(root, name, notRegular(err))
+	}
+	state.Exists, state.Size, state.Modified = true, uint64(info.Size()), timestamppb.New(info.ModTime())
+	return state, nil
+}
+
+// Open implements Files.
+func (f *localFiles) Open(_ context.Context, root, name string) (io.ReadCloser, error) {
+	dir, err := f.open(root, name)
+	if err != nil {
+		return nil, err
+	}
+	defer closeRoot(dir)
+	file, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, fileError(root, name, err)
+	}
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, fileError(root, name, errors.Join(notRegular(err), file.Close()))
+	}
+	return file, nil
+}
+
+// Holders implements Files.
+func (f *localFiles) Holders(_ context.Context, root string) ([]*actionv1.HandleHolder, error) {
+	return nil, fmt.Errorf("who holds files of root %q: %w", root, ErrNotSupported)
 }

@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"syscall"
+	"time"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
@@ -24,6 +26,13 @@ func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
 		Registry: noRegistry{},
 		System:   linuxSystem{release: "/etc/os-release", bootID: "/proc/sys/kernel/random/boot_id"},
 		Users:    logindUsers{cfg.QuietAfter},
+
+		Certificates: NoCertificates{Lacking: "certificate stores"},
+		Bindings:     NoBindings{Lacking: "a web server"},
+		IIS:          NoIIS{Lacking: "IIS"},
+		Power:        NoPower{Lacking: "power schemes"},
+		Programs:     NoPrograms{Lacking: "an allow-list of programs"},
+		Features:     NoFeatures{Lacking: "features of Windows"},
 	}, nil
 }
 
@@ -64,3 +73,26 @@ func (s linuxSystem) Describe(context.Context) (*actionv1.HostState, error) {
 	}
 	return state, nil
 }
+
+// Detail implements System.
+func (linuxSystem) Detail(context.Context) (*actionv1.MachineState, error) {
+	return nil, fmt.Errorf("details of this machine: %w", ErrNotSupported)
+}
+
+// Reboot implements System.
+func (linuxSystem) Reboot(context.Context, time.Duration, string) error {
+	return fmt.Errorf("starting this machine again: %w", ErrNotSupported)
+}
+
+// Levels implements Registry.
+func (noRegistry) Levels(context.Context, string) (uint32, error) {
+	return 0, fmt.Errorf("registry: %w", ErrNotSupported)
+}
+
+// Prune implements Registry.
+func (noRegistry) Prune(context.Context, string, uint32) error {
+	return fmt.Errorf("registry: %w", ErrNotSupported)
+}
+
+// View32 implements Registry.
+func (r noRegistry) View32() Registry { return r }

@@ -23,5 +23,12 @@ func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
 		Registry: machineRegistry{},
 		System:   windowsSystem{bootID: boot},
 		Users:    wtsUsers{cfg.QuietAfter},
+
+		Certificates: NoCertificates{Lacking: "certificate stores"},
+		Bindings:     NoBindings{Lacking: "a web server"},
+		IIS:          NoIIS{Lacking: "IIS"},
+		Power:        NoPower{Lacking: "power schemes"},
+		Programs:     NoPrograms{Lacking: "an allow-list of programs"},
+		Features:     NoFeatures{Lacking: "features of Windows"},
 	}, nil
 }

@@ -73,3 +73,8 @@ func localAddresses() ([]string, error) {
 	}
 	return texts, nil
 }
+
+// Probe implements Network.
+func (localNetwork) Probe(_ context.Context, target *actionv1.ProbeTarget, _ time.Duration) (*actionv1.NetProbeResult, error) {
+	return nil, fmt.Errorf("probe of %q: %w", target.GetHost(), ErrNotSupported)
+}

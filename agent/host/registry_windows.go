@@ -68,3 +68,16 @@ func registryError(key, value string, err error) error {
 	}
 	return fmt.Errorf("registry value %q of %q: %w", value, key, err)
 }
+
+// Levels implements Registry.
+func (machineRegistry) Levels(context.Context, string) (uint32, error) {
+	return 0, fmt.Errorf("registry: %w", ErrNotSupported)
+}
+
+// Prune implements Registry.
+func (machineRegistry) Prune(context.Context, string, uint32) error {
+	return fmt.Errorf("registry: %w", ErrNotSupported)
+}
+
+// View32 implements Registry.
+func (r machineRegistry) View32() Registry { return r }

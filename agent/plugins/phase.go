@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/bandfleet/bandfleet/agent/runner"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
@@ -17,7 +18,7 @@ import (
 
 // What a plugin may send in one phase beyond what it needs. A run's evidence is stored with its result.
 const (
-	maxEvidence      = 256
+	maxEvidence      = 512
 	maxEvidenceBytes = 256 << 10
 	maxCalls         = 100_000
 )
@@ -90,6 +91,14 @@ func (ph *phase) run(ctx context.Context) (*actionv1.Finish, error) {
 			ph.calls.Progress(m.Progress)
 		case *actionv1.RunResponse_Evidence:
 			err = ph.addEvidence(m.Evidence)
+		case *actionv1.RunResponse_Finding:
+			if err = ph.add(proto.Size(m.Finding)); err == nil {
+				ph.calls.Finding(m.Finding)
+			}
+		case *actionv1.RunResponse_Certificates:
+			if err = ph.add(proto.Size(m.Certificates)); err == nil {
+				ph.calls.Certificates(m.Certificates)
+			}
 		case *actionv1.RunResponse_Finish:
 			return m.Finish, checkFinish(ph.start.GetPhase(), m.Finish)
 		default:
@@ -182,12 +191,20 @@ func (ph *phase) whileAlive(ctx context.Context) (context.Context, context.Cance
 }
 
 func (ph *phase) addEvidence(e *actionv1.Evidence) error {
+	if err := ph.add(len(e.GetName()) + len(e.GetValue())); err != nil {
+		return err
+	}
+	ph.calls.Evidence(e)
+	return nil
+}
+
+// add counts a piece of evidence, a finding or a report.
+func (ph *phase) add(bytes int) error {
 	ph.evidence++
-	ph.evidenceBytes += len(e.GetName()) + len(e.GetValue())
+	ph.evidenceBytes += bytes
 	if ph.evidence > maxEvidence || ph.evidenceBytes > maxEvidenceBytes {
 		return fmt.Errorf("it sent more evidence than %d items or %d bytes in one phase", maxEvidence, maxEvidenceBytes)
 	}
-	ph.calls.Evidence(e)
 	return nil
 }
 

@@ -165,6 +165,10 @@ func (m *memory) Wait(ctx context.Context, _ time.Duration) error {
 func (m *memory) Progress(*actionv1.Progress)   {}
 func (m *memory) Evidence(e *actionv1.Evidence) { m.evidence[e.GetName()] = e.GetValue() }
 
+func (m *memory) Finding(*actionv1.Finding) {}
+
+func (m *memory) Certificates(*actionv1.CertificateReport) {}
+
 // install puts the test binary into a folder under the personas' names.
 func install(t *testing.T, names ...string) string {
 	t.Helper()

@@ -194,6 +194,10 @@ func (s *script) Wait(context.Context, time.Duration) error {
 func (s *script) Progress(*actionv1.Progress) {}
 func (s *script) Evidence(*actionv1.Evidence) {}
 
+func (s *script) Finding(*actionv1.Finding) {}
+
+func (s *script) Certificates(*actionv1.CertificateReport) {}
+
 // launchFirstRelease pins the plugin with the manifest that it had and starts it.
 func launchFirstRelease(t *testing.T) runner.Process {
 	t.Helper()

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
@@ -125,6 +127,24 @@ func (p *phaseCalls) Evidence(e *actionv1.Evidence) {
 	defer p.mu.Unlock()
 	if !p.closed {
 		p.c.result.saw(e.GetName(), e.GetValue())
+	}
+}
+
+// Finding implements Calls.
+func (p *phaseCalls) Finding(f *actionv1.Finding) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.c.result.found(f)
+	}
+}
+
+// Certificates implements Calls.
+func (p *phaseCalls) Certificates(r *actionv1.CertificateReport) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.c.result.certificates = proto.CloneOf(r)
 	}
 }
 

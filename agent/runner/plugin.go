@@ -47,6 +47,9 @@ type Calls interface {
 	Wait(ctx context.Context, d time.Duration) error
 	Progress(p *actionv1.Progress)
 	Evidence(e *actionv1.Evidence)
+	// Finding and Certificates are kept with the result.
+	Finding(f *actionv1.Finding)
+	Certificates(c *actionv1.CertificateReport)
 }
 
 // RefusedError says that a plugin is not trusted with more: it asked for something it had no right to (not declared, not

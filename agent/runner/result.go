@@ -20,6 +20,7 @@ const (
 	maxText     = 2 << 10
 	maxValue    = 4 << 10
 	maxEvidence = 64
+	maxFindings = 256
 	maxChecks   = 64
 	maxOutput   = 64 << 10
 )
@@ -36,6 +37,9 @@ type collector struct {
 	down      []change
 	text      string
 	truncated bool
+	findings  []*actionv1.Finding
+	// certificates is the last report.
+	certificates *actionv1.CertificateReport
 	// artifacts are what is kept whole, and is brought to the server on its own.
 	artifacts []*actionv1.ArtifactReference
 	// recovered is true when an earlier process had started the task.
@@ -49,6 +53,18 @@ func (c *collector) saw(name, value string) {
 		return
 	}
 	c.evidence = append(c.evidence, &actionv1.Evidence{Name: clip(name, maxName), Value: clip(value, maxValue)})
+}
+
+// found keeps a finding, or counts what is too much.
+func (c *collector) found(f *actionv1.Finding) {
+	if len(c.findings) == maxFindings {
+		c.dropped++
+		return
+	}
+	c.findings = append(c.findings, &actionv1.Finding{
+		Rule: clip(f.GetRule(), maxName), Level: f.GetLevel(), Subject: clip(f.GetSubject(), maxName),
+		Value: clip(f.GetValue(), maxValue), Expected: clip(f.GetExpected(), maxValue), Message: clip(f.GetMessage(), maxText),
+	})
 }
 
 // foundDown keeps the moment at which a service was found not to run.
@@ -120,6 +136,7 @@ func (c *course) finish(out outcome, fail *failure) *actionv1.TaskResult {
 		Plan: c.rec.GetPlan(), Undone: c.result.undone, Checks: c.result.checks, Evidence: c.result.evidence,
 		Started: c.rec.GetStarted(), Finished: stamp(now),
 		Output: c.result.text, OutputTruncated: c.result.truncated, Artifacts: c.result.artifacts,
+		Findings: c.result.findings, Certificates: c.result.certificates,
 		Runs: c.rec.GetRuns(), Recovered: c.result.recovered, UserSessions: c.result.users,
 	}
 	res.Effects = c.records()

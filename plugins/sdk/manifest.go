@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"strconv"
 	"time"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
@@ -26,6 +27,39 @@ func Duration(name string, defaultValue, least, most time.Duration, help string)
 // Enum declares a parameter with a fixed set of values.
 func Enum(name, defaultValue, help string, choices ...string) *actionv1.Param {
 	return &actionv1.Param{Name: name, Type: actionv1.ParamType_PARAM_TYPE_ENUM, DefaultValue: defaultValue, Help: help, Choices: choices}
+}
+
+// Text declares a text of at most this many bytes, not required. An empty pattern allows any; patternWords says what is allowed.
+func Text(name, defaultValue, help string, most int, pattern, patternWords string) *actionv1.Param {
+	return &actionv1.Param{
+		Name: name, Type: actionv1.ParamType_PARAM_TYPE_STRING, DefaultValue: defaultValue, Help: help,
+		Max: strconv.Itoa(most), Pattern: pattern, PatternWords: patternWords,
+	}
+}
+
+// Integer declares an integer within bounds, both inclusive, not set unless it is given.
+func Integer(name string, least, most int64, help string) *actionv1.Param {
+	return &actionv1.Param{
+		Name: name, Type: actionv1.ParamType_PARAM_TYPE_INTEGER, Help: help,
+		Min: strconv.FormatInt(least, 10), Max: strconv.FormatInt(most, 10),
+	}
+}
+
+// Secret declares a reference to a sealed secret.
+func Secret(name, help string) *actionv1.Param {
+	return &actionv1.Param{Name: name, Type: actionv1.ParamType_PARAM_TYPE_SECRET, Help: help}
+}
+
+// Required makes a parameter required and returns it.
+func Required(p *actionv1.Param) *actionv1.Param {
+	p.Required, p.DefaultValue = true, ""
+	return p
+}
+
+// List makes a parameter a list, joined by commas, and returns it.
+func List(p *actionv1.Param) *actionv1.Param {
+	p.List = true
+	return p
 }
 
 // ReadService declares that the action reads and watches a service, named by its display name.

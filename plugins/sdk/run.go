@@ -72,6 +72,21 @@ func (r *Run) Evidence(name, format string, args ...any) {
 	r.calls.Evidence(&actionv1.Evidence{Name: name, Value: fmt.Sprintf(format, args...)})
 }
 
+// SecretRef returns the reference that a secret parameter holds ("secret:nes-lyon-1.pfx"), "" when it is not set. The secret itself never
+// reaches a plugin.
+func (r *Run) SecretRef(name string) string {
+	return r.text(name, actionv1.ParamType_PARAM_TYPE_SECRET)
+}
+
+// IsSet says whether a parameter has a value.
+func (r *Run) IsSet(name string) bool { return r.params[name] != "" }
+
+// Finding records what a diagnosis found, good or not.
+func (r *Run) Finding(f *actionv1.Finding) { r.calls.Finding(f) }
+
+// ReportCertificates records what the machine's certificate stores hold, for the fleet's inventory of certificates.
+func (r *Run) ReportCertificates(c *actionv1.CertificateReport) { r.calls.Certificates(c) }
+
 // ApplyRun is the Apply phase: a Run that may ask for the plan's effects.
 type ApplyRun struct {
 	Run

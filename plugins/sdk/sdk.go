@@ -34,6 +34,8 @@ type Calls interface {
 	Wait(ctx context.Context, d time.Duration) error
 	Progress(p *actionv1.Progress)
 	Evidence(e *actionv1.Evidence)
+	Finding(f *actionv1.Finding)
+	Certificates(c *actionv1.CertificateReport)
 }
 
 // Failure is an error that says what a person does next.

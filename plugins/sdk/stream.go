@@ -67,7 +67,7 @@ func (s *streamCalls) Wait(_ context.Context, d time.Duration) error {
 	return err
 }
 
-// Progress and Evidence are dropped when the stream has ended: the phase then ends by itself at its next call.
+// Progress, Evidence, Finding and Certificates are dropped when the stream has ended: the phase then ends by itself at its next call.
 func (s *streamCalls) Progress(p *actionv1.Progress) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,4 +78,16 @@ func (s *streamCalls) Evidence(e *actionv1.Evidence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	_ = s.send(&actionv1.RunResponse{Message: &actionv1.RunResponse_Evidence{Evidence: e}})
+}
+
+func (s *streamCalls) Finding(f *actionv1.Finding) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.send(&actionv1.RunResponse{Message: &actionv1.RunResponse_Finding{Finding: f}})
+}
+
+func (s *streamCalls) Certificates(c *actionv1.CertificateReport) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_ = s.send(&actionv1.RunResponse{Message: &actionv1.RunResponse_Certificates{Certificates: c}})
 }

@@ -49,6 +49,7 @@ const (
 	Token    ObjectKind = "token"
 	Job      ObjectKind = "job"
 	Artifact ObjectKind = "artifact"
+	Schedule ObjectKind = "schedule"
 )
 
 // Object is what a request names.
@@ -118,6 +119,22 @@ func Rules() map[string]Rule {
 		"/fleet.v1.ArtifactService/ListArtifacts":    own(),
 		"/fleet.v1.ArtifactService/GetArtifact":      on(Every, Read, (*fleetv1.GetArtifactRequest).GetId, Artifact, "id"),
 		"/fleet.v1.ArtifactService/DownloadArtifact": on(Every, Act, (*fleetv1.DownloadArtifactRequest).GetId, Artifact, "id"),
+
+		"/fleet.v1.SecretService/GetSealingKey": on(Every, Act, (*fleetv1.GetSealingKeyRequest).GetTerminal, Terminal, "terminal"),
+		"/fleet.v1.SecretService/PutSecret":     on(Every, Act, (*fleetv1.PutSecretRequest).GetTerminal, Terminal, "terminal"),
+		"/fleet.v1.SecretService/ListSecrets":   own(),
+		"/fleet.v1.SecretService/DeleteSecret":  on(Every, Act, (*fleetv1.DeleteSecretRequest).GetTerminal, Terminal, "terminal"),
+
+		"/fleet.v1.CertificateService/ListCertificates": own(),
+		"/fleet.v1.CertificateService/ListTrust":        own(),
+
+		"/fleet.v1.ScheduleService/CreateSchedule":   inside(Act),
+		"/fleet.v1.ScheduleService/GetSchedule":      on(Some, Read, (*fleetv1.GetScheduleRequest).GetName, Schedule, "name"),
+		"/fleet.v1.ScheduleService/ListSchedules":    own(),
+		"/fleet.v1.ScheduleService/PauseSchedule":    on(Every, Act, (*fleetv1.PauseScheduleRequest).GetName, Schedule, "name"),
+		"/fleet.v1.ScheduleService/RunSchedule":      on(Every, Act, (*fleetv1.RunScheduleRequest).GetName, Schedule, "name"),
+		"/fleet.v1.ScheduleService/DeleteSchedule":   on(Every, Act, (*fleetv1.DeleteScheduleRequest).GetName, Schedule, "name"),
+		"/fleet.v1.ScheduleService/ListScheduleRuns": on(Some, Read, (*fleetv1.ListScheduleRunsRequest).GetName, Schedule, "name"),
 
 		"/fleet.v1.MaintenanceService/Backup": fleet(Admin),
 

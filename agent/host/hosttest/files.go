@@ -3,13 +3,16 @@ package hosttest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/bandfleet/bandfleet/agent/host"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
 // SetFile puts a file below a root, which is made if needed. It is not among Calls.
@@ -127,4 +130,26 @@ func below(files map[string][]byte, folder string) []string {
 		}
 	}
 	return slices.Sorted(maps.Keys(names))
+}
+
+// Stat implements host.Files.
+func (v memoryFiles) Stat(ctx context.Context, root, path string) (*actionv1.FileState, error) {
+	state := &actionv1.FileState{Root: root, Path: path}
+	content, _, err := v.Read(ctx, root, path, 1<<30)
+	if errors.Is(err, host.ErrNotExist) {
+		return state, nil
+	}
+	state.Exists, state.Size = err == nil, uint64(len(content))
+	return state, err
+}
+
+// Open implements host.Files.
+func (v memoryFiles) Open(ctx context.Context, root, path string) (io.ReadCloser, error) {
+	content, _, err := v.Read(ctx, root, path, 1<<30)
+	return io.NopCloser(bytes.NewReader(content)), err
+}
+
+// Holders implements host.Files.
+func (v memoryFiles) Holders(_ context.Context, root string) ([]*actionv1.HandleHolder, error) {
+	return nil, fmt.Errorf("who holds files of root %q: %w", root, host.ErrNotSupported)
 }

@@ -126,3 +126,36 @@ func (v memorySystem) Describe(context.Context) (*actionv1.HostState, error) {
 	defer v.m.mu.Unlock()
 	return proto.CloneOf(v.m.state), nil
 }
+
+// SetEnabled implements host.Devices.
+func (memoryDevices) SetEnabled(_ context.Context, instance, _, _ string, _ bool) error {
+	return fmt.Errorf("device %q: %w", instance, host.ErrNotSupported)
+}
+
+// Detail implements host.System.
+func (memorySystem) Detail(context.Context) (*actionv1.MachineState, error) {
+	return nil, fmt.Errorf("details of this machine: %w", host.ErrNotSupported)
+}
+
+// Reboot implements host.System.
+func (memorySystem) Reboot(context.Context, time.Duration, string) error {
+	return fmt.Errorf("starting this machine again: %w", host.ErrNotSupported)
+}
+
+// Levels implements host.Registry.
+func (memoryRegistry) Levels(context.Context, string) (uint32, error) {
+	return 0, fmt.Errorf("registry: %w", host.ErrNotSupported)
+}
+
+// Prune implements host.Registry.
+func (memoryRegistry) Prune(context.Context, string, uint32) error {
+	return fmt.Errorf("registry: %w", host.ErrNotSupported)
+}
+
+// View32 implements host.Registry.
+func (r memoryRegistry) View32() host.Registry { return r }
+
+// Probe implements host.Network.
+func (v memoryNetwork) Probe(_ context.Context, target *actionv1.ProbeTarget, _ time.Duration) (*actionv1.NetProbeResult, error) {
+	return nil, fmt.Errorf("probe of %q: %w", target.GetHost(), host.ErrNotSupported)
+}

@@ -68,6 +68,13 @@ func (m *Memory) Host() *host.Host {
 		Registry: memoryRegistry{m},
 		System:   memorySystem{m},
 		Users:    memoryUsers{m},
+
+		Certificates: host.NoCertificates{Lacking: "certificate stores"},
+		Bindings:     host.NoBindings{Lacking: "a web server"},
+		IIS:          host.NoIIS{Lacking: "IIS"},
+		Power:        host.NoPower{Lacking: "power schemes"},
+		Programs:     host.NoPrograms{Lacking: "an allow-list of programs"},
+		Features:     host.NoFeatures{Lacking: "features of Windows"},
 	}
 }
 

@@ -123,3 +123,21 @@ func registryError(key, value string, err error) error {
 	}
 	return fmt.Errorf("registry value %q of %q: %w", value, key, err)
 }
+
+// SetEnabled implements host.Devices.
+func (devices) SetEnabled(_ context.Context, instance, _, _ string, _ bool) error {
+	return fmt.Errorf("device %q: %w", instance, host.ErrNotSupported)
+}
+
+// Levels implements host.Registry.
+func (registry) Levels(context.Context, string) (uint32, error) {
+	return 0, fmt.Errorf("registry: %w", host.ErrNotSupported)
+}
+
+// Prune implements host.Registry.
+func (registry) Prune(context.Context, string, uint32) error {
+	return fmt.Errorf("registry: %w", host.ErrNotSupported)
+}
+
+// View32 implements host.Registry.
+func (r registry) View32() host.Registry { return r }

@@ -16,6 +16,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/bandfleet/bandfleet/agent/host"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
@@ -63,6 +64,13 @@ func Open(dir string) (*host.Host, error) {
 		Registry: registry{t},
 		System:   system{terminal: t, local: local.System},
 		Users:    users{t},
+
+		Certificates: host.NoCertificates{Lacking: "certificate stores"},
+		Bindings:     host.NoBindings{Lacking: "a web server"},
+		IIS:          host.NoIIS{Lacking: "IIS"},
+		Power:        host.NoPower{Lacking: "power schemes"},
+		Programs:     host.NoPrograms{Lacking: "an allow-list of programs"},
+		Features:     host.NoFeatures{Lacking: "features of Windows"},
 	}, nil
 }
 
@@ -134,4 +142,14 @@ func writeJSON(file string, value any) error {
 		return err
 	}
 	return os.Rename(temporary, file)
+}
+
+// Detail implements host.System.
+func (system) Detail(context.Context) (*actionv1.MachineState, error) {
+	return nil, fmt.Errorf("details of this machine: %w", host.ErrNotSupported)
+}
+
+// Reboot implements host.System.
+func (system) Reboot(context.Context, time.Duration, string) error {
+	return fmt.Errorf("starting this machine again: %w", host.ErrNotSupported)
 }

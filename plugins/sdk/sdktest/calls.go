@@ -11,6 +11,7 @@ import (
 
 	"github.com/bandfleet/bandfleet/plugins/sdk"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	"github.com/bandfleet/bandfleet/proto/rights"
 )
 
 // errRefused marks what the agent would end the run for.
@@ -28,6 +29,8 @@ type calls struct {
 	// refusals is what the action had no right to ask for.
 	refusals []string
 	evidence []*actionv1.Evidence
+	findings []*actionv1.Finding
+	reports  []*actionv1.CertificateReport
 }
 
 var _ sdk.Calls = (*calls)(nil)
@@ -42,8 +45,8 @@ func declared(a *actionv1.Action, right *actionv1.Capability) bool {
 }
 
 func (c *calls) Query(ctx context.Context, q *actionv1.Query) (*actionv1.QueryResult, error) {
-	if right := c.machine.rightFor(q); !declared(c.action, right) {
-		return nil, c.refuse("it asked to read with the right %v, which its manifest does not declare", right)
+	if err := rights.Missing(c.action, c.machine.rightFor(q)); err != nil {
+		return nil, c.refuse("it asked to read: %v", err)
 	}
 	return c.machine.query(ctx, q)
 }
@@ -78,3 +81,7 @@ func (c *calls) Wait(ctx context.Context, d time.Duration) error { return pause(
 func (c *calls) Progress(*actionv1.Progress) {}
 
 func (c *calls) Evidence(e *actionv1.Evidence) { c.evidence = append(c.evidence, e) }
+
+func (c *calls) Finding(f *actionv1.Finding) { c.findings = append(c.findings, f) }
+
+func (c *calls) Certificates(r *actionv1.CertificateReport) { c.reports = append(c.reports, r) }

@@ -122,7 +122,7 @@ func TestConfirmProblems(t *testing.T) {
 	undeclared := sdk.Ready(sdk.Planned("paper", sdk.Confirm(question, time.Minute), "a", "b"))
 	undeclaredBy := goodManifest()
 	undeclaredBy.MaxDuration = durationpb.New(time.Hour)
-	if got := strings.Join(planProblems(undeclaredBy, undeclared), "\n"); !strings.Contains(got, "does not declare") {
+	if got := strings.Join(planProblems(undeclaredBy, undeclared), "\n"); !strings.Contains(got, "did not declare") {
 		t.Errorf("problems = %q, want that asking was not declared", got)
 	}
 	for name, c := range map[string]struct {
@@ -131,7 +131,7 @@ func TestConfirmProblems(t *testing.T) {
 	}{
 		"no time to answer": {func(a *actionv1.Action) { a.MaxDuration = durationpb.New(10 * time.Second) }, "want more than 10s"},
 		"endless":           {func(a *actionv1.Action) { a.MaxDuration = durationpb.New(26 * time.Hour) }, "at most 25h0m0s"},
-		"asks whom":         {func(a *actionv1.Action) { a.Capabilities[2].Object = "ada" }, "has an object"},
+		"asks whom":         {func(a *actionv1.Action) { a.Capabilities[2].Object = "ada" }, "want an object exactly when its kind has one"},
 		"only reads":        {func(a *actionv1.Action) { a.ReadOnly = true }, "PERSON_CONFIRM"},
 	} {
 		m := loadPaper{}.Manifest()

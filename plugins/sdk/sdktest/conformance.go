@@ -13,6 +13,7 @@ import (
 	"github.com/bandfleet/bandfleet/plugins/sdk"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	"github.com/bandfleet/bandfleet/proto/params"
+	"github.com/bandfleet/bandfleet/proto/rights"
 )
 
 // Case is a machine and parameters to run an action with.
@@ -147,8 +148,11 @@ func planProblems(a *actionv1.Action, plan *actionv1.Plan) []string {
 		if c := e.GetEffect().GetConfirm(); c != nil {
 			p.confirms(a, e.GetId(), c)
 		}
-		right := rightForEffect(e.GetEffect())
-		p.check(declared(a, right), "effect %q needs the right %v, which the manifest does not declare", e.GetId(), right)
+		needed := rights.OfEffect(e.GetEffect())
+		p.check(len(needed) > 0, "effect %q is of a kind that nothing is known of", e.GetId())
+		if err := rights.Missing(a, needed...); err != nil {
+			p.check(false, "effect %q: %v", e.GetId(), err)
+		}
 	}
 	return p
 }

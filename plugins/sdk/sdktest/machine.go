@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	"github.com/bandfleet/bandfleet/proto/rights"
 )
 
 // Machine is a small machine in memory. Set its fields before a test uses it. Its services obey at once; what makes them
@@ -37,6 +38,8 @@ type Machine struct {
 	// Answers are what people say to a confirm effect, by the id of the planned effect. One that names nobody comes when the time is
 	// over; where there is none, somebody says yes.
 	Answers map[string]*actionv1.Confirmation
+	// Model is everything else that an action may look at and change.
+	Model
 
 	mu      sync.Mutex
 	lastPID uint32
@@ -68,7 +71,7 @@ func (m *Machine) query(ctx context.Context, q *actionv1.Query) (*actionv1.Query
 	case *actionv1.Query_Host:
 		return &actionv1.QueryResult{Result: &actionv1.QueryResult_Host{Host: proto.CloneOf(m.Host)}}, nil
 	default:
-		return nil, fmt.Errorf("this machine does not know the query %T", q)
+		return m.queryModel(q)
 	}
 }
 
@@ -120,6 +123,9 @@ func address(p *actionv1.TCPProbe) string {
 func (m *Machine) effectOrAnswer(ctx context.Context, e *actionv1.EffectRequest) (*actionv1.RecordedEffect, error) {
 	if e.GetEffect().GetConfirm() != nil {
 		return m.confirm(ctx, e.GetPlanId(), e.GetEffect())
+	}
+	if service, _ := target(e.GetEffect()); service == "" {
+		return m.effectOnModel(e.GetPlanId(), e.GetEffect())
 	}
 	return m.effect(e.GetPlanId(), e.GetEffect()), nil
 }
@@ -186,39 +192,9 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // rightFor returns the capability that a query needs.
 func (m *Machine) rightFor(q *actionv1.Query) *actionv1.Capability {
-	right := func(kind actionv1.CapabilityKind, object string) *actionv1.Capability {
-		return &actionv1.Capability{Kind: kind, Object: object}
+	needed := rights.OfQuery(q)
+	if p := q.GetTcpProbe(); p != nil && !strings.EqualFold(address(p), m.AgentURL) {
+		needed.Object = rights.Inventory
 	}
-	switch q := q.GetQuery().(type) {
-	case *actionv1.Query_Service:
-		return right(actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_READ, q.Service.GetService())
-	case *actionv1.Query_ServiceWatch:
-		return right(actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_READ, q.ServiceWatch.GetService())
-	case *actionv1.Query_Device:
-		return right(actionv1.CapabilityKind_CAPABILITY_KIND_DEVICE_READ, q.Device.GetVendor()+":"+q.Device.GetProduct())
-	case *actionv1.Query_File:
-		return right(actionv1.CapabilityKind_CAPABILITY_KIND_FILE_READ, q.File.GetRoot()+"/"+q.File.GetPath())
-	case *actionv1.Query_Host:
-		return right(actionv1.CapabilityKind_CAPABILITY_KIND_HOST_READ, "")
-	case *actionv1.Query_TcpProbe:
-		if strings.EqualFold(address(q.TcpProbe), m.AgentURL) {
-			return right(actionv1.CapabilityKind_CAPABILITY_KIND_NETWORK_PROBE, "agent-url")
-		}
-		return right(actionv1.CapabilityKind_CAPABILITY_KIND_NETWORK_PROBE, "inventory")
-	default:
-		return right(actionv1.CapabilityKind_CAPABILITY_KIND_UNSPECIFIED, "")
-	}
-}
-
-// rightForEffect returns the capability that an effect needs.
-func rightForEffect(e *actionv1.Effect) *actionv1.Capability {
-	if e.GetConfirm() != nil {
-		return &actionv1.Capability{Kind: actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM}
-	}
-	service, _ := target(e)
-	kind := actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_CONTROL
-	if e.GetServiceKill() != nil {
-		kind = actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_KILL
-	}
-	return &actionv1.Capability{Kind: kind, Object: service}
+	return needed
 }

@@ -100,21 +100,39 @@ func (p *problems) budgets(a *actionv1.Action) {
 }
 
 func (p *problems) capabilities(a *actionv1.Action) {
-	changing := []actionv1.CapabilityKind{
-		actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_CONTROL, actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_KILL,
-		actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM,
-	}
-	whole := []actionv1.CapabilityKind{
-		actionv1.CapabilityKind_CAPABILITY_KIND_HOST_READ, actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM,
-	}
 	seen := map[string]bool{}
 	for _, c := range a.GetCapabilities() {
 		name := fmt.Sprintf("%v %q", c.GetKind(), c.GetObject())
 		p.check(c.GetKind() != actionv1.CapabilityKind_CAPABILITY_KIND_UNSPECIFIED, "capability %s has no kind", name)
-		p.check(c.GetObject() != "" || slices.Contains(whole, c.GetKind()), "capability %s has no object", name)
-		p.check(c.GetObject() == "" || c.GetKind() != actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM, "capability %s has an object; the right to ask a person has none", name)
+		p.check((c.GetObject() == "") == slices.Contains(whole(), c.GetKind()), "capability %s: want an object exactly when its kind has one", name)
 		p.check(!seen[name], "capability %s is there twice", name)
-		p.check(!a.GetReadOnly() || !slices.Contains(changing, c.GetKind()), "it is read-only and declares %s", name)
+		p.check(!a.GetReadOnly() || !slices.Contains(changing(), c.GetKind()), "it is read-only and declares %s", name)
 		seen[name] = true
+	}
+}
+
+// whole lists the capabilities that have no object.
+func whole() []actionv1.CapabilityKind {
+	return []actionv1.CapabilityKind{
+		actionv1.CapabilityKind_CAPABILITY_KIND_HOST_READ, actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM,
+		actionv1.CapabilityKind_CAPABILITY_KIND_BINDING_READ, actionv1.CapabilityKind_CAPABILITY_KIND_BINDING_SET,
+		actionv1.CapabilityKind_CAPABILITY_KIND_IIS_READ, actionv1.CapabilityKind_CAPABILITY_KIND_FEATURE_READ,
+		actionv1.CapabilityKind_CAPABILITY_KIND_FEATURE_ADD, actionv1.CapabilityKind_CAPABILITY_KIND_REBOOT,
+		actionv1.CapabilityKind_CAPABILITY_KIND_PEER_PROBE, actionv1.CapabilityKind_CAPABILITY_KIND_SECRET_USE,
+		actionv1.CapabilityKind_CAPABILITY_KIND_SITE_READ, actionv1.CapabilityKind_CAPABILITY_KIND_MACHINE_READ,
+		actionv1.CapabilityKind_CAPABILITY_KIND_LEASE,
+	}
+}
+
+// changing lists the capabilities that an action which only reads may not have.
+func changing() []actionv1.CapabilityKind {
+	return []actionv1.CapabilityKind{
+		actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_CONTROL, actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_KILL,
+		actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM, actionv1.CapabilityKind_CAPABILITY_KIND_CONFIG_EDIT,
+		actionv1.CapabilityKind_CAPABILITY_KIND_FILE_WRITE, actionv1.CapabilityKind_CAPABILITY_KIND_REGISTRY_WRITE,
+		actionv1.CapabilityKind_CAPABILITY_KIND_CERTIFICATE_ADD, actionv1.CapabilityKind_CAPABILITY_KIND_BINDING_SET,
+		actionv1.CapabilityKind_CAPABILITY_KIND_IIS_WRITE, actionv1.CapabilityKind_CAPABILITY_KIND_DEVICE_CONTROL,
+		actionv1.CapabilityKind_CAPABILITY_KIND_POWER_WRITE, actionv1.CapabilityKind_CAPABILITY_KIND_FEATURE_ADD,
+		actionv1.CapabilityKind_CAPABILITY_KIND_REBOOT,
 	}
 }

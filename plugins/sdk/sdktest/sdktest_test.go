@@ -61,7 +61,7 @@ func TestManifestProblems(t *testing.T) {
 		"budget's lift":      {func(a *actionv1.Action) { a.BudgetRules[0].Unless = "wait" }, "no boolean parameter"},
 		"budget's reason":    {func(a *actionv1.Action) { a.BudgetRules[0].Reason = "" }, "no reason"},
 		"capability's kind":  {func(a *actionv1.Action) { a.Capabilities[0].Kind = 0 }, "has no kind"},
-		"capability of none": {func(a *actionv1.Action) { a.Capabilities[0].Object = "" }, "has no object"},
+		"capability of none": {func(a *actionv1.Action) { a.Capabilities[0].Object = "" }, "want an object exactly when its kind has one"},
 		"capability twice":   {func(a *actionv1.Action) { a.Capabilities = append(a.Capabilities, a.Capabilities[0]) }, "there twice"},
 		"reads and controls": {func(a *actionv1.Action) { a.ReadOnly = true }, "it is read-only and declares"},
 	} {
@@ -86,8 +86,8 @@ func TestPlanProblems(t *testing.T) {
 		"dead end":          {sdk.Refuse("no", ""), "what to do next"},
 		"same id":           {sdk.Ready(start, start), "there twice"},
 		"nothing said":      {sdk.Ready(sdk.Planned("start", sdk.StartService(spooler, time.Second), "", "")), "before and after"},
-		"another service":   {sdk.Ready(sdk.Planned("start", sdk.StartService("Other", time.Second), "a", "b")), "does not declare"},
-		"killing":           {sdk.Ready(sdk.Planned("kill", sdk.KillService(spooler, time.Second), "a", "b")), "does not declare"},
+		"another service":   {sdk.Ready(sdk.Planned("start", sdk.StartService("Other", time.Second), "a", "b")), "did not declare"},
+		"killing":           {sdk.Ready(sdk.Planned("kill", sdk.KillService(spooler, time.Second), "a", "b")), "did not declare"},
 		"refusal with deed": {&actionv1.Plan{Verdict: actionv1.PlanVerdict_PLAN_VERDICT_REFUSED, Reason: "a", NextStep: "b", Effects: []*actionv1.PlannedEffect{start}}, "has effects when"},
 	} {
 		t.Run(name, func(t *testing.T) {

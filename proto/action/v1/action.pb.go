@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -250,6 +251,8 @@ type RunResponse struct {
 	//	*RunResponse_Progress
 	//	*RunResponse_Evidence
 	//	*RunResponse_Finish
+	//	*RunResponse_Finding
+	//	*RunResponse_Certificates
 	Message       isRunResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -328,6 +331,24 @@ func (x *RunResponse) GetFinish() *Finish {
 	return nil
 }
 
+func (x *RunResponse) GetFinding() *Finding {
+	if x != nil {
+		if x, ok := x.Message.(*RunResponse_Finding); ok {
+			return x.Finding
+		}
+	}
+	return nil
+}
+
+func (x *RunResponse) GetCertificates() *CertificateReport {
+	if x != nil {
+		if x, ok := x.Message.(*RunResponse_Certificates); ok {
+			return x.Certificates
+		}
+	}
+	return nil
+}
+
 type isRunResponse_Message interface {
 	isRunResponse_Message()
 }
@@ -348,6 +369,14 @@ type RunResponse_Finish struct {
 	Finish *Finish `protobuf:"bytes,4,opt,name=finish,proto3,oneof"`
 }
 
+type RunResponse_Finding struct {
+	Finding *Finding `protobuf:"bytes,5,opt,name=finding,proto3,oneof"`
+}
+
+type RunResponse_Certificates struct {
+	Certificates *CertificateReport `protobuf:"bytes,6,opt,name=certificates,proto3,oneof"`
+}
+
 func (*RunResponse_Call) isRunResponse_Message() {}
 
 func (*RunResponse_Progress) isRunResponse_Message() {}
@@ -355,6 +384,10 @@ func (*RunResponse_Progress) isRunResponse_Message() {}
 func (*RunResponse_Evidence) isRunResponse_Message() {}
 
 func (*RunResponse_Finish) isRunResponse_Message() {}
+
+func (*RunResponse_Finding) isRunResponse_Message() {}
+
+func (*RunResponse_Certificates) isRunResponse_Message() {}
 
 // Start opens a phase.
 type Start struct {
@@ -633,6 +666,22 @@ type Query struct {
 	//	*Query_File
 	//	*Query_TcpProbe
 	//	*Query_Host
+	//	*Query_Config
+	//	*Query_FileList
+	//	*Query_Registry
+	//	*Query_Certificates
+	//	*Query_Bindings
+	//	*Query_Iis
+	//	*Query_Power
+	//	*Query_Features
+	//	*Query_NetProbe
+	//	*Query_Program
+	//	*Query_Machine
+	//	*Query_Handles
+	//	*Query_Site
+	//	*Query_Secret
+	//	*Query_Coverage
+	//	*Query_Leases
 	Query         isQuery_Query `protobuf_oneof:"query"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -729,6 +778,150 @@ func (x *Query) GetHost() *HostQuery {
 	return nil
 }
 
+func (x *Query) GetConfig() *ConfigQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Config); ok {
+			return x.Config
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetFileList() *FileListQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_FileList); ok {
+			return x.FileList
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetRegistry() *RegistryQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Registry); ok {
+			return x.Registry
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetCertificates() *CertificateQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Certificates); ok {
+			return x.Certificates
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetBindings() *BindingQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Bindings); ok {
+			return x.Bindings
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetIis() *IISQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Iis); ok {
+			return x.Iis
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetPower() *PowerQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Power); ok {
+			return x.Power
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetFeatures() *FeatureQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Features); ok {
+			return x.Features
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetNetProbe() *NetProbeQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_NetProbe); ok {
+			return x.NetProbe
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetProgram() *ProgramQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Program); ok {
+			return x.Program
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetMachine() *MachineQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Machine); ok {
+			return x.Machine
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetHandles() *HandleQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Handles); ok {
+			return x.Handles
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetSite() *SiteQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Site); ok {
+			return x.Site
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetSecret() *SecretQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Secret); ok {
+			return x.Secret
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetCoverage() *CoverageQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Coverage); ok {
+			return x.Coverage
+		}
+	}
+	return nil
+}
+
+func (x *Query) GetLeases() *LeaseQuery {
+	if x != nil {
+		if x, ok := x.Query.(*Query_Leases); ok {
+			return x.Leases
+		}
+	}
+	return nil
+}
+
 type isQuery_Query interface {
 	isQuery_Query()
 }
@@ -757,6 +950,70 @@ type Query_Host struct {
 	Host *HostQuery `protobuf:"bytes,6,opt,name=host,proto3,oneof"`
 }
 
+type Query_Config struct {
+	Config *ConfigQuery `protobuf:"bytes,7,opt,name=config,proto3,oneof"`
+}
+
+type Query_FileList struct {
+	FileList *FileListQuery `protobuf:"bytes,8,opt,name=file_list,json=fileList,proto3,oneof"`
+}
+
+type Query_Registry struct {
+	Registry *RegistryQuery `protobuf:"bytes,9,opt,name=registry,proto3,oneof"`
+}
+
+type Query_Certificates struct {
+	Certificates *CertificateQuery `protobuf:"bytes,10,opt,name=certificates,proto3,oneof"`
+}
+
+type Query_Bindings struct {
+	Bindings *BindingQuery `protobuf:"bytes,11,opt,name=bindings,proto3,oneof"`
+}
+
+type Query_Iis struct {
+	Iis *IISQuery `protobuf:"bytes,12,opt,name=iis,proto3,oneof"`
+}
+
+type Query_Power struct {
+	Power *PowerQuery `protobuf:"bytes,13,opt,name=power,proto3,oneof"`
+}
+
+type Query_Features struct {
+	Features *FeatureQuery `protobuf:"bytes,14,opt,name=features,proto3,oneof"`
+}
+
+type Query_NetProbe struct {
+	NetProbe *NetProbeQuery `protobuf:"bytes,15,opt,name=net_probe,json=netProbe,proto3,oneof"`
+}
+
+type Query_Program struct {
+	Program *ProgramQuery `protobuf:"bytes,16,opt,name=program,proto3,oneof"`
+}
+
+type Query_Machine struct {
+	Machine *MachineQuery `protobuf:"bytes,17,opt,name=machine,proto3,oneof"`
+}
+
+type Query_Handles struct {
+	Handles *HandleQuery `protobuf:"bytes,18,opt,name=handles,proto3,oneof"`
+}
+
+type Query_Site struct {
+	Site *SiteQuery `protobuf:"bytes,19,opt,name=site,proto3,oneof"`
+}
+
+type Query_Secret struct {
+	Secret *SecretQuery `protobuf:"bytes,20,opt,name=secret,proto3,oneof"`
+}
+
+type Query_Coverage struct {
+	Coverage *CoverageQuery `protobuf:"bytes,21,opt,name=coverage,proto3,oneof"`
+}
+
+type Query_Leases struct {
+	Leases *LeaseQuery `protobuf:"bytes,22,opt,name=leases,proto3,oneof"`
+}
+
 func (*Query_Service) isQuery_Query() {}
 
 func (*Query_ServiceWatch) isQuery_Query() {}
@@ -769,6 +1026,785 @@ func (*Query_TcpProbe) isQuery_Query() {}
 
 func (*Query_Host) isQuery_Query() {}
 
+func (*Query_Config) isQuery_Query() {}
+
+func (*Query_FileList) isQuery_Query() {}
+
+func (*Query_Registry) isQuery_Query() {}
+
+func (*Query_Certificates) isQuery_Query() {}
+
+func (*Query_Bindings) isQuery_Query() {}
+
+func (*Query_Iis) isQuery_Query() {}
+
+func (*Query_Power) isQuery_Query() {}
+
+func (*Query_Features) isQuery_Query() {}
+
+func (*Query_NetProbe) isQuery_Query() {}
+
+func (*Query_Program) isQuery_Query() {}
+
+func (*Query_Machine) isQuery_Query() {}
+
+func (*Query_Handles) isQuery_Query() {}
+
+func (*Query_Site) isQuery_Query() {}
+
+func (*Query_Secret) isQuery_Query() {}
+
+func (*Query_Coverage) isQuery_Query() {}
+
+func (*Query_Leases) isQuery_Query() {}
+
+// ConfigQuery reads the keys of a configuration file. The plugin never sees the rest of it.
+type ConfigQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Root          string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	Path          string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Format        ConfigFormat           `protobuf:"varint,3,opt,name=format,proto3,enum=action.v1.ConfigFormat" json:"format,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigQuery) Reset() {
+	*x = ConfigQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigQuery) ProtoMessage() {}
+
+func (x *ConfigQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigQuery.ProtoReflect.Descriptor instead.
+func (*ConfigQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ConfigQuery) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *ConfigQuery) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ConfigQuery) GetFormat() ConfigFormat {
+	if x != nil {
+		return x.Format
+	}
+	return ConfigFormat_CONFIG_FORMAT_UNSPECIFIED
+}
+
+// FileListQuery lists the files of a folder below a root, without what they hold.
+type FileListQuery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Root  string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	// "." is the root itself.
+	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileListQuery) Reset() {
+	*x = FileListQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileListQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileListQuery) ProtoMessage() {}
+
+func (x *FileListQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileListQuery.ProtoReflect.Descriptor instead.
+func (*FileListQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *FileListQuery) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *FileListQuery) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+// RegistryQuery reads a string value below HKEY_LOCAL_MACHINE.
+type RegistryQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	View32        bool                   `protobuf:"varint,3,opt,name=view32,proto3" json:"view32,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegistryQuery) Reset() {
+	*x = RegistryQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegistryQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegistryQuery) ProtoMessage() {}
+
+func (x *RegistryQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegistryQuery.ProtoReflect.Descriptor instead.
+func (*RegistryQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RegistryQuery) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RegistryQuery) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *RegistryQuery) GetView32() bool {
+	if x != nil {
+		return x.View32
+	}
+	return false
+}
+
+// CertificateQuery lists the certificates of a store of the machine.
+type CertificateQuery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "Root", "CA", "My" or "WebHosting".
+	Store         string `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertificateQuery) Reset() {
+	*x = CertificateQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertificateQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertificateQuery) ProtoMessage() {}
+
+func (x *CertificateQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertificateQuery.ProtoReflect.Descriptor instead.
+func (*CertificateQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *CertificateQuery) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+// BindingQuery lists the https bindings of all sites.
+type BindingQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BindingQuery) Reset() {
+	*x = BindingQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BindingQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BindingQuery) ProtoMessage() {}
+
+func (x *BindingQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BindingQuery.ProtoReflect.Descriptor instead.
+func (*BindingQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{12}
+}
+
+// IISQuery reads the web server's sites, pools and applications, and the SSL flags of the named locations.
+type IISQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Locations     []string               `protobuf:"bytes,1,rep,name=locations,proto3" json:"locations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IISQuery) Reset() {
+	*x = IISQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IISQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IISQuery) ProtoMessage() {}
+
+func (x *IISQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IISQuery.ProtoReflect.Descriptor instead.
+func (*IISQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *IISQuery) GetLocations() []string {
+	if x != nil {
+		return x.Locations
+	}
+	return nil
+}
+
+type PowerQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Setting       *PowerSetting          `protobuf:"bytes,1,opt,name=setting,proto3" json:"setting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PowerQuery) Reset() {
+	*x = PowerQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PowerQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PowerQuery) ProtoMessage() {}
+
+func (x *PowerQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PowerQuery.ProtoReflect.Descriptor instead.
+func (*PowerQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *PowerQuery) GetSetting() *PowerSetting {
+	if x != nil {
+		return x.Setting
+	}
+	return nil
+}
+
+type FeatureQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Features      []string               `protobuf:"bytes,1,rep,name=features,proto3" json:"features,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeatureQuery) Reset() {
+	*x = FeatureQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeatureQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeatureQuery) ProtoMessage() {}
+
+func (x *FeatureQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeatureQuery.ProtoReflect.Descriptor instead.
+func (*FeatureQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FeatureQuery) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+// NetProbeQuery connects to a host that the inventory knows of this terminal's site.
+type NetProbeQuery struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Target *ProbeTarget           `protobuf:"bytes,1,opt,name=target,proto3" json:"target,omitempty"`
+	// 1 s to 30 s.
+	Timeout       *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetProbeQuery) Reset() {
+	*x = NetProbeQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetProbeQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetProbeQuery) ProtoMessage() {}
+
+func (x *NetProbeQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetProbeQuery.ProtoReflect.Descriptor instead.
+func (*NetProbeQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *NetProbeQuery) GetTarget() *ProbeTarget {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *NetProbeQuery) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+// ProgramQuery reads whether a program of the allow-list is there and approved.
+type ProgramQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Program       string                 `protobuf:"bytes,1,opt,name=program,proto3" json:"program,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProgramQuery) Reset() {
+	*x = ProgramQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProgramQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProgramQuery) ProtoMessage() {}
+
+func (x *ProgramQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProgramQuery.ProtoReflect.Descriptor instead.
+func (*ProgramQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ProgramQuery) GetProgram() string {
+	if x != nil {
+		return x.Program
+	}
+	return ""
+}
+
+// MachineQuery reads what a diagnosis wants to know of the machine.
+type MachineQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MachineQuery) Reset() {
+	*x = MachineQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MachineQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MachineQuery) ProtoMessage() {}
+
+func (x *MachineQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MachineQuery.ProtoReflect.Descriptor instead.
+func (*MachineQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{18}
+}
+
+// HandleQuery asks which processes hold files below a root.
+type HandleQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Root          string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HandleQuery) Reset() {
+	*x = HandleQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HandleQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HandleQuery) ProtoMessage() {}
+
+func (x *HandleQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HandleQuery.ProtoReflect.Descriptor instead.
+func (*HandleQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *HandleQuery) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+// SiteQuery asks the server what it knows of this terminal's site.
+type SiteQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SiteQuery) Reset() {
+	*x = SiteQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SiteQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SiteQuery) ProtoMessage() {}
+
+func (x *SiteQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SiteQuery.ProtoReflect.Descriptor instead.
+func (*SiteQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{20}
+}
+
+// SecretQuery opens a PFX in the agent's memory and reads what is public of it.
+type SecretQuery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// References ("secret:nes-lyon-1.pfx").
+	Pfx           string `protobuf:"bytes,1,opt,name=pfx,proto3" json:"pfx,omitempty"`
+	Password      string `protobuf:"bytes,2,opt,name=password,proto3" json:"password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretQuery) Reset() {
+	*x = SecretQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretQuery) ProtoMessage() {}
+
+func (x *SecretQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretQuery.ProtoReflect.Descriptor instead.
+func (*SecretQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *SecretQuery) GetPfx() string {
+	if x != nil {
+		return x.Pfx
+	}
+	return ""
+}
+
+func (x *SecretQuery) GetPassword() string {
+	if x != nil {
+		return x.Password
+	}
+	return ""
+}
+
+// CoverageQuery asks the server which of the terminals that use this host trust a root.
+type CoverageQuery struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Lower case hexadecimal SHA-256 of the roots of which one must be trusted.
+	RootSha256    []string `protobuf:"bytes,1,rep,name=root_sha256,json=rootSha256,proto3" json:"root_sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CoverageQuery) Reset() {
+	*x = CoverageQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CoverageQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CoverageQuery) ProtoMessage() {}
+
+func (x *CoverageQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CoverageQuery.ProtoReflect.Descriptor instead.
+func (*CoverageQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CoverageQuery) GetRootSha256() []string {
+	if x != nil {
+		return x.RootSha256
+	}
+	return nil
+}
+
+// LeaseQuery lists the leases on this machine.
+type LeaseQuery struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseQuery) Reset() {
+	*x = LeaseQuery{}
+	mi := &file_action_v1_action_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseQuery) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseQuery) ProtoMessage() {}
+
+func (x *LeaseQuery) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseQuery.ProtoReflect.Descriptor instead.
+func (*LeaseQuery) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{23}
+}
+
 // ServiceQuery reads a service's state, found by display name.
 type ServiceQuery struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -779,7 +1815,7 @@ type ServiceQuery struct {
 
 func (x *ServiceQuery) Reset() {
 	*x = ServiceQuery{}
-	mi := &file_action_v1_action_proto_msgTypes[8]
+	mi := &file_action_v1_action_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -791,7 +1827,7 @@ func (x *ServiceQuery) String() string {
 func (*ServiceQuery) ProtoMessage() {}
 
 func (x *ServiceQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[8]
+	mi := &file_action_v1_action_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -804,7 +1840,7 @@ func (x *ServiceQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceQuery.ProtoReflect.Descriptor instead.
 func (*ServiceQuery) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{8}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ServiceQuery) GetService() string {
@@ -828,7 +1864,7 @@ type ServiceWatch struct {
 
 func (x *ServiceWatch) Reset() {
 	*x = ServiceWatch{}
-	mi := &file_action_v1_action_proto_msgTypes[9]
+	mi := &file_action_v1_action_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -840,7 +1876,7 @@ func (x *ServiceWatch) String() string {
 func (*ServiceWatch) ProtoMessage() {}
 
 func (x *ServiceWatch) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[9]
+	mi := &file_action_v1_action_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -853,7 +1889,7 @@ func (x *ServiceWatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceWatch.ProtoReflect.Descriptor instead.
 func (*ServiceWatch) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{9}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ServiceWatch) GetService() string {
@@ -889,7 +1925,7 @@ type DeviceQuery struct {
 
 func (x *DeviceQuery) Reset() {
 	*x = DeviceQuery{}
-	mi := &file_action_v1_action_proto_msgTypes[10]
+	mi := &file_action_v1_action_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +1937,7 @@ func (x *DeviceQuery) String() string {
 func (*DeviceQuery) ProtoMessage() {}
 
 func (x *DeviceQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[10]
+	mi := &file_action_v1_action_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1950,7 @@ func (x *DeviceQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceQuery.ProtoReflect.Descriptor instead.
 func (*DeviceQuery) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{10}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeviceQuery) GetVendor() string {
@@ -946,7 +1982,7 @@ type FileQuery struct {
 
 func (x *FileQuery) Reset() {
 	*x = FileQuery{}
-	mi := &file_action_v1_action_proto_msgTypes[11]
+	mi := &file_action_v1_action_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -958,7 +1994,7 @@ func (x *FileQuery) String() string {
 func (*FileQuery) ProtoMessage() {}
 
 func (x *FileQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[11]
+	mi := &file_action_v1_action_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -971,7 +2007,7 @@ func (x *FileQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileQuery.ProtoReflect.Descriptor instead.
 func (*FileQuery) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{11}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *FileQuery) GetRoot() string {
@@ -1007,7 +2043,7 @@ type TCPProbe struct {
 
 func (x *TCPProbe) Reset() {
 	*x = TCPProbe{}
-	mi := &file_action_v1_action_proto_msgTypes[12]
+	mi := &file_action_v1_action_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +2055,7 @@ func (x *TCPProbe) String() string {
 func (*TCPProbe) ProtoMessage() {}
 
 func (x *TCPProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[12]
+	mi := &file_action_v1_action_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +2068,7 @@ func (x *TCPProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TCPProbe.ProtoReflect.Descriptor instead.
 func (*TCPProbe) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{12}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TCPProbe) GetHost() string {
@@ -1065,7 +2101,7 @@ type HostQuery struct {
 
 func (x *HostQuery) Reset() {
 	*x = HostQuery{}
-	mi := &file_action_v1_action_proto_msgTypes[13]
+	mi := &file_action_v1_action_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +2113,7 @@ func (x *HostQuery) String() string {
 func (*HostQuery) ProtoMessage() {}
 
 func (x *HostQuery) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[13]
+	mi := &file_action_v1_action_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +2126,7 @@ func (x *HostQuery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostQuery.ProtoReflect.Descriptor instead.
 func (*HostQuery) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{13}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{29}
 }
 
 // EffectRequest asks for one effect of the plan. Allowed in PHASE_APPLY only, each planned effect at most once.
@@ -1106,7 +2142,7 @@ type EffectRequest struct {
 
 func (x *EffectRequest) Reset() {
 	*x = EffectRequest{}
-	mi := &file_action_v1_action_proto_msgTypes[14]
+	mi := &file_action_v1_action_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1118,7 +2154,7 @@ func (x *EffectRequest) String() string {
 func (*EffectRequest) ProtoMessage() {}
 
 func (x *EffectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[14]
+	mi := &file_action_v1_action_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1131,7 +2167,7 @@ func (x *EffectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EffectRequest.ProtoReflect.Descriptor instead.
 func (*EffectRequest) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{14}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *EffectRequest) GetPlanId() string {
@@ -1158,7 +2194,7 @@ type Wait struct {
 
 func (x *Wait) Reset() {
 	*x = Wait{}
-	mi := &file_action_v1_action_proto_msgTypes[15]
+	mi := &file_action_v1_action_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1170,7 +2206,7 @@ func (x *Wait) String() string {
 func (*Wait) ProtoMessage() {}
 
 func (x *Wait) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[15]
+	mi := &file_action_v1_action_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1183,7 +2219,7 @@ func (x *Wait) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Wait.ProtoReflect.Descriptor instead.
 func (*Wait) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{15}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Wait) GetDuration() *durationpb.Duration {
@@ -1210,7 +2246,7 @@ type Reply struct {
 
 func (x *Reply) Reset() {
 	*x = Reply{}
-	mi := &file_action_v1_action_proto_msgTypes[16]
+	mi := &file_action_v1_action_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +2258,7 @@ func (x *Reply) String() string {
 func (*Reply) ProtoMessage() {}
 
 func (x *Reply) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[16]
+	mi := &file_action_v1_action_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +2271,7 @@ func (x *Reply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Reply.ProtoReflect.Descriptor instead.
 func (*Reply) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{16}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Reply) GetId() uint64 {
@@ -1327,6 +2363,22 @@ type QueryResult struct {
 	//	*QueryResult_File
 	//	*QueryResult_TcpProbe
 	//	*QueryResult_Host
+	//	*QueryResult_Config
+	//	*QueryResult_FileList
+	//	*QueryResult_Registry
+	//	*QueryResult_Certificates
+	//	*QueryResult_Bindings
+	//	*QueryResult_Iis
+	//	*QueryResult_Power
+	//	*QueryResult_Features
+	//	*QueryResult_NetProbe
+	//	*QueryResult_Program
+	//	*QueryResult_Machine
+	//	*QueryResult_Handles
+	//	*QueryResult_Site
+	//	*QueryResult_Secret
+	//	*QueryResult_Coverage
+	//	*QueryResult_Leases
 	Result        isQueryResult_Result `protobuf_oneof:"result"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1334,7 +2386,7 @@ type QueryResult struct {
 
 func (x *QueryResult) Reset() {
 	*x = QueryResult{}
-	mi := &file_action_v1_action_proto_msgTypes[17]
+	mi := &file_action_v1_action_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1346,7 +2398,7 @@ func (x *QueryResult) String() string {
 func (*QueryResult) ProtoMessage() {}
 
 func (x *QueryResult) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[17]
+	mi := &file_action_v1_action_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1359,7 +2411,7 @@ func (x *QueryResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryResult.ProtoReflect.Descriptor instead.
 func (*QueryResult) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{17}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *QueryResult) GetResult() isQueryResult_Result {
@@ -1423,6 +2475,150 @@ func (x *QueryResult) GetHost() *HostState {
 	return nil
 }
 
+func (x *QueryResult) GetConfig() *ConfigState {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Config); ok {
+			return x.Config
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetFileList() *FileList {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_FileList); ok {
+			return x.FileList
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetRegistry() *RegistryState {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Registry); ok {
+			return x.Registry
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetCertificates() *CertificateList {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Certificates); ok {
+			return x.Certificates
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetBindings() *BindingList {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Bindings); ok {
+			return x.Bindings
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetIis() *IISInventory {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Iis); ok {
+			return x.Iis
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetPower() *PowerState {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Power); ok {
+			return x.Power
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetFeatures() *FeatureStates {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Features); ok {
+			return x.Features
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetNetProbe() *NetProbeResult {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_NetProbe); ok {
+			return x.NetProbe
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetProgram() *ProgramState {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Program); ok {
+			return x.Program
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetMachine() *MachineState {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Machine); ok {
+			return x.Machine
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetHandles() *HandleList {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Handles); ok {
+			return x.Handles
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetSite() *Surroundings {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Site); ok {
+			return x.Site
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetSecret() *SecretFacts {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Secret); ok {
+			return x.Secret
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetCoverage() *Coverage {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Coverage); ok {
+			return x.Coverage
+		}
+	}
+	return nil
+}
+
+func (x *QueryResult) GetLeases() *LeaseList {
+	if x != nil {
+		if x, ok := x.Result.(*QueryResult_Leases); ok {
+			return x.Leases
+		}
+	}
+	return nil
+}
+
 type isQueryResult_Result interface {
 	isQueryResult_Result()
 }
@@ -1451,6 +2647,70 @@ type QueryResult_Host struct {
 	Host *HostState `protobuf:"bytes,6,opt,name=host,proto3,oneof"`
 }
 
+type QueryResult_Config struct {
+	Config *ConfigState `protobuf:"bytes,7,opt,name=config,proto3,oneof"`
+}
+
+type QueryResult_FileList struct {
+	FileList *FileList `protobuf:"bytes,8,opt,name=file_list,json=fileList,proto3,oneof"`
+}
+
+type QueryResult_Registry struct {
+	Registry *RegistryState `protobuf:"bytes,9,opt,name=registry,proto3,oneof"`
+}
+
+type QueryResult_Certificates struct {
+	Certificates *CertificateList `protobuf:"bytes,10,opt,name=certificates,proto3,oneof"`
+}
+
+type QueryResult_Bindings struct {
+	Bindings *BindingList `protobuf:"bytes,11,opt,name=bindings,proto3,oneof"`
+}
+
+type QueryResult_Iis struct {
+	Iis *IISInventory `protobuf:"bytes,12,opt,name=iis,proto3,oneof"`
+}
+
+type QueryResult_Power struct {
+	Power *PowerState `protobuf:"bytes,13,opt,name=power,proto3,oneof"`
+}
+
+type QueryResult_Features struct {
+	Features *FeatureStates `protobuf:"bytes,14,opt,name=features,proto3,oneof"`
+}
+
+type QueryResult_NetProbe struct {
+	NetProbe *NetProbeResult `protobuf:"bytes,15,opt,name=net_probe,json=netProbe,proto3,oneof"`
+}
+
+type QueryResult_Program struct {
+	Program *ProgramState `protobuf:"bytes,16,opt,name=program,proto3,oneof"`
+}
+
+type QueryResult_Machine struct {
+	Machine *MachineState `protobuf:"bytes,17,opt,name=machine,proto3,oneof"`
+}
+
+type QueryResult_Handles struct {
+	Handles *HandleList `protobuf:"bytes,18,opt,name=handles,proto3,oneof"`
+}
+
+type QueryResult_Site struct {
+	Site *Surroundings `protobuf:"bytes,19,opt,name=site,proto3,oneof"`
+}
+
+type QueryResult_Secret struct {
+	Secret *SecretFacts `protobuf:"bytes,20,opt,name=secret,proto3,oneof"`
+}
+
+type QueryResult_Coverage struct {
+	Coverage *Coverage `protobuf:"bytes,21,opt,name=coverage,proto3,oneof"`
+}
+
+type QueryResult_Leases struct {
+	Leases *LeaseList `protobuf:"bytes,22,opt,name=leases,proto3,oneof"`
+}
+
 func (*QueryResult_Service) isQueryResult_Result() {}
 
 func (*QueryResult_ServiceWatch) isQueryResult_Result() {}
@@ -1462,6 +2722,1116 @@ func (*QueryResult_File) isQueryResult_Result() {}
 func (*QueryResult_TcpProbe) isQueryResult_Result() {}
 
 func (*QueryResult_Host) isQueryResult_Result() {}
+
+func (*QueryResult_Config) isQueryResult_Result() {}
+
+func (*QueryResult_FileList) isQueryResult_Result() {}
+
+func (*QueryResult_Registry) isQueryResult_Result() {}
+
+func (*QueryResult_Certificates) isQueryResult_Result() {}
+
+func (*QueryResult_Bindings) isQueryResult_Result() {}
+
+func (*QueryResult_Iis) isQueryResult_Result() {}
+
+func (*QueryResult_Power) isQueryResult_Result() {}
+
+func (*QueryResult_Features) isQueryResult_Result() {}
+
+func (*QueryResult_NetProbe) isQueryResult_Result() {}
+
+func (*QueryResult_Program) isQueryResult_Result() {}
+
+func (*QueryResult_Machine) isQueryResult_Result() {}
+
+func (*QueryResult_Handles) isQueryResult_Result() {}
+
+func (*QueryResult_Site) isQueryResult_Result() {}
+
+func (*QueryResult_Secret) isQueryResult_Result() {}
+
+func (*QueryResult_Coverage) isQueryResult_Result() {}
+
+func (*QueryResult_Leases) isQueryResult_Result() {}
+
+type FileList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The files, sorted by path, without hashes.
+	Files         []*FileState `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileList) Reset() {
+	*x = FileList{}
+	mi := &file_action_v1_action_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileList) ProtoMessage() {}
+
+func (x *FileList) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileList.ProtoReflect.Descriptor instead.
+func (*FileList) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *FileList) GetFiles() []*FileState {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+type CertificateList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Certificates  []*Certificate         `protobuf:"bytes,1,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertificateList) Reset() {
+	*x = CertificateList{}
+	mi := &file_action_v1_action_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertificateList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertificateList) ProtoMessage() {}
+
+func (x *CertificateList) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertificateList.ProtoReflect.Descriptor instead.
+func (*CertificateList) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CertificateList) GetCertificates() []*Certificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+type BindingList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Bindings      []*Binding             `protobuf:"bytes,1,rep,name=bindings,proto3" json:"bindings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BindingList) Reset() {
+	*x = BindingList{}
+	mi := &file_action_v1_action_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BindingList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BindingList) ProtoMessage() {}
+
+func (x *BindingList) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BindingList.ProtoReflect.Descriptor instead.
+func (*BindingList) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *BindingList) GetBindings() []*Binding {
+	if x != nil {
+		return x.Bindings
+	}
+	return nil
+}
+
+type IISInventory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// False: this machine has no web server of this kind.
+	Installed    bool              `protobuf:"varint,1,opt,name=installed,proto3" json:"installed,omitempty"`
+	Sites        []*IISSite        `protobuf:"bytes,2,rep,name=sites,proto3" json:"sites,omitempty"`
+	Pools        []*IISPool        `protobuf:"bytes,3,rep,name=pools,proto3" json:"pools,omitempty"`
+	Applications []*IISApplication `protobuf:"bytes,4,rep,name=applications,proto3" json:"applications,omitempty"`
+	// By location: what IISAttribute's SSL_FLAGS says. A location that is not there is missing.
+	SslFlags      map[string]string `protobuf:"bytes,5,rep,name=ssl_flags,json=sslFlags,proto3" json:"ssl_flags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IISInventory) Reset() {
+	*x = IISInventory{}
+	mi := &file_action_v1_action_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IISInventory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IISInventory) ProtoMessage() {}
+
+func (x *IISInventory) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IISInventory.ProtoReflect.Descriptor instead.
+func (*IISInventory) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *IISInventory) GetInstalled() bool {
+	if x != nil {
+		return x.Installed
+	}
+	return false
+}
+
+func (x *IISInventory) GetSites() []*IISSite {
+	if x != nil {
+		return x.Sites
+	}
+	return nil
+}
+
+func (x *IISInventory) GetPools() []*IISPool {
+	if x != nil {
+		return x.Pools
+	}
+	return nil
+}
+
+func (x *IISInventory) GetApplications() []*IISApplication {
+	if x != nil {
+		return x.Applications
+	}
+	return nil
+}
+
+func (x *IISInventory) GetSslFlags() map[string]string {
+	if x != nil {
+		return x.SslFlags
+	}
+	return nil
+}
+
+type IISSite struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Started       bool                   `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IISSite) Reset() {
+	*x = IISSite{}
+	mi := &file_action_v1_action_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IISSite) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IISSite) ProtoMessage() {}
+
+func (x *IISSite) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IISSite.ProtoReflect.Descriptor instead.
+func (*IISSite) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *IISSite) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *IISSite) GetStarted() bool {
+	if x != nil {
+		return x.Started
+	}
+	return false
+}
+
+type IISPool struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Started bool                   `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"`
+	// "LocalSystem", "ApplicationPoolIdentity", "SpecificUser" …
+	Identity      string `protobuf:"bytes,3,opt,name=identity,proto3" json:"identity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IISPool) Reset() {
+	*x = IISPool{}
+	mi := &file_action_v1_action_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IISPool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IISPool) ProtoMessage() {}
+
+func (x *IISPool) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IISPool.ProtoReflect.Descriptor instead.
+func (*IISPool) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *IISPool) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *IISPool) GetStarted() bool {
+	if x != nil {
+		return x.Started
+	}
+	return false
+}
+
+func (x *IISPool) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+type IISApplication struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Site  string                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	// "/nes".
+	Path          string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Pool          string `protobuf:"bytes,3,opt,name=pool,proto3" json:"pool,omitempty"`
+	Folder        string `protobuf:"bytes,4,opt,name=folder,proto3" json:"folder,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IISApplication) Reset() {
+	*x = IISApplication{}
+	mi := &file_action_v1_action_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IISApplication) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IISApplication) ProtoMessage() {}
+
+func (x *IISApplication) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IISApplication.ProtoReflect.Descriptor instead.
+func (*IISApplication) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *IISApplication) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *IISApplication) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *IISApplication) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *IISApplication) GetFolder() string {
+	if x != nil {
+		return x.Folder
+	}
+	return ""
+}
+
+// MachineState is what a diagnosis wants to know. What cannot be told here is unset and named in unknown.
+type MachineState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BootTime      *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=boot_time,json=bootTime,proto3" json:"boot_time,omitempty"`
+	RebootPending bool                   `protobuf:"varint,2,opt,name=reboot_pending,json=rebootPending,proto3" json:"reboot_pending,omitempty"`
+	// Why ("component based servicing").
+	RebootReasons []string `protobuf:"bytes,3,rep,name=reboot_reasons,json=rebootReasons,proto3" json:"reboot_reasons,omitempty"`
+	// Domain that the machine belongs to; empty for none.
+	Domain string `protobuf:"bytes,4,opt,name=domain,proto3" json:"domain,omitempty"`
+	// As Windows numbers it: 0 standalone workstation, 1 member workstation, 2 standalone server, 3 member server, 4 and 5 domain controllers.
+	DomainRole *uint32 `protobuf:"varint,5,opt,name=domain_role,json=domainRole,proto3,oneof" json:"domain_role,omitempty"`
+	FreeBytes  uint64  `protobuf:"varint,6,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	// Release number of .NET Framework 4; 528040 and above is 4.8.
+	DotnetRelease uint32  `protobuf:"varint,7,opt,name=dotnet_release,json=dotnetRelease,proto3" json:"dotnet_release,omitempty"`
+	NfcReaders    *uint32 `protobuf:"varint,8,opt,name=nfc_readers,json=nfcReaders,proto3,oneof" json:"nfc_readers,omitempty"`
+	// This machine's clock minus the server's, as of the last session.
+	ClockOffset *durationpb.Duration `protobuf:"bytes,9,opt,name=clock_offset,json=clockOffset,proto3,oneof" json:"clock_offset,omitempty"`
+	// Fields that cannot be told on this machine.
+	Unknown       []string `protobuf:"bytes,10,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MachineState) Reset() {
+	*x = MachineState{}
+	mi := &file_action_v1_action_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MachineState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MachineState) ProtoMessage() {}
+
+func (x *MachineState) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MachineState.ProtoReflect.Descriptor instead.
+func (*MachineState) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *MachineState) GetBootTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BootTime
+	}
+	return nil
+}
+
+func (x *MachineState) GetRebootPending() bool {
+	if x != nil {
+		return x.RebootPending
+	}
+	return false
+}
+
+func (x *MachineState) GetRebootReasons() []string {
+	if x != nil {
+		return x.RebootReasons
+	}
+	return nil
+}
+
+func (x *MachineState) GetDomain() string {
+	if x != nil {
+		return x.Domain
+	}
+	return ""
+}
+
+func (x *MachineState) GetDomainRole() uint32 {
+	if x != nil && x.DomainRole != nil {
+		return *x.DomainRole
+	}
+	return 0
+}
+
+func (x *MachineState) GetFreeBytes() uint64 {
+	if x != nil {
+		return x.FreeBytes
+	}
+	return 0
+}
+
+func (x *MachineState) GetDotnetRelease() uint32 {
+	if x != nil {
+		return x.DotnetRelease
+	}
+	return 0
+}
+
+func (x *MachineState) GetNfcReaders() uint32 {
+	if x != nil && x.NfcReaders != nil {
+		return *x.NfcReaders
+	}
+	return 0
+}
+
+func (x *MachineState) GetClockOffset() *durationpb.Duration {
+	if x != nil {
+		return x.ClockOffset
+	}
+	return nil
+}
+
+func (x *MachineState) GetUnknown() []string {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
+type HandleList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Holders       []*HandleHolder        `protobuf:"bytes,1,rep,name=holders,proto3" json:"holders,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HandleList) Reset() {
+	*x = HandleList{}
+	mi := &file_action_v1_action_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HandleList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HandleList) ProtoMessage() {}
+
+func (x *HandleList) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HandleList.ProtoReflect.Descriptor instead.
+func (*HandleList) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *HandleList) GetHolders() []*HandleHolder {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+type HandleHolder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pid           uint32                 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
+	Program       string                 `protobuf:"bytes,2,opt,name=program,proto3" json:"program,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HandleHolder) Reset() {
+	*x = HandleHolder{}
+	mi := &file_action_v1_action_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HandleHolder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HandleHolder) ProtoMessage() {}
+
+func (x *HandleHolder) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HandleHolder.ProtoReflect.Descriptor instead.
+func (*HandleHolder) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *HandleHolder) GetPid() uint32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *HandleHolder) GetProgram() string {
+	if x != nil {
+		return x.Program
+	}
+	return ""
+}
+
+// Surroundings is what the server knows of a terminal's site.
+type Surroundings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The NES hosts, and whether this terminal uses them or is one of them.
+	NesHosts      []*NESHost        `protobuf:"bytes,1,rep,name=nes_hosts,json=nesHosts,proto3" json:"nes_hosts,omitempty"`
+	ApprovedRoots []*ApprovedRoot   `protobuf:"bytes,2,rep,name=approved_roots,json=approvedRoots,proto3" json:"approved_roots,omitempty"`
+	NbeProfile    map[string]string `protobuf:"bytes,3,rep,name=nbe_profile,json=nbeProfile,proto3" json:"nbe_profile,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// True when the Nymi Agent is not on each terminal, and its address then.
+	CentralAgent    bool   `protobuf:"varint,4,opt,name=central_agent,json=centralAgent,proto3" json:"central_agent,omitempty"`
+	CentralAgentUrl string `protobuf:"bytes,5,opt,name=central_agent_url,json=centralAgentUrl,proto3" json:"central_agent_url,omitempty"`
+	// Other hosts of the site that may be probed: "host:port", with a label ("ad", "sql").
+	KnownHosts    []*KnownHost `protobuf:"bytes,6,rep,name=known_hosts,json=knownHosts,proto3" json:"known_hosts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Surroundings) Reset() {
+	*x = Surroundings{}
+	mi := &file_action_v1_action_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Surroundings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Surroundings) ProtoMessage() {}
+
+func (x *Surroundings) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Surroundings.ProtoReflect.Descriptor instead.
+func (*Surroundings) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Surroundings) GetNesHosts() []*NESHost {
+	if x != nil {
+		return x.NesHosts
+	}
+	return nil
+}
+
+func (x *Surroundings) GetApprovedRoots() []*ApprovedRoot {
+	if x != nil {
+		return x.ApprovedRoots
+	}
+	return nil
+}
+
+func (x *Surroundings) GetNbeProfile() map[string]string {
+	if x != nil {
+		return x.NbeProfile
+	}
+	return nil
+}
+
+func (x *Surroundings) GetCentralAgent() bool {
+	if x != nil {
+		return x.CentralAgent
+	}
+	return false
+}
+
+func (x *Surroundings) GetCentralAgentUrl() string {
+	if x != nil {
+		return x.CentralAgentUrl
+	}
+	return ""
+}
+
+func (x *Surroundings) GetKnownHosts() []*KnownHost {
+	if x != nil {
+		return x.KnownHosts
+	}
+	return nil
+}
+
+type NESHost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Url   string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
+	// True when the terminal of the run uses it; true when it is the terminal of the run.
+	Used bool `protobuf:"varint,3,opt,name=used,proto3" json:"used,omitempty"`
+	Self bool `protobuf:"varint,4,opt,name=self,proto3" json:"self,omitempty"`
+	// How many user terminals use it.
+	Users         uint32 `protobuf:"varint,5,opt,name=users,proto3" json:"users,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NESHost) Reset() {
+	*x = NESHost{}
+	mi := &file_action_v1_action_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NESHost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NESHost) ProtoMessage() {}
+
+func (x *NESHost) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NESHost.ProtoReflect.Descriptor instead.
+func (*NESHost) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *NESHost) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *NESHost) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *NESHost) GetUsed() bool {
+	if x != nil {
+		return x.Used
+	}
+	return false
+}
+
+func (x *NESHost) GetSelf() bool {
+	if x != nil {
+		return x.Self
+	}
+	return false
+}
+
+func (x *NESHost) GetUsers() uint32 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+type ApprovedRoot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Lower case hexadecimal SHA-256 of the certificate in DER.
+	Sha256 string `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The certificate in DER; empty when the server has only its hash.
+	Certificate   []byte `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApprovedRoot) Reset() {
+	*x = ApprovedRoot{}
+	mi := &file_action_v1_action_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApprovedRoot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApprovedRoot) ProtoMessage() {}
+
+func (x *ApprovedRoot) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApprovedRoot.ProtoReflect.Descriptor instead.
+func (*ApprovedRoot) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *ApprovedRoot) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ApprovedRoot) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *ApprovedRoot) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+type KnownHost struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Label         string                 `protobuf:"bytes,1,opt,name=label,proto3" json:"label,omitempty"`
+	Address       string                 `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KnownHost) Reset() {
+	*x = KnownHost{}
+	mi := &file_action_v1_action_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KnownHost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KnownHost) ProtoMessage() {}
+
+func (x *KnownHost) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KnownHost.ProtoReflect.Descriptor instead.
+func (*KnownHost) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *KnownHost) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *KnownHost) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+// SecretFacts is what is public of a PFX.
+type SecretFacts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Why it cannot be used: "its password does not open it", "it holds no private key"; empty when it can.
+	Problem string `protobuf:"bytes,1,opt,name=problem,proto3" json:"problem,omitempty"`
+	// The certificates, leaf first.
+	Chain         []*Certificate `protobuf:"bytes,2,rep,name=chain,proto3" json:"chain,omitempty"`
+	HasPrivateKey bool           `protobuf:"varint,3,opt,name=has_private_key,json=hasPrivateKey,proto3" json:"has_private_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretFacts) Reset() {
+	*x = SecretFacts{}
+	mi := &file_action_v1_action_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretFacts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretFacts) ProtoMessage() {}
+
+func (x *SecretFacts) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretFacts.ProtoReflect.Descriptor instead.
+func (*SecretFacts) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *SecretFacts) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *SecretFacts) GetChain() []*Certificate {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *SecretFacts) GetHasPrivateKey() bool {
+	if x != nil {
+		return x.HasPrivateKey
+	}
+	return false
+}
+
+// Coverage says which of the terminals that use a host trust a root, as of their last scan.
+type Coverage struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Users    uint32                 `protobuf:"varint,1,opt,name=users,proto3" json:"users,omitempty"`
+	Trusting uint32                 `protobuf:"varint,2,opt,name=trusting,proto3" json:"trusting,omitempty"`
+	// Names of those that do not, and of those of which it is not known, sorted; at most 1,000 of each.
+	Missing []string `protobuf:"bytes,3,rep,name=missing,proto3" json:"missing,omitempty"`
+	Unknown []string `protobuf:"bytes,4,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	// Those of both that are offline.
+	Offline       []string `protobuf:"bytes,5,rep,name=offline,proto3" json:"offline,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Coverage) Reset() {
+	*x = Coverage{}
+	mi := &file_action_v1_action_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Coverage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Coverage) ProtoMessage() {}
+
+func (x *Coverage) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Coverage.ProtoReflect.Descriptor instead.
+func (*Coverage) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Coverage) GetUsers() uint32 {
+	if x != nil {
+		return x.Users
+	}
+	return 0
+}
+
+func (x *Coverage) GetTrusting() uint32 {
+	if x != nil {
+		return x.Trusting
+	}
+	return 0
+}
+
+func (x *Coverage) GetMissing() []string {
+	if x != nil {
+		return x.Missing
+	}
+	return nil
+}
+
+func (x *Coverage) GetUnknown() []string {
+	if x != nil {
+		return x.Unknown
+	}
+	return nil
+}
+
+func (x *Coverage) GetOffline() []string {
+	if x != nil {
+		return x.Offline
+	}
+	return nil
+}
+
+type LeaseList struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Leases        []*LeaseState          `protobuf:"bytes,1,rep,name=leases,proto3" json:"leases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseList) Reset() {
+	*x = LeaseList{}
+	mi := &file_action_v1_action_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseList) ProtoMessage() {}
+
+func (x *LeaseList) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_action_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseList.ProtoReflect.Descriptor instead.
+func (*LeaseList) Descriptor() ([]byte, []int) {
+	return file_action_v1_action_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *LeaseList) GetLeases() []*LeaseState {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
 
 // ServiceWatchResult says whether the service held.
 type ServiceWatchResult struct {
@@ -1477,7 +3847,7 @@ type ServiceWatchResult struct {
 
 func (x *ServiceWatchResult) Reset() {
 	*x = ServiceWatchResult{}
-	mi := &file_action_v1_action_proto_msgTypes[18]
+	mi := &file_action_v1_action_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1489,7 +3859,7 @@ func (x *ServiceWatchResult) String() string {
 func (*ServiceWatchResult) ProtoMessage() {}
 
 func (x *ServiceWatchResult) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[18]
+	mi := &file_action_v1_action_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1502,7 +3872,7 @@ func (x *ServiceWatchResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceWatchResult.ProtoReflect.Descriptor instead.
 func (*ServiceWatchResult) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{18}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ServiceWatchResult) GetStable() bool {
@@ -1538,7 +3908,7 @@ type FileContent struct {
 
 func (x *FileContent) Reset() {
 	*x = FileContent{}
-	mi := &file_action_v1_action_proto_msgTypes[19]
+	mi := &file_action_v1_action_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1550,7 +3920,7 @@ func (x *FileContent) String() string {
 func (*FileContent) ProtoMessage() {}
 
 func (x *FileContent) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[19]
+	mi := &file_action_v1_action_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1563,7 +3933,7 @@ func (x *FileContent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FileContent.ProtoReflect.Descriptor instead.
 func (*FileContent) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{19}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *FileContent) GetExists() bool {
@@ -1599,7 +3969,7 @@ type TCPProbeResult struct {
 
 func (x *TCPProbeResult) Reset() {
 	*x = TCPProbeResult{}
-	mi := &file_action_v1_action_proto_msgTypes[20]
+	mi := &file_action_v1_action_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +3981,7 @@ func (x *TCPProbeResult) String() string {
 func (*TCPProbeResult) ProtoMessage() {}
 
 func (x *TCPProbeResult) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[20]
+	mi := &file_action_v1_action_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +3994,7 @@ func (x *TCPProbeResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TCPProbeResult.ProtoReflect.Descriptor instead.
 func (*TCPProbeResult) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{20}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *TCPProbeResult) GetReachable() bool {
@@ -1656,7 +4026,7 @@ type WaitResult struct {
 
 func (x *WaitResult) Reset() {
 	*x = WaitResult{}
-	mi := &file_action_v1_action_proto_msgTypes[21]
+	mi := &file_action_v1_action_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1668,7 +4038,7 @@ func (x *WaitResult) String() string {
 func (*WaitResult) ProtoMessage() {}
 
 func (x *WaitResult) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[21]
+	mi := &file_action_v1_action_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1681,7 +4051,7 @@ func (x *WaitResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WaitResult.ProtoReflect.Descriptor instead.
 func (*WaitResult) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{21}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{54}
 }
 
 // CallError says that a call was refused or failed. A refusal ends the run.
@@ -1696,7 +4066,7 @@ type CallError struct {
 
 func (x *CallError) Reset() {
 	*x = CallError{}
-	mi := &file_action_v1_action_proto_msgTypes[22]
+	mi := &file_action_v1_action_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +4078,7 @@ func (x *CallError) String() string {
 func (*CallError) ProtoMessage() {}
 
 func (x *CallError) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[22]
+	mi := &file_action_v1_action_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +4091,7 @@ func (x *CallError) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallError.ProtoReflect.Descriptor instead.
 func (*CallError) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{22}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CallError) GetRefused() bool {
@@ -1748,7 +4118,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_action_v1_action_proto_msgTypes[23]
+	mi := &file_action_v1_action_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1760,7 +4130,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[23]
+	mi := &file_action_v1_action_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1773,7 +4143,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{23}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Progress) GetMessage() string {
@@ -1798,7 +4168,7 @@ type Finish struct {
 
 func (x *Finish) Reset() {
 	*x = Finish{}
-	mi := &file_action_v1_action_proto_msgTypes[24]
+	mi := &file_action_v1_action_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1810,7 +4180,7 @@ func (x *Finish) String() string {
 func (*Finish) ProtoMessage() {}
 
 func (x *Finish) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[24]
+	mi := &file_action_v1_action_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1823,7 +4193,7 @@ func (x *Finish) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Finish.ProtoReflect.Descriptor instead.
 func (*Finish) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{24}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Finish) GetFinish() isFinish_Finish {
@@ -1897,7 +4267,7 @@ type Applied struct {
 
 func (x *Applied) Reset() {
 	*x = Applied{}
-	mi := &file_action_v1_action_proto_msgTypes[25]
+	mi := &file_action_v1_action_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1909,7 +4279,7 @@ func (x *Applied) String() string {
 func (*Applied) ProtoMessage() {}
 
 func (x *Applied) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[25]
+	mi := &file_action_v1_action_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1922,7 +4292,7 @@ func (x *Applied) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Applied.ProtoReflect.Descriptor instead.
 func (*Applied) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{25}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Applied) GetOk() bool {
@@ -1959,7 +4329,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_action_v1_action_proto_msgTypes[26]
+	mi := &file_action_v1_action_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1971,7 +4341,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_action_proto_msgTypes[26]
+	mi := &file_action_v1_action_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1984,7 +4354,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_action_v1_action_proto_rawDescGZIP(), []int{26}
+	return file_action_v1_action_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Verdict) GetChecks() []*Check {
@@ -2005,7 +4375,7 @@ var File_action_v1_action_proto protoreflect.FileDescriptor
 
 const file_action_v1_action_proto_rawDesc = "" +
 	"\n" +
-	"\x16action/v1/action.proto\x12\taction.v1\x1a\x18action/v1/manifest.proto\x1a\x16action/v1/result.proto\x1a\x1egoogle/protobuf/duration.proto\"\x11\n" +
+	"\x16action/v1/action.proto\x12\taction.v1\x1a\x18action/v1/manifest.proto\x1a\x16action/v1/result.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n" +
 	"\x0fDescribeRequest\"C\n" +
 	"\x10DescribeResponse\x12/\n" +
 	"\bmanifest\x18\x01 \x01(\v2\x13.action.v1.ManifestR\bmanifest\"k\n" +
@@ -2013,12 +4383,14 @@ const file_action_v1_action_proto_rawDesc = "" +
 	"RunRequest\x12(\n" +
 	"\x05start\x18\x01 \x01(\v2\x10.action.v1.StartH\x00R\x05start\x12(\n" +
 	"\x05reply\x18\x02 \x01(\v2\x10.action.v1.ReplyH\x00R\x05replyB\t\n" +
-	"\amessage\"\xd2\x01\n" +
+	"\amessage\"\xc6\x02\n" +
 	"\vRunResponse\x12%\n" +
 	"\x04call\x18\x01 \x01(\v2\x0f.action.v1.CallH\x00R\x04call\x121\n" +
 	"\bprogress\x18\x02 \x01(\v2\x13.action.v1.ProgressH\x00R\bprogress\x121\n" +
 	"\bevidence\x18\x03 \x01(\v2\x13.action.v1.EvidenceH\x00R\bevidence\x12+\n" +
-	"\x06finish\x18\x04 \x01(\v2\x11.action.v1.FinishH\x00R\x06finishB\t\n" +
+	"\x06finish\x18\x04 \x01(\v2\x11.action.v1.FinishH\x00R\x06finish\x12.\n" +
+	"\afinding\x18\x05 \x01(\v2\x12.action.v1.FindingH\x00R\afinding\x12B\n" +
+	"\fcertificates\x18\x06 \x01(\v2\x1c.action.v1.CertificateReportH\x00R\fcertificatesB\t\n" +
 	"\amessage\"\xc3\x02\n" +
 	"\x05Start\x12&\n" +
 	"\x05phase\x18\x01 \x01(\x0e2\x10.action.v1.PhaseR\x05phase\x12\x16\n" +
@@ -2040,15 +4412,70 @@ const file_action_v1_action_proto_rawDesc = "" +
 	"\x05query\x18\x02 \x01(\v2\x10.action.v1.QueryH\x00R\x05query\x122\n" +
 	"\x06effect\x18\x03 \x01(\v2\x18.action.v1.EffectRequestH\x00R\x06effect\x12%\n" +
 	"\x04wait\x18\x04 \x01(\v2\x0f.action.v1.WaitH\x00R\x04waitB\x06\n" +
-	"\x04call\"\xc3\x02\n" +
+	"\x04call\"\x8d\t\n" +
 	"\x05Query\x123\n" +
 	"\aservice\x18\x01 \x01(\v2\x17.action.v1.ServiceQueryH\x00R\aservice\x12>\n" +
 	"\rservice_watch\x18\x02 \x01(\v2\x17.action.v1.ServiceWatchH\x00R\fserviceWatch\x120\n" +
 	"\x06device\x18\x03 \x01(\v2\x16.action.v1.DeviceQueryH\x00R\x06device\x12*\n" +
 	"\x04file\x18\x04 \x01(\v2\x14.action.v1.FileQueryH\x00R\x04file\x122\n" +
 	"\ttcp_probe\x18\x05 \x01(\v2\x13.action.v1.TCPProbeH\x00R\btcpProbe\x12*\n" +
-	"\x04host\x18\x06 \x01(\v2\x14.action.v1.HostQueryH\x00R\x04hostB\a\n" +
-	"\x05query\"(\n" +
+	"\x04host\x18\x06 \x01(\v2\x14.action.v1.HostQueryH\x00R\x04host\x120\n" +
+	"\x06config\x18\a \x01(\v2\x16.action.v1.ConfigQueryH\x00R\x06config\x127\n" +
+	"\tfile_list\x18\b \x01(\v2\x18.action.v1.FileListQueryH\x00R\bfileList\x126\n" +
+	"\bregistry\x18\t \x01(\v2\x18.action.v1.RegistryQueryH\x00R\bregistry\x12A\n" +
+	"\fcertificates\x18\n" +
+	" \x01(\v2\x1b.action.v1.CertificateQueryH\x00R\fcertificates\x125\n" +
+	"\bbindings\x18\v \x01(\v2\x17.action.v1.BindingQueryH\x00R\bbindings\x12'\n" +
+	"\x03iis\x18\f \x01(\v2\x13.action.v1.IISQueryH\x00R\x03iis\x12-\n" +
+	"\x05power\x18\r \x01(\v2\x15.action.v1.PowerQueryH\x00R\x05power\x125\n" +
+	"\bfeatures\x18\x0e \x01(\v2\x17.action.v1.FeatureQueryH\x00R\bfeatures\x127\n" +
+	"\tnet_probe\x18\x0f \x01(\v2\x18.action.v1.NetProbeQueryH\x00R\bnetProbe\x123\n" +
+	"\aprogram\x18\x10 \x01(\v2\x17.action.v1.ProgramQueryH\x00R\aprogram\x123\n" +
+	"\amachine\x18\x11 \x01(\v2\x17.action.v1.MachineQueryH\x00R\amachine\x122\n" +
+	"\ahandles\x18\x12 \x01(\v2\x16.action.v1.HandleQueryH\x00R\ahandles\x12*\n" +
+	"\x04site\x18\x13 \x01(\v2\x14.action.v1.SiteQueryH\x00R\x04site\x120\n" +
+	"\x06secret\x18\x14 \x01(\v2\x16.action.v1.SecretQueryH\x00R\x06secret\x126\n" +
+	"\bcoverage\x18\x15 \x01(\v2\x18.action.v1.CoverageQueryH\x00R\bcoverage\x12/\n" +
+	"\x06leases\x18\x16 \x01(\v2\x15.action.v1.LeaseQueryH\x00R\x06leasesB\a\n" +
+	"\x05query\"f\n" +
+	"\vConfigQuery\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12/\n" +
+	"\x06format\x18\x03 \x01(\x0e2\x17.action.v1.ConfigFormatR\x06format\"7\n" +
+	"\rFileListQuery\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\"O\n" +
+	"\rRegistryQuery\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x16\n" +
+	"\x06view32\x18\x03 \x01(\bR\x06view32\"(\n" +
+	"\x10CertificateQuery\x12\x14\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\"\x0e\n" +
+	"\fBindingQuery\"(\n" +
+	"\bIISQuery\x12\x1c\n" +
+	"\tlocations\x18\x01 \x03(\tR\tlocations\"?\n" +
+	"\n" +
+	"PowerQuery\x121\n" +
+	"\asetting\x18\x01 \x01(\v2\x17.action.v1.PowerSettingR\asetting\"*\n" +
+	"\fFeatureQuery\x12\x1a\n" +
+	"\bfeatures\x18\x01 \x03(\tR\bfeatures\"t\n" +
+	"\rNetProbeQuery\x12.\n" +
+	"\x06target\x18\x01 \x01(\v2\x16.action.v1.ProbeTargetR\x06target\x123\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"(\n" +
+	"\fProgramQuery\x12\x18\n" +
+	"\aprogram\x18\x01 \x01(\tR\aprogram\"\x0e\n" +
+	"\fMachineQuery\"!\n" +
+	"\vHandleQuery\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\"\v\n" +
+	"\tSiteQuery\";\n" +
+	"\vSecretQuery\x12\x10\n" +
+	"\x03pfx\x18\x01 \x01(\tR\x03pfx\x12\x1a\n" +
+	"\bpassword\x18\x02 \x01(\tR\bpassword\"0\n" +
+	"\rCoverageQuery\x12\x1f\n" +
+	"\vroot_sha256\x18\x01 \x03(\tR\n" +
+	"rootSha256\"\f\n" +
+	"\n" +
+	"LeaseQuery\"(\n" +
 	"\fServiceQuery\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\"t\n" +
 	"\fServiceWatch\x12\x18\n" +
@@ -2079,15 +4506,120 @@ const file_action_v1_action_proto_rawDesc = "" +
 	"\x06effect\x18\x03 \x01(\v2\x19.action.v1.RecordedEffectH\x00R\x06effect\x12+\n" +
 	"\x04wait\x18\x04 \x01(\v2\x15.action.v1.WaitResultH\x00R\x04wait\x12,\n" +
 	"\x05error\x18\x05 \x01(\v2\x14.action.v1.CallErrorH\x00R\x05errorB\a\n" +
-	"\x05reply\"\xd8\x02\n" +
+	"\x05reply\"\x9d\t\n" +
 	"\vQueryResult\x123\n" +
 	"\aservice\x18\x01 \x01(\v2\x17.action.v1.ServiceStateH\x00R\aservice\x12D\n" +
 	"\rservice_watch\x18\x02 \x01(\v2\x1d.action.v1.ServiceWatchResultH\x00R\fserviceWatch\x120\n" +
 	"\x06device\x18\x03 \x01(\v2\x16.action.v1.DeviceStateH\x00R\x06device\x12,\n" +
 	"\x04file\x18\x04 \x01(\v2\x16.action.v1.FileContentH\x00R\x04file\x128\n" +
 	"\ttcp_probe\x18\x05 \x01(\v2\x19.action.v1.TCPProbeResultH\x00R\btcpProbe\x12*\n" +
-	"\x04host\x18\x06 \x01(\v2\x14.action.v1.HostStateH\x00R\x04hostB\b\n" +
-	"\x06result\"\x90\x01\n" +
+	"\x04host\x18\x06 \x01(\v2\x14.action.v1.HostStateH\x00R\x04host\x120\n" +
+	"\x06config\x18\a \x01(\v2\x16.action.v1.ConfigStateH\x00R\x06config\x122\n" +
+	"\tfile_list\x18\b \x01(\v2\x13.action.v1.FileListH\x00R\bfileList\x126\n" +
+	"\bregistry\x18\t \x01(\v2\x18.action.v1.RegistryStateH\x00R\bregistry\x12@\n" +
+	"\fcertificates\x18\n" +
+	" \x01(\v2\x1a.action.v1.CertificateListH\x00R\fcertificates\x124\n" +
+	"\bbindings\x18\v \x01(\v2\x16.action.v1.BindingListH\x00R\bbindings\x12+\n" +
+	"\x03iis\x18\f \x01(\v2\x17.action.v1.IISInventoryH\x00R\x03iis\x12-\n" +
+	"\x05power\x18\r \x01(\v2\x15.action.v1.PowerStateH\x00R\x05power\x126\n" +
+	"\bfeatures\x18\x0e \x01(\v2\x18.action.v1.FeatureStatesH\x00R\bfeatures\x128\n" +
+	"\tnet_probe\x18\x0f \x01(\v2\x19.action.v1.NetProbeResultH\x00R\bnetProbe\x123\n" +
+	"\aprogram\x18\x10 \x01(\v2\x17.action.v1.ProgramStateH\x00R\aprogram\x123\n" +
+	"\amachine\x18\x11 \x01(\v2\x17.action.v1.MachineStateH\x00R\amachine\x121\n" +
+	"\ahandles\x18\x12 \x01(\v2\x15.action.v1.HandleListH\x00R\ahandles\x12-\n" +
+	"\x04site\x18\x13 \x01(\v2\x17.action.v1.SurroundingsH\x00R\x04site\x120\n" +
+	"\x06secret\x18\x14 \x01(\v2\x16.action.v1.SecretFactsH\x00R\x06secret\x121\n" +
+	"\bcoverage\x18\x15 \x01(\v2\x13.action.v1.CoverageH\x00R\bcoverage\x12.\n" +
+	"\x06leases\x18\x16 \x01(\v2\x14.action.v1.LeaseListH\x00R\x06leasesB\b\n" +
+	"\x06result\"6\n" +
+	"\bFileList\x12*\n" +
+	"\x05files\x18\x01 \x03(\v2\x14.action.v1.FileStateR\x05files\"M\n" +
+	"\x0fCertificateList\x12:\n" +
+	"\fcertificates\x18\x01 \x03(\v2\x16.action.v1.CertificateR\fcertificates\"=\n" +
+	"\vBindingList\x12.\n" +
+	"\bbindings\x18\x01 \x03(\v2\x12.action.v1.BindingR\bbindings\"\xc0\x02\n" +
+	"\fIISInventory\x12\x1c\n" +
+	"\tinstalled\x18\x01 \x01(\bR\tinstalled\x12(\n" +
+	"\x05sites\x18\x02 \x03(\v2\x12.action.v1.IISSiteR\x05sites\x12(\n" +
+	"\x05pools\x18\x03 \x03(\v2\x12.action.v1.IISPoolR\x05pools\x12=\n" +
+	"\fapplications\x18\x04 \x03(\v2\x19.action.v1.IISApplicationR\fapplications\x12B\n" +
+	"\tssl_flags\x18\x05 \x03(\v2%.action.v1.IISInventory.SslFlagsEntryR\bsslFlags\x1a;\n" +
+	"\rSslFlagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"7\n" +
+	"\aIISSite\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\bR\astarted\"S\n" +
+	"\aIISPool\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\bR\astarted\x12\x1a\n" +
+	"\bidentity\x18\x03 \x01(\tR\bidentity\"d\n" +
+	"\x0eIISApplication\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x12\n" +
+	"\x04pool\x18\x03 \x01(\tR\x04pool\x12\x16\n" +
+	"\x06folder\x18\x04 \x01(\tR\x06folder\"\xcd\x03\n" +
+	"\fMachineState\x127\n" +
+	"\tboot_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bbootTime\x12%\n" +
+	"\x0ereboot_pending\x18\x02 \x01(\bR\rrebootPending\x12%\n" +
+	"\x0ereboot_reasons\x18\x03 \x03(\tR\rrebootReasons\x12\x16\n" +
+	"\x06domain\x18\x04 \x01(\tR\x06domain\x12$\n" +
+	"\vdomain_role\x18\x05 \x01(\rH\x00R\n" +
+	"domainRole\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"free_bytes\x18\x06 \x01(\x04R\tfreeBytes\x12%\n" +
+	"\x0edotnet_release\x18\a \x01(\rR\rdotnetRelease\x12$\n" +
+	"\vnfc_readers\x18\b \x01(\rH\x01R\n" +
+	"nfcReaders\x88\x01\x01\x12A\n" +
+	"\fclock_offset\x18\t \x01(\v2\x19.google.protobuf.DurationH\x02R\vclockOffset\x88\x01\x01\x12\x18\n" +
+	"\aunknown\x18\n" +
+	" \x03(\tR\aunknownB\x0e\n" +
+	"\f_domain_roleB\x0e\n" +
+	"\f_nfc_readersB\x0f\n" +
+	"\r_clock_offset\"?\n" +
+	"\n" +
+	"HandleList\x121\n" +
+	"\aholders\x18\x01 \x03(\v2\x17.action.v1.HandleHolderR\aholders\":\n" +
+	"\fHandleHolder\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\rR\x03pid\x12\x18\n" +
+	"\aprogram\x18\x02 \x01(\tR\aprogram\"\x90\x03\n" +
+	"\fSurroundings\x12/\n" +
+	"\tnes_hosts\x18\x01 \x03(\v2\x12.action.v1.NESHostR\bnesHosts\x12>\n" +
+	"\x0eapproved_roots\x18\x02 \x03(\v2\x17.action.v1.ApprovedRootR\rapprovedRoots\x12H\n" +
+	"\vnbe_profile\x18\x03 \x03(\v2'.action.v1.Surroundings.NbeProfileEntryR\n" +
+	"nbeProfile\x12#\n" +
+	"\rcentral_agent\x18\x04 \x01(\bR\fcentralAgent\x12*\n" +
+	"\x11central_agent_url\x18\x05 \x01(\tR\x0fcentralAgentUrl\x125\n" +
+	"\vknown_hosts\x18\x06 \x03(\v2\x14.action.v1.KnownHostR\n" +
+	"knownHosts\x1a=\n" +
+	"\x0fNbeProfileEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"m\n" +
+	"\aNESHost\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x10\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12\x12\n" +
+	"\x04used\x18\x03 \x01(\bR\x04used\x12\x12\n" +
+	"\x04self\x18\x04 \x01(\bR\x04self\x12\x14\n" +
+	"\x05users\x18\x05 \x01(\rR\x05users\"\\\n" +
+	"\fApprovedRoot\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12 \n" +
+	"\vcertificate\x18\x03 \x01(\fR\vcertificate\";\n" +
+	"\tKnownHost\x12\x14\n" +
+	"\x05label\x18\x01 \x01(\tR\x05label\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"}\n" +
+	"\vSecretFacts\x12\x18\n" +
+	"\aproblem\x18\x01 \x01(\tR\aproblem\x12,\n" +
+	"\x05chain\x18\x02 \x03(\v2\x16.action.v1.CertificateR\x05chain\x12&\n" +
+	"\x0fhas_private_key\x18\x03 \x01(\bR\rhasPrivateKey\"\x8a\x01\n" +
+	"\bCoverage\x12\x14\n" +
+	"\x05users\x18\x01 \x01(\rR\x05users\x12\x1a\n" +
+	"\btrusting\x18\x02 \x01(\rR\btrusting\x12\x18\n" +
+	"\amissing\x18\x03 \x03(\tR\amissing\x12\x18\n" +
+	"\aunknown\x18\x04 \x03(\tR\aunknown\x12\x18\n" +
+	"\aoffline\x18\x05 \x03(\tR\aoffline\":\n" +
+	"\tLeaseList\x12-\n" +
+	"\x06leases\x18\x01 \x03(\v2\x15.action.v1.LeaseStateR\x06leases\"\x90\x01\n" +
 	"\x12ServiceWatchResult\x12\x16\n" +
 	"\x06stable\x18\x01 \x01(\bR\x06stable\x12-\n" +
 	"\x05state\x18\x02 \x01(\v2\x17.action.v1.ServiceStateR\x05state\x123\n" +
@@ -2142,100 +4674,205 @@ func file_action_v1_action_proto_rawDescGZIP() []byte {
 }
 
 var file_action_v1_action_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_action_v1_action_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_action_v1_action_proto_msgTypes = make([]protoimpl.MessageInfo, 63)
 var file_action_v1_action_proto_goTypes = []any{
-	(Phase)(0),                  // 0: action.v1.Phase
-	(*DescribeRequest)(nil),     // 1: action.v1.DescribeRequest
-	(*DescribeResponse)(nil),    // 2: action.v1.DescribeResponse
-	(*RunRequest)(nil),          // 3: action.v1.RunRequest
-	(*RunResponse)(nil),         // 4: action.v1.RunResponse
-	(*Start)(nil),               // 5: action.v1.Start
-	(*Terminal)(nil),            // 6: action.v1.Terminal
-	(*Call)(nil),                // 7: action.v1.Call
-	(*Query)(nil),               // 8: action.v1.Query
-	(*ServiceQuery)(nil),        // 9: action.v1.ServiceQuery
-	(*ServiceWatch)(nil),        // 10: action.v1.ServiceWatch
-	(*DeviceQuery)(nil),         // 11: action.v1.DeviceQuery
-	(*FileQuery)(nil),           // 12: action.v1.FileQuery
-	(*TCPProbe)(nil),            // 13: action.v1.TCPProbe
-	(*HostQuery)(nil),           // 14: action.v1.HostQuery
-	(*EffectRequest)(nil),       // 15: action.v1.EffectRequest
-	(*Wait)(nil),                // 16: action.v1.Wait
-	(*Reply)(nil),               // 17: action.v1.Reply
-	(*QueryResult)(nil),         // 18: action.v1.QueryResult
-	(*ServiceWatchResult)(nil),  // 19: action.v1.ServiceWatchResult
-	(*FileContent)(nil),         // 20: action.v1.FileContent
-	(*TCPProbeResult)(nil),      // 21: action.v1.TCPProbeResult
-	(*WaitResult)(nil),          // 22: action.v1.WaitResult
-	(*CallError)(nil),           // 23: action.v1.CallError
-	(*Progress)(nil),            // 24: action.v1.Progress
-	(*Finish)(nil),              // 25: action.v1.Finish
-	(*Applied)(nil),             // 26: action.v1.Applied
-	(*Verdict)(nil),             // 27: action.v1.Verdict
-	nil,                         // 28: action.v1.Start.ParamsEntry
-	(*Manifest)(nil),            // 29: action.v1.Manifest
-	(*Evidence)(nil),            // 30: action.v1.Evidence
-	(*Plan)(nil),                // 31: action.v1.Plan
-	(*RecordedEffect)(nil),      // 32: action.v1.RecordedEffect
-	(*durationpb.Duration)(nil), // 33: google.protobuf.Duration
-	(*Effect)(nil),              // 34: action.v1.Effect
-	(*ServiceState)(nil),        // 35: action.v1.ServiceState
-	(*DeviceState)(nil),         // 36: action.v1.DeviceState
-	(*HostState)(nil),           // 37: action.v1.HostState
-	(*Check)(nil),               // 38: action.v1.Check
+	(Phase)(0),                    // 0: action.v1.Phase
+	(*DescribeRequest)(nil),       // 1: action.v1.DescribeRequest
+	(*DescribeResponse)(nil),      // 2: action.v1.DescribeResponse
+	(*RunRequest)(nil),            // 3: action.v1.RunRequest
+	(*RunResponse)(nil),           // 4: action.v1.RunResponse
+	(*Start)(nil),                 // 5: action.v1.Start
+	(*Terminal)(nil),              // 6: action.v1.Terminal
+	(*Call)(nil),                  // 7: action.v1.Call
+	(*Query)(nil),                 // 8: action.v1.Query
+	(*ConfigQuery)(nil),           // 9: action.v1.ConfigQuery
+	(*FileListQuery)(nil),         // 10: action.v1.FileListQuery
+	(*RegistryQuery)(nil),         // 11: action.v1.RegistryQuery
+	(*CertificateQuery)(nil),      // 12: action.v1.CertificateQuery
+	(*BindingQuery)(nil),          // 13: action.v1.BindingQuery
+	(*IISQuery)(nil),              // 14: action.v1.IISQuery
+	(*PowerQuery)(nil),            // 15: action.v1.PowerQuery
+	(*FeatureQuery)(nil),          // 16: action.v1.FeatureQuery
+	(*NetProbeQuery)(nil),         // 17: action.v1.NetProbeQuery
+	(*ProgramQuery)(nil),          // 18: action.v1.ProgramQuery
+	(*MachineQuery)(nil),          // 19: action.v1.MachineQuery
+	(*HandleQuery)(nil),           // 20: action.v1.HandleQuery
+	(*SiteQuery)(nil),             // 21: action.v1.SiteQuery
+	(*SecretQuery)(nil),           // 22: action.v1.SecretQuery
+	(*CoverageQuery)(nil),         // 23: action.v1.CoverageQuery
+	(*LeaseQuery)(nil),            // 24: action.v1.LeaseQuery
+	(*ServiceQuery)(nil),          // 25: action.v1.ServiceQuery
+	(*ServiceWatch)(nil),          // 26: action.v1.ServiceWatch
+	(*DeviceQuery)(nil),           // 27: action.v1.DeviceQuery
+	(*FileQuery)(nil),             // 28: action.v1.FileQuery
+	(*TCPProbe)(nil),              // 29: action.v1.TCPProbe
+	(*HostQuery)(nil),             // 30: action.v1.HostQuery
+	(*EffectRequest)(nil),         // 31: action.v1.EffectRequest
+	(*Wait)(nil),                  // 32: action.v1.Wait
+	(*Reply)(nil),                 // 33: action.v1.Reply
+	(*QueryResult)(nil),           // 34: action.v1.QueryResult
+	(*FileList)(nil),              // 35: action.v1.FileList
+	(*CertificateList)(nil),       // 36: action.v1.CertificateList
+	(*BindingList)(nil),           // 37: action.v1.BindingList
+	(*IISInventory)(nil),          // 38: action.v1.IISInventory
+	(*IISSite)(nil),               // 39: action.v1.IISSite
+	(*IISPool)(nil),               // 40: action.v1.IISPool
+	(*IISApplication)(nil),        // 41: action.v1.IISApplication
+	(*MachineState)(nil),          // 42: action.v1.MachineState
+	(*HandleList)(nil),            // 43: action.v1.HandleList
+	(*HandleHolder)(nil),          // 44: action.v1.HandleHolder
+	(*Surroundings)(nil),          // 45: action.v1.Surroundings
+	(*NESHost)(nil),               // 46: action.v1.NESHost
+	(*ApprovedRoot)(nil),          // 47: action.v1.ApprovedRoot
+	(*KnownHost)(nil),             // 48: action.v1.KnownHost
+	(*SecretFacts)(nil),           // 49: action.v1.SecretFacts
+	(*Coverage)(nil),              // 50: action.v1.Coverage
+	(*LeaseList)(nil),             // 51: action.v1.LeaseList
+	(*ServiceWatchResult)(nil),    // 52: action.v1.ServiceWatchResult
+	(*FileContent)(nil),           // 53: action.v1.FileContent
+	(*TCPProbeResult)(nil),        // 54: action.v1.TCPProbeResult
+	(*WaitResult)(nil),            // 55: action.v1.WaitResult
+	(*CallError)(nil),             // 56: action.v1.CallError
+	(*Progress)(nil),              // 57: action.v1.Progress
+	(*Finish)(nil),                // 58: action.v1.Finish
+	(*Applied)(nil),               // 59: action.v1.Applied
+	(*Verdict)(nil),               // 60: action.v1.Verdict
+	nil,                           // 61: action.v1.Start.ParamsEntry
+	nil,                           // 62: action.v1.IISInventory.SslFlagsEntry
+	nil,                           // 63: action.v1.Surroundings.NbeProfileEntry
+	(*Manifest)(nil),              // 64: action.v1.Manifest
+	(*Evidence)(nil),              // 65: action.v1.Evidence
+	(*Finding)(nil),               // 66: action.v1.Finding
+	(*CertificateReport)(nil),     // 67: action.v1.CertificateReport
+	(*Plan)(nil),                  // 68: action.v1.Plan
+	(*RecordedEffect)(nil),        // 69: action.v1.RecordedEffect
+	(ConfigFormat)(0),             // 70: action.v1.ConfigFormat
+	(*PowerSetting)(nil),          // 71: action.v1.PowerSetting
+	(*ProbeTarget)(nil),           // 72: action.v1.ProbeTarget
+	(*durationpb.Duration)(nil),   // 73: google.protobuf.Duration
+	(*Effect)(nil),                // 74: action.v1.Effect
+	(*ServiceState)(nil),          // 75: action.v1.ServiceState
+	(*DeviceState)(nil),           // 76: action.v1.DeviceState
+	(*HostState)(nil),             // 77: action.v1.HostState
+	(*ConfigState)(nil),           // 78: action.v1.ConfigState
+	(*RegistryState)(nil),         // 79: action.v1.RegistryState
+	(*PowerState)(nil),            // 80: action.v1.PowerState
+	(*FeatureStates)(nil),         // 81: action.v1.FeatureStates
+	(*NetProbeResult)(nil),        // 82: action.v1.NetProbeResult
+	(*ProgramState)(nil),          // 83: action.v1.ProgramState
+	(*FileState)(nil),             // 84: action.v1.FileState
+	(*Certificate)(nil),           // 85: action.v1.Certificate
+	(*Binding)(nil),               // 86: action.v1.Binding
+	(*timestamppb.Timestamp)(nil), // 87: google.protobuf.Timestamp
+	(*LeaseState)(nil),            // 88: action.v1.LeaseState
+	(*Check)(nil),                 // 89: action.v1.Check
 }
 var file_action_v1_action_proto_depIdxs = []int32{
-	29, // 0: action.v1.DescribeResponse.manifest:type_name -> action.v1.Manifest
+	64, // 0: action.v1.DescribeResponse.manifest:type_name -> action.v1.Manifest
 	5,  // 1: action.v1.RunRequest.start:type_name -> action.v1.Start
-	17, // 2: action.v1.RunRequest.reply:type_name -> action.v1.Reply
+	33, // 2: action.v1.RunRequest.reply:type_name -> action.v1.Reply
 	7,  // 3: action.v1.RunResponse.call:type_name -> action.v1.Call
-	24, // 4: action.v1.RunResponse.progress:type_name -> action.v1.Progress
-	30, // 5: action.v1.RunResponse.evidence:type_name -> action.v1.Evidence
-	25, // 6: action.v1.RunResponse.finish:type_name -> action.v1.Finish
-	0,  // 7: action.v1.Start.phase:type_name -> action.v1.Phase
-	28, // 8: action.v1.Start.params:type_name -> action.v1.Start.ParamsEntry
-	31, // 9: action.v1.Start.plan:type_name -> action.v1.Plan
-	32, // 10: action.v1.Start.effects:type_name -> action.v1.RecordedEffect
-	6,  // 11: action.v1.Start.terminal:type_name -> action.v1.Terminal
-	8,  // 12: action.v1.Call.query:type_name -> action.v1.Query
-	15, // 13: action.v1.Call.effect:type_name -> action.v1.EffectRequest
-	16, // 14: action.v1.Call.wait:type_name -> action.v1.Wait
-	9,  // 15: action.v1.Query.service:type_name -> action.v1.ServiceQuery
-	10, // 16: action.v1.Query.service_watch:type_name -> action.v1.ServiceWatch
-	11, // 17: action.v1.Query.device:type_name -> action.v1.DeviceQuery
-	12, // 18: action.v1.Query.file:type_name -> action.v1.FileQuery
-	13, // 19: action.v1.Query.tcp_probe:type_name -> action.v1.TCPProbe
-	14, // 20: action.v1.Query.host:type_name -> action.v1.HostQuery
-	33, // 21: action.v1.ServiceWatch.stable_for:type_name -> google.protobuf.Duration
-	33, // 22: action.v1.TCPProbe.timeout:type_name -> google.protobuf.Duration
-	34, // 23: action.v1.EffectRequest.effect:type_name -> action.v1.Effect
-	33, // 24: action.v1.Wait.duration:type_name -> google.protobuf.Duration
-	18, // 25: action.v1.Reply.query:type_name -> action.v1.QueryResult
-	32, // 26: action.v1.Reply.effect:type_name -> action.v1.RecordedEffect
-	22, // 27: action.v1.Reply.wait:type_name -> action.v1.WaitResult
-	23, // 28: action.v1.Reply.error:type_name -> action.v1.CallError
-	35, // 29: action.v1.QueryResult.service:type_name -> action.v1.ServiceState
-	19, // 30: action.v1.QueryResult.service_watch:type_name -> action.v1.ServiceWatchResult
-	36, // 31: action.v1.QueryResult.device:type_name -> action.v1.DeviceState
-	20, // 32: action.v1.QueryResult.file:type_name -> action.v1.FileContent
-	21, // 33: action.v1.QueryResult.tcp_probe:type_name -> action.v1.TCPProbeResult
-	37, // 34: action.v1.QueryResult.host:type_name -> action.v1.HostState
-	35, // 35: action.v1.ServiceWatchResult.state:type_name -> action.v1.ServiceState
-	33, // 36: action.v1.ServiceWatchResult.watched:type_name -> google.protobuf.Duration
-	33, // 37: action.v1.TCPProbeResult.took:type_name -> google.protobuf.Duration
-	31, // 38: action.v1.Finish.plan:type_name -> action.v1.Plan
-	26, // 39: action.v1.Finish.applied:type_name -> action.v1.Applied
-	27, // 40: action.v1.Finish.verdict:type_name -> action.v1.Verdict
-	38, // 41: action.v1.Verdict.checks:type_name -> action.v1.Check
-	1,  // 42: action.v1.ActionService.Describe:input_type -> action.v1.DescribeRequest
-	3,  // 43: action.v1.ActionService.Run:input_type -> action.v1.RunRequest
-	2,  // 44: action.v1.ActionService.Describe:output_type -> action.v1.DescribeResponse
-	4,  // 45: action.v1.ActionService.Run:output_type -> action.v1.RunResponse
-	44, // [44:46] is the sub-list for method output_type
-	42, // [42:44] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	57, // 4: action.v1.RunResponse.progress:type_name -> action.v1.Progress
+	65, // 5: action.v1.RunResponse.evidence:type_name -> action.v1.Evidence
+	58, // 6: action.v1.RunResponse.finish:type_name -> action.v1.Finish
+	66, // 7: action.v1.RunResponse.finding:type_name -> action.v1.Finding
+	67, // 8: action.v1.RunResponse.certificates:type_name -> action.v1.CertificateReport
+	0,  // 9: action.v1.Start.phase:type_name -> action.v1.Phase
+	61, // 10: action.v1.Start.params:type_name -> action.v1.Start.ParamsEntry
+	68, // 11: action.v1.Start.plan:type_name -> action.v1.Plan
+	69, // 12: action.v1.Start.effects:type_name -> action.v1.RecordedEffect
+	6,  // 13: action.v1.Start.terminal:type_name -> action.v1.Terminal
+	8,  // 14: action.v1.Call.query:type_name -> action.v1.Query
+	31, // 15: action.v1.Call.effect:type_name -> action.v1.EffectRequest
+	32, // 16: action.v1.Call.wait:type_name -> action.v1.Wait
+	25, // 17: action.v1.Query.service:type_name -> action.v1.ServiceQuery
+	26, // 18: action.v1.Query.service_watch:type_name -> action.v1.ServiceWatch
+	27, // 19: action.v1.Query.device:type_name -> action.v1.DeviceQuery
+	28, // 20: action.v1.Query.file:type_name -> action.v1.FileQuery
+	29, // 21: action.v1.Query.tcp_probe:type_name -> action.v1.TCPProbe
+	30, // 22: action.v1.Query.host:type_name -> action.v1.HostQuery
+	9,  // 23: action.v1.Query.config:type_name -> action.v1.ConfigQuery
+	10, // 24: action.v1.Query.file_list:type_name -> action.v1.FileListQuery
+	11, // 25: action.v1.Query.registry:type_name -> action.v1.RegistryQuery
+	12, // 26: action.v1.Query.certificates:type_name -> action.v1.CertificateQuery
+	13, // 27: action.v1.Query.bindings:type_name -> action.v1.BindingQuery
+	14, // 28: action.v1.Query.iis:type_name -> action.v1.IISQuery
+	15, // 29: action.v1.Query.power:type_name -> action.v1.PowerQuery
+	16, // 30: action.v1.Query.features:type_name -> action.v1.FeatureQuery
+	17, // 31: action.v1.Query.net_probe:type_name -> action.v1.NetProbeQuery
+	18, // 32: action.v1.Query.program:type_name -> action.v1.ProgramQuery
+	19, // 33: action.v1.Query.machine:type_name -> action.v1.MachineQuery
+	20, // 34: action.v1.Query.handles:type_name -> action.v1.HandleQuery
+	21, // 35: action.v1.Query.site:type_name -> action.v1.SiteQuery
+	22, // 36: action.v1.Query.secret:type_name -> action.v1.SecretQuery
+	23, // 37: action.v1.Query.coverage:type_name -> action.v1.CoverageQuery
+	24, // 38: action.v1.Query.leases:type_name -> action.v1.LeaseQuery
+	70, // 39: action.v1.ConfigQuery.format:type_name -> action.v1.ConfigFormat
+	71, // 40: action.v1.PowerQuery.setting:type_name -> action.v1.PowerSetting
+	72, // 41: action.v1.NetProbeQuery.target:type_name -> action.v1.ProbeTarget
+	73, // 42: action.v1.NetProbeQuery.timeout:type_name -> google.protobuf.Duration
+	73, // 43: action.v1.ServiceWatch.stable_for:type_name -> google.protobuf.Duration
+	73, // 44: action.v1.TCPProbe.timeout:type_name -> google.protobuf.Duration
+	74, // 45: action.v1.EffectRequest.effect:type_name -> action.v1.Effect
+	73, // 46: action.v1.Wait.duration:type_name -> google.protobuf.Duration
+	34, // 47: action.v1.Reply.query:type_name -> action.v1.QueryResult
+	69, // 48: action.v1.Reply.effect:type_name -> action.v1.RecordedEffect
+	55, // 49: action.v1.Reply.wait:type_name -> action.v1.WaitResult
+	56, // 50: action.v1.Reply.error:type_name -> action.v1.CallError
+	75, // 51: action.v1.QueryResult.service:type_name -> action.v1.ServiceState
+	52, // 52: action.v1.QueryResult.service_watch:type_name -> action.v1.ServiceWatchResult
+	76, // 53: action.v1.QueryResult.device:type_name -> action.v1.DeviceState
+	53, // 54: action.v1.QueryResult.file:type_name -> action.v1.FileContent
+	54, // 55: action.v1.QueryResult.tcp_probe:type_name -> action.v1.TCPProbeResult
+	77, // 56: action.v1.QueryResult.host:type_name -> action.v1.HostState
+	78, // 57: action.v1.QueryResult.config:type_name -> action.v1.ConfigState
+	35, // 58: action.v1.QueryResult.file_list:type_name -> action.v1.FileList
+	79, // 59: action.v1.QueryResult.registry:type_name -> action.v1.RegistryState
+	36, // 60: action.v1.QueryResult.certificates:type_name -> action.v1.CertificateList
+	37, // 61: action.v1.QueryResult.bindings:type_name -> action.v1.BindingList
+	38, // 62: action.v1.QueryResult.iis:type_name -> action.v1.IISInventory
+	80, // 63: action.v1.QueryResult.power:type_name -> action.v1.PowerState
+	81, // 64: action.v1.QueryResult.features:type_name -> action.v1.FeatureStates
+	82, // 65: action.v1.QueryResult.net_probe:type_name -> action.v1.NetProbeResult
+	83, // 66: action.v1.QueryResult.program:type_name -> action.v1.ProgramState
+	42, // 67: action.v1.QueryResult.machine:type_name -> action.v1.MachineState
+	43, // 68: action.v1.QueryResult.handles:type_name -> action.v1.HandleList
+	45, // 69: action.v1.QueryResult.site:type_name -> action.v1.Surroundings
+	49, // 70: action.v1.QueryResult.secret:type_name -> action.v1.SecretFacts
+	50, // 71: action.v1.QueryResult.coverage:type_name -> action.v1.Coverage
+	51, // 72: action.v1.QueryResult.leases:type_name -> action.v1.LeaseList
+	84, // 73: action.v1.FileList.files:type_name -> action.v1.FileState
+	85, // 74: action.v1.CertificateList.certificates:type_name -> action.v1.Certificate
+	86, // 75: action.v1.BindingList.bindings:type_name -> action.v1.Binding
+	39, // 76: action.v1.IISInventory.sites:type_name -> action.v1.IISSite
+	40, // 77: action.v1.IISInventory.pools:type_name -> action.v1.IISPool
+	41, // 78: action.v1.IISInventory.applications:type_name -> action.v1.IISApplication
+	62, // 79: action.v1.IISInventory.ssl_flags:type_name -> action.v1.IISInventory.SslFlagsEntry
+	87, // 80: action.v1.MachineState.boot_time:type_name -> google.protobuf.Timestamp
+	73, // 81: action.v1.MachineState.clock_offset:type_name -> google.protobuf.Duration
+	44, // 82: action.v1.HandleList.holders:type_name -> action.v1.HandleHolder
+	46, // 83: action.v1.Surroundings.nes_hosts:type_name -> action.v1.NESHost
+	47, // 84: action.v1.Surroundings.approved_roots:type_name -> action.v1.ApprovedRoot
+	63, // 85: action.v1.Surroundings.nbe_profile:type_name -> action.v1.Surroundings.NbeProfileEntry
+	48, // 86: action.v1.Surroundings.known_hosts:type_name -> action.v1.KnownHost
+	85, // 87: action.v1.SecretFacts.chain:type_name -> action.v1.Certificate
+	88, // 88: action.v1.LeaseList.leases:type_name -> action.v1.LeaseState
+	75, // 89: action.v1.ServiceWatchResult.state:type_name -> action.v1.ServiceState
+	73, // 90: action.v1.ServiceWatchResult.watched:type_name -> google.protobuf.Duration
+	73, // 91: action.v1.TCPProbeResult.took:type_name -> google.protobuf.Duration
+	68, // 92: action.v1.Finish.plan:type_name -> action.v1.Plan
+	59, // 93: action.v1.Finish.applied:type_name -> action.v1.Applied
+	60, // 94: action.v1.Finish.verdict:type_name -> action.v1.Verdict
+	89, // 95: action.v1.Verdict.checks:type_name -> action.v1.Check
+	1,  // 96: action.v1.ActionService.Describe:input_type -> action.v1.DescribeRequest
+	3,  // 97: action.v1.ActionService.Run:input_type -> action.v1.RunRequest
+	2,  // 98: action.v1.ActionService.Describe:output_type -> action.v1.DescribeResponse
+	4,  // 99: action.v1.ActionService.Run:output_type -> action.v1.RunResponse
+	98, // [98:100] is the sub-list for method output_type
+	96, // [96:98] is the sub-list for method input_type
+	96, // [96:96] is the sub-list for extension type_name
+	96, // [96:96] is the sub-list for extension extendee
+	0,  // [0:96] is the sub-list for field type_name
 }
 
 func init() { file_action_v1_action_proto_init() }
@@ -2254,6 +4891,8 @@ func file_action_v1_action_proto_init() {
 		(*RunResponse_Progress)(nil),
 		(*RunResponse_Evidence)(nil),
 		(*RunResponse_Finish)(nil),
+		(*RunResponse_Finding)(nil),
+		(*RunResponse_Certificates)(nil),
 	}
 	file_action_v1_action_proto_msgTypes[6].OneofWrappers = []any{
 		(*Call_Query)(nil),
@@ -2267,22 +4906,55 @@ func file_action_v1_action_proto_init() {
 		(*Query_File)(nil),
 		(*Query_TcpProbe)(nil),
 		(*Query_Host)(nil),
+		(*Query_Config)(nil),
+		(*Query_FileList)(nil),
+		(*Query_Registry)(nil),
+		(*Query_Certificates)(nil),
+		(*Query_Bindings)(nil),
+		(*Query_Iis)(nil),
+		(*Query_Power)(nil),
+		(*Query_Features)(nil),
+		(*Query_NetProbe)(nil),
+		(*Query_Program)(nil),
+		(*Query_Machine)(nil),
+		(*Query_Handles)(nil),
+		(*Query_Site)(nil),
+		(*Query_Secret)(nil),
+		(*Query_Coverage)(nil),
+		(*Query_Leases)(nil),
 	}
-	file_action_v1_action_proto_msgTypes[16].OneofWrappers = []any{
+	file_action_v1_action_proto_msgTypes[32].OneofWrappers = []any{
 		(*Reply_Query)(nil),
 		(*Reply_Effect)(nil),
 		(*Reply_Wait)(nil),
 		(*Reply_Error)(nil),
 	}
-	file_action_v1_action_proto_msgTypes[17].OneofWrappers = []any{
+	file_action_v1_action_proto_msgTypes[33].OneofWrappers = []any{
 		(*QueryResult_Service)(nil),
 		(*QueryResult_ServiceWatch)(nil),
 		(*QueryResult_Device)(nil),
 		(*QueryResult_File)(nil),
 		(*QueryResult_TcpProbe)(nil),
 		(*QueryResult_Host)(nil),
+		(*QueryResult_Config)(nil),
+		(*QueryResult_FileList)(nil),
+		(*QueryResult_Registry)(nil),
+		(*QueryResult_Certificates)(nil),
+		(*QueryResult_Bindings)(nil),
+		(*QueryResult_Iis)(nil),
+		(*QueryResult_Power)(nil),
+		(*QueryResult_Features)(nil),
+		(*QueryResult_NetProbe)(nil),
+		(*QueryResult_Program)(nil),
+		(*QueryResult_Machine)(nil),
+		(*QueryResult_Handles)(nil),
+		(*QueryResult_Site)(nil),
+		(*QueryResult_Secret)(nil),
+		(*QueryResult_Coverage)(nil),
+		(*QueryResult_Leases)(nil),
 	}
-	file_action_v1_action_proto_msgTypes[24].OneofWrappers = []any{
+	file_action_v1_action_proto_msgTypes[41].OneofWrappers = []any{}
+	file_action_v1_action_proto_msgTypes[57].OneofWrappers = []any{
 		(*Finish_Plan)(nil),
 		(*Finish_Applied)(nil),
 		(*Finish_Verdict)(nil),
@@ -2293,7 +4965,7 @@ func file_action_v1_action_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_action_v1_action_proto_rawDesc), len(file_action_v1_action_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   28,
+			NumMessages:   63,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -40,6 +40,8 @@ const (
 	ParamType_PARAM_TYPE_DURATION ParamType = 4
 	// One of choices.
 	ParamType_PARAM_TYPE_ENUM ParamType = 5
+	// A reference to a sealed secret: "secret:NAME". The value itself is never a parameter.
+	ParamType_PARAM_TYPE_SECRET ParamType = 6
 )
 
 // Enum value maps for ParamType.
@@ -51,6 +53,7 @@ var (
 		3: "PARAM_TYPE_STRING",
 		4: "PARAM_TYPE_DURATION",
 		5: "PARAM_TYPE_ENUM",
+		6: "PARAM_TYPE_SECRET",
 	}
 	ParamType_value = map[string]int32{
 		"PARAM_TYPE_UNSPECIFIED": 0,
@@ -59,6 +62,7 @@ var (
 		"PARAM_TYPE_STRING":      3,
 		"PARAM_TYPE_DURATION":    4,
 		"PARAM_TYPE_ENUM":        5,
+		"PARAM_TYPE_SECRET":      6,
 	}
 )
 
@@ -110,31 +114,124 @@ const (
 	CapabilityKind_CAPABILITY_KIND_HOST_READ CapabilityKind = 7
 	// Ask a person to confirm something; the object is empty.
 	CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM CapabilityKind = 8
+	// Read, or change, keys of a configuration file: "root/path".
+	CapabilityKind_CAPABILITY_KIND_CONFIG_READ CapabilityKind = 9
+	CapabilityKind_CAPABILITY_KIND_CONFIG_EDIT CapabilityKind = 10
+	// List a folder: "root/path".
+	CapabilityKind_CAPABILITY_KIND_FILE_LIST CapabilityKind = 11
+	// Make or remove a file: "root/path"; the last element may hold "*".
+	CapabilityKind_CAPABILITY_KIND_FILE_WRITE CapabilityKind = 12
+	// Read, or change, a registry value: "KEY\\VALUE".
+	CapabilityKind_CAPABILITY_KIND_REGISTRY_READ  CapabilityKind = 13
+	CapabilityKind_CAPABILITY_KIND_REGISTRY_WRITE CapabilityKind = 14
+	// Read a certificate store, or add to it: the store's name.
+	CapabilityKind_CAPABILITY_KIND_CERTIFICATE_READ CapabilityKind = 15
+	CapabilityKind_CAPABILITY_KIND_CERTIFICATE_ADD  CapabilityKind = 16
+	// Read, or change, https bindings; the object is empty.
+	CapabilityKind_CAPABILITY_KIND_BINDING_READ CapabilityKind = 17
+	CapabilityKind_CAPABILITY_KIND_BINDING_SET  CapabilityKind = 18
+	// Read the web server's configuration (empty); change a value: "ssl-flags", "pool-identity"; start sites and pools, recycle pools: "run".
+	CapabilityKind_CAPABILITY_KIND_IIS_READ  CapabilityKind = 19
+	CapabilityKind_CAPABILITY_KIND_IIS_WRITE CapabilityKind = 20
+	// Enable and disable devices: "vvvv:pppp".
+	CapabilityKind_CAPABILITY_KIND_DEVICE_CONTROL CapabilityKind = 21
+	// Read, or change, a power setting: its GUID.
+	CapabilityKind_CAPABILITY_KIND_POWER_READ  CapabilityKind = 22
+	CapabilityKind_CAPABILITY_KIND_POWER_WRITE CapabilityKind = 23
+	// Look at, and run, a program of the agent's allow-list: its name; "*" for one that a parameter names.
+	CapabilityKind_CAPABILITY_KIND_PROGRAM_RUN CapabilityKind = 24
+	// Read, or add, features of Windows; the object is empty.
+	CapabilityKind_CAPABILITY_KIND_FEATURE_READ CapabilityKind = 25
+	CapabilityKind_CAPABILITY_KIND_FEATURE_ADD  CapabilityKind = 26
+	// Start the machine again; the object is empty.
+	CapabilityKind_CAPABILITY_KIND_REBOOT CapabilityKind = 27
+	// Collect logs: the source's name.
+	CapabilityKind_CAPABILITY_KIND_COLLECT CapabilityKind = 28
+	// Ask other terminals to probe this host, and which of them trust a root; the object is empty.
+	CapabilityKind_CAPABILITY_KIND_PEER_PROBE CapabilityKind = 29
+	// Open a sealed secret that a parameter of the run names; the object is empty.
+	CapabilityKind_CAPABILITY_KIND_SECRET_USE CapabilityKind = 30
+	// Read what the server knows of the site; the object is empty.
+	CapabilityKind_CAPABILITY_KIND_SITE_READ CapabilityKind = 31
+	// Read what a diagnosis wants to know of the machine, and open handles; the object is empty.
+	CapabilityKind_CAPABILITY_KIND_MACHINE_READ CapabilityKind = 32
+	// Make changes that end by themselves, and end them; the object is empty.
+	CapabilityKind_CAPABILITY_KIND_LEASE CapabilityKind = 33
 )
 
 // Enum value maps for CapabilityKind.
 var (
 	CapabilityKind_name = map[int32]string{
-		0: "CAPABILITY_KIND_UNSPECIFIED",
-		1: "CAPABILITY_KIND_SERVICE_READ",
-		2: "CAPABILITY_KIND_SERVICE_CONTROL",
-		3: "CAPABILITY_KIND_SERVICE_KILL",
-		4: "CAPABILITY_KIND_FILE_READ",
-		5: "CAPABILITY_KIND_DEVICE_READ",
-		6: "CAPABILITY_KIND_NETWORK_PROBE",
-		7: "CAPABILITY_KIND_HOST_READ",
-		8: "CAPABILITY_KIND_PERSON_CONFIRM",
+		0:  "CAPABILITY_KIND_UNSPECIFIED",
+		1:  "CAPABILITY_KIND_SERVICE_READ",
+		2:  "CAPABILITY_KIND_SERVICE_CONTROL",
+		3:  "CAPABILITY_KIND_SERVICE_KILL",
+		4:  "CAPABILITY_KIND_FILE_READ",
+		5:  "CAPABILITY_KIND_DEVICE_READ",
+		6:  "CAPABILITY_KIND_NETWORK_PROBE",
+		7:  "CAPABILITY_KIND_HOST_READ",
+		8:  "CAPABILITY_KIND_PERSON_CONFIRM",
+		9:  "CAPABILITY_KIND_CONFIG_READ",
+		10: "CAPABILITY_KIND_CONFIG_EDIT",
+		11: "CAPABILITY_KIND_FILE_LIST",
+		12: "CAPABILITY_KIND_FILE_WRITE",
+		13: "CAPABILITY_KIND_REGISTRY_READ",
+		14: "CAPABILITY_KIND_REGISTRY_WRITE",
+		15: "CAPABILITY_KIND_CERTIFICATE_READ",
+		16: "CAPABILITY_KIND_CERTIFICATE_ADD",
+		17: "CAPABILITY_KIND_BINDING_READ",
+		18: "CAPABILITY_KIND_BINDING_SET",
+		19: "CAPABILITY_KIND_IIS_READ",
+		20: "CAPABILITY_KIND_IIS_WRITE",
+		21: "CAPABILITY_KIND_DEVICE_CONTROL",
+		22: "CAPABILITY_KIND_POWER_READ",
+		23: "CAPABILITY_KIND_POWER_WRITE",
+		24: "CAPABILITY_KIND_PROGRAM_RUN",
+		25: "CAPABILITY_KIND_FEATURE_READ",
+		26: "CAPABILITY_KIND_FEATURE_ADD",
+		27: "CAPABILITY_KIND_REBOOT",
+		28: "CAPABILITY_KIND_COLLECT",
+		29: "CAPABILITY_KIND_PEER_PROBE",
+		30: "CAPABILITY_KIND_SECRET_USE",
+		31: "CAPABILITY_KIND_SITE_READ",
+		32: "CAPABILITY_KIND_MACHINE_READ",
+		33: "CAPABILITY_KIND_LEASE",
 	}
 	CapabilityKind_value = map[string]int32{
-		"CAPABILITY_KIND_UNSPECIFIED":     0,
-		"CAPABILITY_KIND_SERVICE_READ":    1,
-		"CAPABILITY_KIND_SERVICE_CONTROL": 2,
-		"CAPABILITY_KIND_SERVICE_KILL":    3,
-		"CAPABILITY_KIND_FILE_READ":       4,
-		"CAPABILITY_KIND_DEVICE_READ":     5,
-		"CAPABILITY_KIND_NETWORK_PROBE":   6,
-		"CAPABILITY_KIND_HOST_READ":       7,
-		"CAPABILITY_KIND_PERSON_CONFIRM":  8,
+		"CAPABILITY_KIND_UNSPECIFIED":      0,
+		"CAPABILITY_KIND_SERVICE_READ":     1,
+		"CAPABILITY_KIND_SERVICE_CONTROL":  2,
+		"CAPABILITY_KIND_SERVICE_KILL":     3,
+		"CAPABILITY_KIND_FILE_READ":        4,
+		"CAPABILITY_KIND_DEVICE_READ":      5,
+		"CAPABILITY_KIND_NETWORK_PROBE":    6,
+		"CAPABILITY_KIND_HOST_READ":        7,
+		"CAPABILITY_KIND_PERSON_CONFIRM":   8,
+		"CAPABILITY_KIND_CONFIG_READ":      9,
+		"CAPABILITY_KIND_CONFIG_EDIT":      10,
+		"CAPABILITY_KIND_FILE_LIST":        11,
+		"CAPABILITY_KIND_FILE_WRITE":       12,
+		"CAPABILITY_KIND_REGISTRY_READ":    13,
+		"CAPABILITY_KIND_REGISTRY_WRITE":   14,
+		"CAPABILITY_KIND_CERTIFICATE_READ": 15,
+		"CAPABILITY_KIND_CERTIFICATE_ADD":  16,
+		"CAPABILITY_KIND_BINDING_READ":     17,
+		"CAPABILITY_KIND_BINDING_SET":      18,
+		"CAPABILITY_KIND_IIS_READ":         19,
+		"CAPABILITY_KIND_IIS_WRITE":        20,
+		"CAPABILITY_KIND_DEVICE_CONTROL":   21,
+		"CAPABILITY_KIND_POWER_READ":       22,
+		"CAPABILITY_KIND_POWER_WRITE":      23,
+		"CAPABILITY_KIND_PROGRAM_RUN":      24,
+		"CAPABILITY_KIND_FEATURE_READ":     25,
+		"CAPABILITY_KIND_FEATURE_ADD":      26,
+		"CAPABILITY_KIND_REBOOT":           27,
+		"CAPABILITY_KIND_COLLECT":          28,
+		"CAPABILITY_KIND_PEER_PROBE":       29,
+		"CAPABILITY_KIND_SECRET_USE":       30,
+		"CAPABILITY_KIND_SITE_READ":        31,
+		"CAPABILITY_KIND_MACHINE_READ":     32,
+		"CAPABILITY_KIND_LEASE":            33,
 	}
 )
 
@@ -329,7 +426,10 @@ type Action struct {
 	// True when the action only ever reads.
 	ReadOnly bool `protobuf:"varint,17,opt,name=read_only,json=readOnly,proto3" json:"read_only,omitempty"`
 	// How many people who are not the requester must approve a job of it: 0 to 2.
-	Approvals     uint32 `protobuf:"varint,18,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	Approvals uint32 `protobuf:"varint,18,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	// Rules over pairs of parameters, checked wherever parameters are checked.
+	OrderRules    []*OrderRule `protobuf:"bytes,19,rep,name=order_rules,json=orderRules,proto3" json:"order_rules,omitempty"`
+	WhenRules     []*WhenRule  `protobuf:"bytes,20,rep,name=when_rules,json=whenRules,proto3" json:"when_rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -490,6 +590,20 @@ func (x *Action) GetApprovals() uint32 {
 	return 0
 }
 
+func (x *Action) GetOrderRules() []*OrderRule {
+	if x != nil {
+		return x.OrderRules
+	}
+	return nil
+}
+
+func (x *Action) GetWhenRules() []*WhenRule {
+	if x != nil {
+		return x.WhenRules
+	}
+	return nil
+}
+
 // Param is one typed parameter of an action. Values travel as text in canonical form.
 type Param struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -505,7 +619,12 @@ type Param struct {
 	Min string `protobuf:"bytes,6,opt,name=min,proto3" json:"min,omitempty"`
 	Max string `protobuf:"bytes,7,opt,name=max,proto3" json:"max,omitempty"`
 	// The allowed values of an enum.
-	Choices       []string `protobuf:"bytes,8,rep,name=choices,proto3" json:"choices,omitempty"`
+	Choices []string `protobuf:"bytes,8,rep,name=choices,proto3" json:"choices,omitempty"`
+	// Of a string: what the whole value must match (RE2), and that in words for an error message ("an https URL that ends in /").
+	Pattern      string `protobuf:"bytes,9,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	PatternWords string `protobuf:"bytes,10,opt,name=pattern_words,json=patternWords,proto3" json:"pattern_words,omitempty"`
+	// True: the value is a list, joined by commas; each element is checked as one value. Not of secrets.
+	List          bool `protobuf:"varint,11,opt,name=list,proto3" json:"list,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -596,6 +715,188 @@ func (x *Param) GetChoices() []string {
 	return nil
 }
 
+func (x *Param) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *Param) GetPatternWords() string {
+	if x != nil {
+		return x.PatternWords
+	}
+	return ""
+}
+
+func (x *Param) GetList() bool {
+	if x != nil {
+		return x.List
+	}
+	return false
+}
+
+// OrderRule wants one integer or duration parameter to be less than another, when both are set.
+type OrderRule struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Lesser  string                 `protobuf:"bytes,1,opt,name=lesser,proto3" json:"lesser,omitempty"`
+	Greater string                 `protobuf:"bytes,2,opt,name=greater,proto3" json:"greater,omitempty"`
+	// Name of the boolean parameter that lifts the rule when true; empty when nothing lifts it.
+	Unless string `protobuf:"bytes,3,opt,name=unless,proto3" json:"unless,omitempty"`
+	// Why, as a clause for the error message.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrderRule) Reset() {
+	*x = OrderRule{}
+	mi := &file_action_v1_manifest_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrderRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrderRule) ProtoMessage() {}
+
+func (x *OrderRule) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_manifest_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrderRule.ProtoReflect.Descriptor instead.
+func (*OrderRule) Descriptor() ([]byte, []int) {
+	return file_action_v1_manifest_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *OrderRule) GetLesser() string {
+	if x != nil {
+		return x.Lesser
+	}
+	return ""
+}
+
+func (x *OrderRule) GetGreater() string {
+	if x != nil {
+		return x.Greater
+	}
+	return ""
+}
+
+func (x *OrderRule) GetUnless() string {
+	if x != nil {
+		return x.Unless
+	}
+	return ""
+}
+
+func (x *OrderRule) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// WhenRule asks for more when a parameter has a certain value.
+type WhenRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Param string                 `protobuf:"bytes,1,opt,name=param,proto3" json:"param,omitempty"`
+	// In canonical text.
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Name of a boolean parameter that must be true then; empty for none.
+	Requires string `protobuf:"bytes,3,opt,name=requires,proto3" json:"requires,omitempty"`
+	// Or a parameter that must be set then; empty for none.
+	Needs string `protobuf:"bytes,4,opt,name=needs,proto3" json:"needs,omitempty"`
+	// How many people who are not the requester must approve then, at least: 0 to 2.
+	Approvals uint32 `protobuf:"varint,5,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	// Why, as a clause for the error message.
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhenRule) Reset() {
+	*x = WhenRule{}
+	mi := &file_action_v1_manifest_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhenRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhenRule) ProtoMessage() {}
+
+func (x *WhenRule) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_manifest_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhenRule.ProtoReflect.Descriptor instead.
+func (*WhenRule) Descriptor() ([]byte, []int) {
+	return file_action_v1_manifest_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *WhenRule) GetParam() string {
+	if x != nil {
+		return x.Param
+	}
+	return ""
+}
+
+func (x *WhenRule) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *WhenRule) GetRequires() string {
+	if x != nil {
+		return x.Requires
+	}
+	return ""
+}
+
+func (x *WhenRule) GetNeeds() string {
+	if x != nil {
+		return x.Needs
+	}
+	return ""
+}
+
+func (x *WhenRule) GetApprovals() uint32 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
+}
+
+func (x *WhenRule) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 // BudgetRule limits the sum of some duration parameters unless a boolean parameter lifts it.
 type BudgetRule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -613,7 +914,7 @@ type BudgetRule struct {
 
 func (x *BudgetRule) Reset() {
 	*x = BudgetRule{}
-	mi := &file_action_v1_manifest_proto_msgTypes[3]
+	mi := &file_action_v1_manifest_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +926,7 @@ func (x *BudgetRule) String() string {
 func (*BudgetRule) ProtoMessage() {}
 
 func (x *BudgetRule) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_manifest_proto_msgTypes[3]
+	mi := &file_action_v1_manifest_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +939,7 @@ func (x *BudgetRule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetRule.ProtoReflect.Descriptor instead.
 func (*BudgetRule) Descriptor() ([]byte, []int) {
-	return file_action_v1_manifest_proto_rawDescGZIP(), []int{3}
+	return file_action_v1_manifest_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *BudgetRule) GetParams() []string {
@@ -674,7 +975,7 @@ type Capability struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Kind  CapabilityKind         `protobuf:"varint,1,opt,name=kind,proto3,enum=action.v1.CapabilityKind" json:"kind,omitempty"`
 	// What it is for: a service's display name; "root/path" of a file; "vvvv:pppp" of a USB device; for network probes
-	// "agent-url" (the host and port in nbe.toml) or "inventory" (hosts known to the inventory).
+	// "agent-url" (the host and port in nbe.toml) or "inventory" (hosts that the server knows of the site).
 	Object        string `protobuf:"bytes,2,opt,name=object,proto3" json:"object,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -682,7 +983,7 @@ type Capability struct {
 
 func (x *Capability) Reset() {
 	*x = Capability{}
-	mi := &file_action_v1_manifest_proto_msgTypes[4]
+	mi := &file_action_v1_manifest_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -694,7 +995,7 @@ func (x *Capability) String() string {
 func (*Capability) ProtoMessage() {}
 
 func (x *Capability) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_manifest_proto_msgTypes[4]
+	mi := &file_action_v1_manifest_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -707,7 +1008,7 @@ func (x *Capability) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Capability.ProtoReflect.Descriptor instead.
 func (*Capability) Descriptor() ([]byte, []int) {
-	return file_action_v1_manifest_proto_rawDescGZIP(), []int{4}
+	return file_action_v1_manifest_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Capability) GetKind() CapabilityKind {
@@ -733,7 +1034,7 @@ const file_action_v1_manifest_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12)\n" +
 	"\x10protocol_version\x18\x03 \x01(\rR\x0fprotocolVersion\x12+\n" +
-	"\aactions\x18\x04 \x03(\v2\x11.action.v1.ActionR\aactions\"\x86\x05\n" +
+	"\aactions\x18\x04 \x03(\v2\x11.action.v1.ActionR\aactions\"\xf1\x05\n" +
 	"\x06Action\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -757,7 +1058,11 @@ const file_action_v1_manifest_proto_rawDesc = "" +
 	"\x05roles\x18\x0f \x03(\tR\x05roles\x12<\n" +
 	"\fmax_duration\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12\x1b\n" +
 	"\tread_only\x18\x11 \x01(\bR\breadOnly\x12\x1c\n" +
-	"\tapprovals\x18\x12 \x01(\rR\tapprovals\"\xd8\x01\n" +
+	"\tapprovals\x18\x12 \x01(\rR\tapprovals\x125\n" +
+	"\vorder_rules\x18\x13 \x03(\v2\x14.action.v1.OrderRuleR\n" +
+	"orderRules\x122\n" +
+	"\n" +
+	"when_rules\x18\x14 \x03(\v2\x13.action.v1.WhenRuleR\twhenRules\"\xab\x02\n" +
 	"\x05Param\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12(\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x14.action.v1.ParamTypeR\x04type\x12#\n" +
@@ -766,7 +1071,23 @@ const file_action_v1_manifest_proto_rawDesc = "" +
 	"\x04help\x18\x05 \x01(\tR\x04help\x12\x10\n" +
 	"\x03min\x18\x06 \x01(\tR\x03min\x12\x10\n" +
 	"\x03max\x18\a \x01(\tR\x03max\x12\x18\n" +
-	"\achoices\x18\b \x03(\tR\achoices\"\x81\x01\n" +
+	"\achoices\x18\b \x03(\tR\achoices\x12\x18\n" +
+	"\apattern\x18\t \x01(\tR\apattern\x12#\n" +
+	"\rpattern_words\x18\n" +
+	" \x01(\tR\fpatternWords\x12\x12\n" +
+	"\x04list\x18\v \x01(\bR\x04list\"m\n" +
+	"\tOrderRule\x12\x16\n" +
+	"\x06lesser\x18\x01 \x01(\tR\x06lesser\x12\x18\n" +
+	"\agreater\x18\x02 \x01(\tR\agreater\x12\x16\n" +
+	"\x06unless\x18\x03 \x01(\tR\x06unless\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"\x9e\x01\n" +
+	"\bWhenRule\x12\x14\n" +
+	"\x05param\x18\x01 \x01(\tR\x05param\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1a\n" +
+	"\brequires\x18\x03 \x01(\tR\brequires\x12\x14\n" +
+	"\x05needs\x18\x04 \x01(\tR\x05needs\x12\x1c\n" +
+	"\tapprovals\x18\x05 \x01(\rR\tapprovals\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\x81\x01\n" +
 	"\n" +
 	"BudgetRule\x12\x16\n" +
 	"\x06params\x18\x01 \x03(\tR\x06params\x12+\n" +
@@ -776,14 +1097,15 @@ const file_action_v1_manifest_proto_rawDesc = "" +
 	"\n" +
 	"Capability\x12-\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x19.action.v1.CapabilityKindR\x04kind\x12\x16\n" +
-	"\x06object\x18\x02 \x01(\tR\x06object*\x99\x01\n" +
+	"\x06object\x18\x02 \x01(\tR\x06object*\xb0\x01\n" +
 	"\tParamType\x12\x1a\n" +
 	"\x16PARAM_TYPE_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fPARAM_TYPE_BOOL\x10\x01\x12\x16\n" +
 	"\x12PARAM_TYPE_INTEGER\x10\x02\x12\x15\n" +
 	"\x11PARAM_TYPE_STRING\x10\x03\x12\x17\n" +
 	"\x13PARAM_TYPE_DURATION\x10\x04\x12\x13\n" +
-	"\x0fPARAM_TYPE_ENUM\x10\x05*\xc0\x02\n" +
+	"\x0fPARAM_TYPE_ENUM\x10\x05\x12\x15\n" +
+	"\x11PARAM_TYPE_SECRET\x10\x06*\xf1\b\n" +
 	"\x0eCapabilityKind\x12\x1f\n" +
 	"\x1bCAPABILITY_KIND_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cCAPABILITY_KIND_SERVICE_READ\x10\x01\x12#\n" +
@@ -793,7 +1115,33 @@ const file_action_v1_manifest_proto_rawDesc = "" +
 	"\x1bCAPABILITY_KIND_DEVICE_READ\x10\x05\x12!\n" +
 	"\x1dCAPABILITY_KIND_NETWORK_PROBE\x10\x06\x12\x1d\n" +
 	"\x19CAPABILITY_KIND_HOST_READ\x10\a\x12\"\n" +
-	"\x1eCAPABILITY_KIND_PERSON_CONFIRM\x10\b*\x81\x01\n" +
+	"\x1eCAPABILITY_KIND_PERSON_CONFIRM\x10\b\x12\x1f\n" +
+	"\x1bCAPABILITY_KIND_CONFIG_READ\x10\t\x12\x1f\n" +
+	"\x1bCAPABILITY_KIND_CONFIG_EDIT\x10\n" +
+	"\x12\x1d\n" +
+	"\x19CAPABILITY_KIND_FILE_LIST\x10\v\x12\x1e\n" +
+	"\x1aCAPABILITY_KIND_FILE_WRITE\x10\f\x12!\n" +
+	"\x1dCAPABILITY_KIND_REGISTRY_READ\x10\r\x12\"\n" +
+	"\x1eCAPABILITY_KIND_REGISTRY_WRITE\x10\x0e\x12$\n" +
+	" CAPABILITY_KIND_CERTIFICATE_READ\x10\x0f\x12#\n" +
+	"\x1fCAPABILITY_KIND_CERTIFICATE_ADD\x10\x10\x12 \n" +
+	"\x1cCAPABILITY_KIND_BINDING_READ\x10\x11\x12\x1f\n" +
+	"\x1bCAPABILITY_KIND_BINDING_SET\x10\x12\x12\x1c\n" +
+	"\x18CAPABILITY_KIND_IIS_READ\x10\x13\x12\x1d\n" +
+	"\x19CAPABILITY_KIND_IIS_WRITE\x10\x14\x12\"\n" +
+	"\x1eCAPABILITY_KIND_DEVICE_CONTROL\x10\x15\x12\x1e\n" +
+	"\x1aCAPABILITY_KIND_POWER_READ\x10\x16\x12\x1f\n" +
+	"\x1bCAPABILITY_KIND_POWER_WRITE\x10\x17\x12\x1f\n" +
+	"\x1bCAPABILITY_KIND_PROGRAM_RUN\x10\x18\x12 \n" +
+	"\x1cCAPABILITY_KIND_FEATURE_READ\x10\x19\x12\x1f\n" +
+	"\x1bCAPABILITY_KIND_FEATURE_ADD\x10\x1a\x12\x1a\n" +
+	"\x16CAPABILITY_KIND_REBOOT\x10\x1b\x12\x1b\n" +
+	"\x17CAPABILITY_KIND_COLLECT\x10\x1c\x12\x1e\n" +
+	"\x1aCAPABILITY_KIND_PEER_PROBE\x10\x1d\x12\x1e\n" +
+	"\x1aCAPABILITY_KIND_SECRET_USE\x10\x1e\x12\x1d\n" +
+	"\x19CAPABILITY_KIND_SITE_READ\x10\x1f\x12 \n" +
+	"\x1cCAPABILITY_KIND_MACHINE_READ\x10 \x12\x19\n" +
+	"\x15CAPABILITY_KIND_LEASE\x10!*\x81\x01\n" +
 	"\rRepeatability\x12\x1d\n" +
 	"\x19REPEATABILITY_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18REPEATABILITY_REPEATABLE\x10\x01\x12\x17\n" +
@@ -813,7 +1161,7 @@ func file_action_v1_manifest_proto_rawDescGZIP() []byte {
 }
 
 var file_action_v1_manifest_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_action_v1_manifest_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_action_v1_manifest_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_action_v1_manifest_proto_goTypes = []any{
 	(ParamType)(0),              // 0: action.v1.ParamType
 	(CapabilityKind)(0),         // 1: action.v1.CapabilityKind
@@ -821,25 +1169,29 @@ var file_action_v1_manifest_proto_goTypes = []any{
 	(*Manifest)(nil),            // 3: action.v1.Manifest
 	(*Action)(nil),              // 4: action.v1.Action
 	(*Param)(nil),               // 5: action.v1.Param
-	(*BudgetRule)(nil),          // 6: action.v1.BudgetRule
-	(*Capability)(nil),          // 7: action.v1.Capability
-	(*durationpb.Duration)(nil), // 8: google.protobuf.Duration
+	(*OrderRule)(nil),           // 6: action.v1.OrderRule
+	(*WhenRule)(nil),            // 7: action.v1.WhenRule
+	(*BudgetRule)(nil),          // 8: action.v1.BudgetRule
+	(*Capability)(nil),          // 9: action.v1.Capability
+	(*durationpb.Duration)(nil), // 10: google.protobuf.Duration
 }
 var file_action_v1_manifest_proto_depIdxs = []int32{
-	4, // 0: action.v1.Manifest.actions:type_name -> action.v1.Action
-	5, // 1: action.v1.Action.params:type_name -> action.v1.Param
-	6, // 2: action.v1.Action.budget_rules:type_name -> action.v1.BudgetRule
-	7, // 3: action.v1.Action.capabilities:type_name -> action.v1.Capability
-	2, // 4: action.v1.Action.repeatability:type_name -> action.v1.Repeatability
-	8, // 5: action.v1.Action.max_duration:type_name -> google.protobuf.Duration
-	0, // 6: action.v1.Param.type:type_name -> action.v1.ParamType
-	8, // 7: action.v1.BudgetRule.max:type_name -> google.protobuf.Duration
-	1, // 8: action.v1.Capability.kind:type_name -> action.v1.CapabilityKind
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	4,  // 0: action.v1.Manifest.actions:type_name -> action.v1.Action
+	5,  // 1: action.v1.Action.params:type_name -> action.v1.Param
+	8,  // 2: action.v1.Action.budget_rules:type_name -> action.v1.BudgetRule
+	9,  // 3: action.v1.Action.capabilities:type_name -> action.v1.Capability
+	2,  // 4: action.v1.Action.repeatability:type_name -> action.v1.Repeatability
+	10, // 5: action.v1.Action.max_duration:type_name -> google.protobuf.Duration
+	6,  // 6: action.v1.Action.order_rules:type_name -> action.v1.OrderRule
+	7,  // 7: action.v1.Action.when_rules:type_name -> action.v1.WhenRule
+	0,  // 8: action.v1.Param.type:type_name -> action.v1.ParamType
+	10, // 9: action.v1.BudgetRule.max:type_name -> google.protobuf.Duration
+	1,  // 10: action.v1.Capability.kind:type_name -> action.v1.CapabilityKind
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_action_v1_manifest_proto_init() }
@@ -853,7 +1205,7 @@ func file_action_v1_manifest_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_action_v1_manifest_proto_rawDesc), len(file_action_v1_manifest_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   5,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

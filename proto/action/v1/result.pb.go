@@ -23,6 +23,114 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// ConfigFormat says how keys are found in a file.
+type ConfigFormat int32
+
+const (
+	ConfigFormat_CONFIG_FORMAT_UNSPECIFIED ConfigFormat = 0
+	// Keys of a TOML file, dotted below tables; a value is TOML text ("-42", "\"ws://...\"").
+	ConfigFormat_CONFIG_FORMAT_TOML ConfigFormat = 1
+	// The switches of a .NET configuration file: <configuration>/<system.diagnostics>/<switches>/<add name= value=>. A key is the
+	// name, a value the attribute's text. Keys can be changed, not added or removed.
+	ConfigFormat_CONFIG_FORMAT_DOTNET_SWITCHES ConfigFormat = 2
+	// The application settings of a .NET configuration file: <setting name=><value>text</value>. Keys can be changed, not added or removed.
+	ConfigFormat_CONFIG_FORMAT_DOTNET_SETTINGS ConfigFormat = 3
+)
+
+// Enum value maps for ConfigFormat.
+var (
+	ConfigFormat_name = map[int32]string{
+		0: "CONFIG_FORMAT_UNSPECIFIED",
+		1: "CONFIG_FORMAT_TOML",
+		2: "CONFIG_FORMAT_DOTNET_SWITCHES",
+		3: "CONFIG_FORMAT_DOTNET_SETTINGS",
+	}
+	ConfigFormat_value = map[string]int32{
+		"CONFIG_FORMAT_UNSPECIFIED":     0,
+		"CONFIG_FORMAT_TOML":            1,
+		"CONFIG_FORMAT_DOTNET_SWITCHES": 2,
+		"CONFIG_FORMAT_DOTNET_SETTINGS": 3,
+	}
+)
+
+func (x ConfigFormat) Enum() *ConfigFormat {
+	p := new(ConfigFormat)
+	*p = x
+	return p
+}
+
+func (x ConfigFormat) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConfigFormat) Descriptor() protoreflect.EnumDescriptor {
+	return file_action_v1_result_proto_enumTypes[0].Descriptor()
+}
+
+func (ConfigFormat) Type() protoreflect.EnumType {
+	return &file_action_v1_result_proto_enumTypes[0]
+}
+
+func (x ConfigFormat) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConfigFormat.Descriptor instead.
+func (ConfigFormat) EnumDescriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{0}
+}
+
+type IISAttribute int32
+
+const (
+	IISAttribute_IIS_ATTRIBUTE_UNSPECIFIED IISAttribute = 0
+	// system.webServer/security/access sslFlags of a location: names joined by "," ("Ssl,SslNegotiateCert"), "None" for none.
+	IISAttribute_IIS_ATTRIBUTE_SSL_FLAGS IISAttribute = 1
+	// processModel.identityType of an application pool.
+	IISAttribute_IIS_ATTRIBUTE_POOL_IDENTITY IISAttribute = 2
+)
+
+// Enum value maps for IISAttribute.
+var (
+	IISAttribute_name = map[int32]string{
+		0: "IIS_ATTRIBUTE_UNSPECIFIED",
+		1: "IIS_ATTRIBUTE_SSL_FLAGS",
+		2: "IIS_ATTRIBUTE_POOL_IDENTITY",
+	}
+	IISAttribute_value = map[string]int32{
+		"IIS_ATTRIBUTE_UNSPECIFIED":   0,
+		"IIS_ATTRIBUTE_SSL_FLAGS":     1,
+		"IIS_ATTRIBUTE_POOL_IDENTITY": 2,
+	}
+)
+
+func (x IISAttribute) Enum() *IISAttribute {
+	p := new(IISAttribute)
+	*p = x
+	return p
+}
+
+func (x IISAttribute) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (IISAttribute) Descriptor() protoreflect.EnumDescriptor {
+	return file_action_v1_result_proto_enumTypes[1].Descriptor()
+}
+
+func (IISAttribute) Type() protoreflect.EnumType {
+	return &file_action_v1_result_proto_enumTypes[1]
+}
+
+func (x IISAttribute) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use IISAttribute.Descriptor instead.
+func (IISAttribute) EnumDescriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{1}
+}
+
 // Inverse says how far an effect can be undone.
 type Inverse int32
 
@@ -63,11 +171,11 @@ func (x Inverse) String() string {
 }
 
 func (Inverse) Descriptor() protoreflect.EnumDescriptor {
-	return file_action_v1_result_proto_enumTypes[0].Descriptor()
+	return file_action_v1_result_proto_enumTypes[2].Descriptor()
 }
 
 func (Inverse) Type() protoreflect.EnumType {
-	return &file_action_v1_result_proto_enumTypes[0]
+	return &file_action_v1_result_proto_enumTypes[2]
 }
 
 func (x Inverse) Number() protoreflect.EnumNumber {
@@ -76,7 +184,7 @@ func (x Inverse) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Inverse.Descriptor instead.
 func (Inverse) EnumDescriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{0}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{2}
 }
 
 type PlanVerdict int32
@@ -118,11 +226,11 @@ func (x PlanVerdict) String() string {
 }
 
 func (PlanVerdict) Descriptor() protoreflect.EnumDescriptor {
-	return file_action_v1_result_proto_enumTypes[1].Descriptor()
+	return file_action_v1_result_proto_enumTypes[3].Descriptor()
 }
 
 func (PlanVerdict) Type() protoreflect.EnumType {
-	return &file_action_v1_result_proto_enumTypes[1]
+	return &file_action_v1_result_proto_enumTypes[3]
 }
 
 func (x PlanVerdict) Number() protoreflect.EnumNumber {
@@ -131,7 +239,63 @@ func (x PlanVerdict) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use PlanVerdict.Descriptor instead.
 func (PlanVerdict) EnumDescriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{1}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{3}
+}
+
+type FindingLevel int32
+
+const (
+	FindingLevel_FINDING_LEVEL_UNSPECIFIED FindingLevel = 0
+	FindingLevel_FINDING_LEVEL_GOOD        FindingLevel = 1
+	// Could not be looked at here.
+	FindingLevel_FINDING_LEVEL_UNKNOWN FindingLevel = 2
+	FindingLevel_FINDING_LEVEL_WARNING FindingLevel = 3
+	FindingLevel_FINDING_LEVEL_PROBLEM FindingLevel = 4
+)
+
+// Enum value maps for FindingLevel.
+var (
+	FindingLevel_name = map[int32]string{
+		0: "FINDING_LEVEL_UNSPECIFIED",
+		1: "FINDING_LEVEL_GOOD",
+		2: "FINDING_LEVEL_UNKNOWN",
+		3: "FINDING_LEVEL_WARNING",
+		4: "FINDING_LEVEL_PROBLEM",
+	}
+	FindingLevel_value = map[string]int32{
+		"FINDING_LEVEL_UNSPECIFIED": 0,
+		"FINDING_LEVEL_GOOD":        1,
+		"FINDING_LEVEL_UNKNOWN":     2,
+		"FINDING_LEVEL_WARNING":     3,
+		"FINDING_LEVEL_PROBLEM":     4,
+	}
+)
+
+func (x FindingLevel) Enum() *FindingLevel {
+	p := new(FindingLevel)
+	*p = x
+	return p
+}
+
+func (x FindingLevel) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (FindingLevel) Descriptor() protoreflect.EnumDescriptor {
+	return file_action_v1_result_proto_enumTypes[4].Descriptor()
+}
+
+func (FindingLevel) Type() protoreflect.EnumType {
+	return &file_action_v1_result_proto_enumTypes[4]
+}
+
+func (x FindingLevel) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use FindingLevel.Descriptor instead.
+func (FindingLevel) EnumDescriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{4}
 }
 
 type UserActivity int32
@@ -173,11 +337,11 @@ func (x UserActivity) String() string {
 }
 
 func (UserActivity) Descriptor() protoreflect.EnumDescriptor {
-	return file_action_v1_result_proto_enumTypes[2].Descriptor()
+	return file_action_v1_result_proto_enumTypes[5].Descriptor()
 }
 
 func (UserActivity) Type() protoreflect.EnumType {
-	return &file_action_v1_result_proto_enumTypes[2]
+	return &file_action_v1_result_proto_enumTypes[5]
 }
 
 func (x UserActivity) Number() protoreflect.EnumNumber {
@@ -186,7 +350,7 @@ func (x UserActivity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UserActivity.Descriptor instead.
 func (UserActivity) EnumDescriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{2}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{5}
 }
 
 type ServiceStatus int32
@@ -231,11 +395,11 @@ func (x ServiceStatus) String() string {
 }
 
 func (ServiceStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_action_v1_result_proto_enumTypes[3].Descriptor()
+	return file_action_v1_result_proto_enumTypes[6].Descriptor()
 }
 
 func (ServiceStatus) Type() protoreflect.EnumType {
-	return &file_action_v1_result_proto_enumTypes[3]
+	return &file_action_v1_result_proto_enumTypes[6]
 }
 
 func (x ServiceStatus) Number() protoreflect.EnumNumber {
@@ -244,7 +408,7 @@ func (x ServiceStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ServiceStatus.Descriptor instead.
 func (ServiceStatus) EnumDescriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{3}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{6}
 }
 
 // TaskStatus is how a task ended. Success means verified.
@@ -315,11 +479,11 @@ func (x TaskStatus) String() string {
 }
 
 func (TaskStatus) Descriptor() protoreflect.EnumDescriptor {
-	return file_action_v1_result_proto_enumTypes[4].Descriptor()
+	return file_action_v1_result_proto_enumTypes[7].Descriptor()
 }
 
 func (TaskStatus) Type() protoreflect.EnumType {
-	return &file_action_v1_result_proto_enumTypes[4]
+	return &file_action_v1_result_proto_enumTypes[7]
 }
 
 func (x TaskStatus) Number() protoreflect.EnumNumber {
@@ -328,7 +492,7 @@ func (x TaskStatus) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskStatus.Descriptor instead.
 func (TaskStatus) EnumDescriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{4}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{7}
 }
 
 type UndoOutcome int32
@@ -376,11 +540,11 @@ func (x UndoOutcome) String() string {
 }
 
 func (UndoOutcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_action_v1_result_proto_enumTypes[5].Descriptor()
+	return file_action_v1_result_proto_enumTypes[8].Descriptor()
 }
 
 func (UndoOutcome) Type() protoreflect.EnumType {
-	return &file_action_v1_result_proto_enumTypes[5]
+	return &file_action_v1_result_proto_enumTypes[8]
 }
 
 func (x UndoOutcome) Number() protoreflect.EnumNumber {
@@ -389,7 +553,7 @@ func (x UndoOutcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use UndoOutcome.Descriptor instead.
 func (UndoOutcome) EnumDescriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{5}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{8}
 }
 
 // Effect is one thing done to a machine.
@@ -401,7 +565,26 @@ type Effect struct {
 	//	*Effect_ServiceStart
 	//	*Effect_ServiceKill
 	//	*Effect_Confirm
-	Effect        isEffect_Effect `protobuf_oneof:"effect"`
+	//	*Effect_ConfigEdit
+	//	*Effect_FileCopy
+	//	*Effect_FileRemove
+	//	*Effect_RegistrySet
+	//	*Effect_CertificateAdd
+	//	*Effect_BindingSet
+	//	*Effect_IisSet
+	//	*Effect_IisStart
+	//	*Effect_IisRecycle
+	//	*Effect_DeviceSet
+	//	*Effect_PowerSet
+	//	*Effect_ProgramRun
+	//	*Effect_FeatureAdd
+	//	*Effect_Reboot
+	//	*Effect_Collect
+	//	*Effect_PeerProbe
+	//	*Effect_LeaseRelease
+	Effect isEffect_Effect `protobuf_oneof:"effect"`
+	// When set, the change ends by itself. Only of kinds whose inverse is exact.
+	Lease         *Lease `protobuf:"bytes,40,opt,name=lease,proto3" json:"lease,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -479,6 +662,166 @@ func (x *Effect) GetConfirm() *Confirm {
 	return nil
 }
 
+func (x *Effect) GetConfigEdit() *ConfigEdit {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_ConfigEdit); ok {
+			return x.ConfigEdit
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetFileCopy() *FileCopy {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_FileCopy); ok {
+			return x.FileCopy
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetFileRemove() *FileRemove {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_FileRemove); ok {
+			return x.FileRemove
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetRegistrySet() *RegistrySet {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_RegistrySet); ok {
+			return x.RegistrySet
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetCertificateAdd() *CertificateAdd {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_CertificateAdd); ok {
+			return x.CertificateAdd
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetBindingSet() *BindingSet {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_BindingSet); ok {
+			return x.BindingSet
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetIisSet() *IISSet {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_IisSet); ok {
+			return x.IisSet
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetIisStart() *IISStart {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_IisStart); ok {
+			return x.IisStart
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetIisRecycle() *IISRecycle {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_IisRecycle); ok {
+			return x.IisRecycle
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetDeviceSet() *DeviceSet {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_DeviceSet); ok {
+			return x.DeviceSet
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetPowerSet() *PowerSet {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_PowerSet); ok {
+			return x.PowerSet
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetProgramRun() *ProgramRun {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_ProgramRun); ok {
+			return x.ProgramRun
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetFeatureAdd() *FeatureAdd {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_FeatureAdd); ok {
+			return x.FeatureAdd
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetReboot() *Reboot {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_Reboot); ok {
+			return x.Reboot
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetCollect() *Collect {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_Collect); ok {
+			return x.Collect
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetPeerProbe() *PeerProbe {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_PeerProbe); ok {
+			return x.PeerProbe
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetLeaseRelease() *LeaseRelease {
+	if x != nil {
+		if x, ok := x.Effect.(*Effect_LeaseRelease); ok {
+			return x.LeaseRelease
+		}
+	}
+	return nil
+}
+
+func (x *Effect) GetLease() *Lease {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
 type isEffect_Effect interface {
 	isEffect_Effect()
 }
@@ -499,6 +842,74 @@ type Effect_Confirm struct {
 	Confirm *Confirm `protobuf:"bytes,4,opt,name=confirm,proto3,oneof"`
 }
 
+type Effect_ConfigEdit struct {
+	ConfigEdit *ConfigEdit `protobuf:"bytes,5,opt,name=config_edit,json=configEdit,proto3,oneof"`
+}
+
+type Effect_FileCopy struct {
+	FileCopy *FileCopy `protobuf:"bytes,6,opt,name=file_copy,json=fileCopy,proto3,oneof"`
+}
+
+type Effect_FileRemove struct {
+	FileRemove *FileRemove `protobuf:"bytes,7,opt,name=file_remove,json=fileRemove,proto3,oneof"`
+}
+
+type Effect_RegistrySet struct {
+	RegistrySet *RegistrySet `protobuf:"bytes,8,opt,name=registry_set,json=registrySet,proto3,oneof"`
+}
+
+type Effect_CertificateAdd struct {
+	CertificateAdd *CertificateAdd `protobuf:"bytes,9,opt,name=certificate_add,json=certificateAdd,proto3,oneof"`
+}
+
+type Effect_BindingSet struct {
+	BindingSet *BindingSet `protobuf:"bytes,10,opt,name=binding_set,json=bindingSet,proto3,oneof"`
+}
+
+type Effect_IisSet struct {
+	IisSet *IISSet `protobuf:"bytes,11,opt,name=iis_set,json=iisSet,proto3,oneof"`
+}
+
+type Effect_IisStart struct {
+	IisStart *IISStart `protobuf:"bytes,12,opt,name=iis_start,json=iisStart,proto3,oneof"`
+}
+
+type Effect_IisRecycle struct {
+	IisRecycle *IISRecycle `protobuf:"bytes,13,opt,name=iis_recycle,json=iisRecycle,proto3,oneof"`
+}
+
+type Effect_DeviceSet struct {
+	DeviceSet *DeviceSet `protobuf:"bytes,14,opt,name=device_set,json=deviceSet,proto3,oneof"`
+}
+
+type Effect_PowerSet struct {
+	PowerSet *PowerSet `protobuf:"bytes,15,opt,name=power_set,json=powerSet,proto3,oneof"`
+}
+
+type Effect_ProgramRun struct {
+	ProgramRun *ProgramRun `protobuf:"bytes,16,opt,name=program_run,json=programRun,proto3,oneof"`
+}
+
+type Effect_FeatureAdd struct {
+	FeatureAdd *FeatureAdd `protobuf:"bytes,17,opt,name=feature_add,json=featureAdd,proto3,oneof"`
+}
+
+type Effect_Reboot struct {
+	Reboot *Reboot `protobuf:"bytes,18,opt,name=reboot,proto3,oneof"`
+}
+
+type Effect_Collect struct {
+	Collect *Collect `protobuf:"bytes,19,opt,name=collect,proto3,oneof"`
+}
+
+type Effect_PeerProbe struct {
+	PeerProbe *PeerProbe `protobuf:"bytes,20,opt,name=peer_probe,json=peerProbe,proto3,oneof"`
+}
+
+type Effect_LeaseRelease struct {
+	LeaseRelease *LeaseRelease `protobuf:"bytes,21,opt,name=lease_release,json=leaseRelease,proto3,oneof"`
+}
+
 func (*Effect_ServiceStop) isEffect_Effect() {}
 
 func (*Effect_ServiceStart) isEffect_Effect() {}
@@ -506,6 +917,1562 @@ func (*Effect_ServiceStart) isEffect_Effect() {}
 func (*Effect_ServiceKill) isEffect_Effect() {}
 
 func (*Effect_Confirm) isEffect_Effect() {}
+
+func (*Effect_ConfigEdit) isEffect_Effect() {}
+
+func (*Effect_FileCopy) isEffect_Effect() {}
+
+func (*Effect_FileRemove) isEffect_Effect() {}
+
+func (*Effect_RegistrySet) isEffect_Effect() {}
+
+func (*Effect_CertificateAdd) isEffect_Effect() {}
+
+func (*Effect_BindingSet) isEffect_Effect() {}
+
+func (*Effect_IisSet) isEffect_Effect() {}
+
+func (*Effect_IisStart) isEffect_Effect() {}
+
+func (*Effect_IisRecycle) isEffect_Effect() {}
+
+func (*Effect_DeviceSet) isEffect_Effect() {}
+
+func (*Effect_PowerSet) isEffect_Effect() {}
+
+func (*Effect_ProgramRun) isEffect_Effect() {}
+
+func (*Effect_FeatureAdd) isEffect_Effect() {}
+
+func (*Effect_Reboot) isEffect_Effect() {}
+
+func (*Effect_Collect) isEffect_Effect() {}
+
+func (*Effect_PeerProbe) isEffect_Effect() {}
+
+func (*Effect_LeaseRelease) isEffect_Effect() {}
+
+// Lease has the agent put a change back by itself when its time is over, without plugin and without server.
+type Lease struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Not less than the agent's configured minimum (5 m unless told otherwise), at most 24 h.
+	Ttl *durationpb.Duration `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// Display names or keys of services to restart after the change was put back, in order.
+	RestartServices []string `protobuf:"bytes,2,rep,name=restart_services,json=restartServices,proto3" json:"restart_services,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Lease) Reset() {
+	*x = Lease{}
+	mi := &file_action_v1_result_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Lease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Lease) ProtoMessage() {}
+
+func (x *Lease) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Lease.ProtoReflect.Descriptor instead.
+func (*Lease) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Lease) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *Lease) GetRestartServices() []string {
+	if x != nil {
+		return x.RestartServices
+	}
+	return nil
+}
+
+// LeaseRelease ends a lease now: the agent puts back what it holds, as it would have at its end.
+type LeaseRelease struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id, as LeaseState has it.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRelease) Reset() {
+	*x = LeaseRelease{}
+	mi := &file_action_v1_result_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRelease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRelease) ProtoMessage() {}
+
+func (x *LeaseRelease) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRelease.ProtoReflect.Descriptor instead.
+func (*LeaseRelease) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *LeaseRelease) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// ConfigEdit changes values in a configuration file and no other byte of it. It is done only while every key has its before-value.
+// Inverse: exact.
+type ConfigEdit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Root and path as in FileQuery.
+	Root   string       `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	Path   string       `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Format ConfigFormat `protobuf:"varint,3,opt,name=format,proto3,enum=action.v1.ConfigFormat" json:"format,omitempty"`
+	// At least one.
+	Changes       []*ConfigChange `protobuf:"bytes,4,rep,name=changes,proto3" json:"changes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigEdit) Reset() {
+	*x = ConfigEdit{}
+	mi := &file_action_v1_result_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigEdit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigEdit) ProtoMessage() {}
+
+func (x *ConfigEdit) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigEdit.ProtoReflect.Descriptor instead.
+func (*ConfigEdit) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ConfigEdit) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *ConfigEdit) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ConfigEdit) GetFormat() ConfigFormat {
+	if x != nil {
+		return x.Format
+	}
+	return ConfigFormat_CONFIG_FORMAT_UNSPECIFIED
+}
+
+func (x *ConfigEdit) GetChanges() []*ConfigChange {
+	if x != nil {
+		return x.Changes
+	}
+	return nil
+}
+
+type ConfigChange struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// What the key must have when the edit is done, and what it has then; absent means that the key is not there.
+	Before        *string `protobuf:"bytes,2,opt,name=before,proto3,oneof" json:"before,omitempty"`
+	After         *string `protobuf:"bytes,3,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigChange) Reset() {
+	*x = ConfigChange{}
+	mi := &file_action_v1_result_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigChange) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigChange) ProtoMessage() {}
+
+func (x *ConfigChange) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigChange.ProtoReflect.Descriptor instead.
+func (*ConfigChange) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ConfigChange) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetBefore() string {
+	if x != nil && x.Before != nil {
+		return *x.Before
+	}
+	return ""
+}
+
+func (x *ConfigChange) GetAfter() string {
+	if x != nil && x.After != nil {
+		return *x.After
+	}
+	return ""
+}
+
+// FileCopy makes a file from another one below the same root, in place of what is there. Inverse: exact.
+type FileCopy struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Root  string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	From  string                 `protobuf:"bytes,2,opt,name=from,proto3" json:"from,omitempty"`
+	To    string                 `protobuf:"bytes,3,opt,name=to,proto3" json:"to,omitempty"`
+	// Lower case hexadecimal SHA-256 that the source must have.
+	FromSha256 string `protobuf:"bytes,4,opt,name=from_sha256,json=fromSha256,proto3" json:"from_sha256,omitempty"`
+	// Keys of a TOML target that keep their value of the file that is replaced ("agent_url").
+	KeepKeys      []string `protobuf:"bytes,5,rep,name=keep_keys,json=keepKeys,proto3" json:"keep_keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileCopy) Reset() {
+	*x = FileCopy{}
+	mi := &file_action_v1_result_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileCopy) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileCopy) ProtoMessage() {}
+
+func (x *FileCopy) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileCopy.ProtoReflect.Descriptor instead.
+func (*FileCopy) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FileCopy) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *FileCopy) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *FileCopy) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+func (x *FileCopy) GetFromSha256() string {
+	if x != nil {
+		return x.FromSha256
+	}
+	return ""
+}
+
+func (x *FileCopy) GetKeepKeys() []string {
+	if x != nil {
+		return x.KeepKeys
+	}
+	return nil
+}
+
+// FileRemove deletes a file. Inverse: exact.
+type FileRemove struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Root  string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	Path  string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// Lower case hexadecimal SHA-256 that it must have.
+	Sha256        string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileRemove) Reset() {
+	*x = FileRemove{}
+	mi := &file_action_v1_result_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileRemove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileRemove) ProtoMessage() {}
+
+func (x *FileRemove) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileRemove.ProtoReflect.Descriptor instead.
+func (*FileRemove) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FileRemove) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *FileRemove) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FileRemove) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+// RegistrySet sets or removes a string value below HKEY_LOCAL_MACHINE. Inverse: exact (keys that it made are removed again while they
+// are empty).
+type RegistrySet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "SOFTWARE\\Nymi\\NES".
+	Key   string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// What it must be when the effect is done, and what it is then; absent means that the value is not there.
+	Before *string `protobuf:"bytes,3,opt,name=before,proto3,oneof" json:"before,omitempty"`
+	After  *string `protobuf:"bytes,4,opt,name=after,proto3,oneof" json:"after,omitempty"`
+	// True: in the 32-bit view.
+	View32        bool `protobuf:"varint,5,opt,name=view32,proto3" json:"view32,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegistrySet) Reset() {
+	*x = RegistrySet{}
+	mi := &file_action_v1_result_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegistrySet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegistrySet) ProtoMessage() {}
+
+func (x *RegistrySet) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegistrySet.ProtoReflect.Descriptor instead.
+func (*RegistrySet) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RegistrySet) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RegistrySet) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *RegistrySet) GetBefore() string {
+	if x != nil && x.Before != nil {
+		return *x.Before
+	}
+	return ""
+}
+
+func (x *RegistrySet) GetAfter() string {
+	if x != nil && x.After != nil {
+		return *x.After
+	}
+	return ""
+}
+
+func (x *RegistrySet) GetView32() bool {
+	if x != nil {
+		return x.View32
+	}
+	return false
+}
+
+// CertificateAdd adds a certificate to a store of the machine. Present already is success. Inverse: exact (what it added is removed).
+type CertificateAdd struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "Root", "CA", "My" or "WebHosting".
+	Store string `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"`
+	// Lower case hexadecimal SHA-256 of the certificate in DER.
+	Sha256 string `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The certificate in DER: without a key.
+	Certificate []byte `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"`
+	// Or a PFX with its key: the reference of the secret and that of its password ("secret:nes-lyon-1.pfx").
+	Pfx           string `protobuf:"bytes,4,opt,name=pfx,proto3" json:"pfx,omitempty"`
+	PfxPassword   string `protobuf:"bytes,5,opt,name=pfx_password,json=pfxPassword,proto3" json:"pfx_password,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertificateAdd) Reset() {
+	*x = CertificateAdd{}
+	mi := &file_action_v1_result_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertificateAdd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertificateAdd) ProtoMessage() {}
+
+func (x *CertificateAdd) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertificateAdd.ProtoReflect.Descriptor instead.
+func (*CertificateAdd) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *CertificateAdd) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *CertificateAdd) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *CertificateAdd) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+func (x *CertificateAdd) GetPfx() string {
+	if x != nil {
+		return x.Pfx
+	}
+	return ""
+}
+
+func (x *CertificateAdd) GetPfxPassword() string {
+	if x != nil {
+		return x.PfxPassword
+	}
+	return ""
+}
+
+// BindingSet binds a certificate of the machine to an https binding of a site, and makes the binding if it is not there. It is done
+// only while the binding has its before-state. Inverse: exact.
+type BindingSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Before        *Binding               `protobuf:"bytes,1,opt,name=before,proto3" json:"before,omitempty"`
+	After         *Binding               `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BindingSet) Reset() {
+	*x = BindingSet{}
+	mi := &file_action_v1_result_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BindingSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BindingSet) ProtoMessage() {}
+
+func (x *BindingSet) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BindingSet.ProtoReflect.Descriptor instead.
+func (*BindingSet) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *BindingSet) GetBefore() *Binding {
+	if x != nil {
+		return x.Before
+	}
+	return nil
+}
+
+func (x *BindingSet) GetAfter() *Binding {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+// Binding is an https binding of a site and what is served on it.
+type Binding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "Default Web Site".
+	Site string `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	// Address, "*" for all.
+	Address string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	Port    uint32 `protobuf:"varint,3,opt,name=port,proto3" json:"port,omitempty"`
+	// Host header, empty for any.
+	Host string `protobuf:"bytes,4,opt,name=host,proto3" json:"host,omitempty"`
+	Sni  bool   `protobuf:"varint,5,opt,name=sni,proto3" json:"sni,omitempty"`
+	// The certificate: lower case hexadecimal SHA-256 of its DER, and the store that it is in. Empty: none is bound.
+	CertificateSha256 string `protobuf:"bytes,6,opt,name=certificate_sha256,json=certificateSha256,proto3" json:"certificate_sha256,omitempty"`
+	Store             string `protobuf:"bytes,7,opt,name=store,proto3" json:"store,omitempty"`
+	// False: there is no such binding.
+	Exists        bool `protobuf:"varint,8,opt,name=exists,proto3" json:"exists,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Binding) Reset() {
+	*x = Binding{}
+	mi := &file_action_v1_result_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Binding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Binding) ProtoMessage() {}
+
+func (x *Binding) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Binding.ProtoReflect.Descriptor instead.
+func (*Binding) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Binding) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *Binding) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Binding) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *Binding) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *Binding) GetSni() bool {
+	if x != nil {
+		return x.Sni
+	}
+	return false
+}
+
+func (x *Binding) GetCertificateSha256() string {
+	if x != nil {
+		return x.CertificateSha256
+	}
+	return ""
+}
+
+func (x *Binding) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *Binding) GetExists() bool {
+	if x != nil {
+		return x.Exists
+	}
+	return false
+}
+
+// IISSet sets one value of the web server's configuration. Inverse: exact.
+type IISSet struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Attribute IISAttribute           `protobuf:"varint,1,opt,name=attribute,proto3,enum=action.v1.IISAttribute" json:"attribute,omitempty"`
+	// The location ("Default Web Site/crl") or the application pool.
+	Object        string `protobuf:"bytes,2,opt,name=object,proto3" json:"object,omitempty"`
+	Before        string `protobuf:"bytes,3,opt,name=before,proto3" json:"before,omitempty"`
+	After         string `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IISSet) Reset() {
+	*x = IISSet{}
+	mi := &file_action_v1_result_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IISSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IISSet) ProtoMessage() {}
+
+func (x *IISSet) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IISSet.ProtoReflect.Descriptor instead.
+func (*IISSet) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *IISSet) GetAttribute() IISAttribute {
+	if x != nil {
+		return x.Attribute
+	}
+	return IISAttribute_IIS_ATTRIBUTE_UNSPECIFIED
+}
+
+func (x *IISSet) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *IISSet) GetBefore() string {
+	if x != nil {
+		return x.Before
+	}
+	return ""
+}
+
+func (x *IISSet) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+// IISStart starts a site or an application pool that is stopped. Inverse: none.
+type IISStart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One of the two.
+	Site          string `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	Pool          string `protobuf:"bytes,2,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IISStart) Reset() {
+	*x = IISStart{}
+	mi := &file_action_v1_result_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IISStart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IISStart) ProtoMessage() {}
+
+func (x *IISStart) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IISStart.ProtoReflect.Descriptor instead.
+func (*IISStart) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *IISStart) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *IISStart) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+// IISRecycle has an application pool end its worker processes and start new ones. Inverse: none.
+type IISRecycle struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Pool          string                 `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IISRecycle) Reset() {
+	*x = IISRecycle{}
+	mi := &file_action_v1_result_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IISRecycle) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IISRecycle) ProtoMessage() {}
+
+func (x *IISRecycle) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IISRecycle.ProtoReflect.Descriptor instead.
+func (*IISRecycle) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *IISRecycle) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+// DeviceSet enables or disables a device. Inverse: compensating (a device that worked before is enabled).
+type DeviceSet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The operating system's id of the instance, and the USB ids that it must have.
+	Instance      string               `protobuf:"bytes,1,opt,name=instance,proto3" json:"instance,omitempty"`
+	Vendor        string               `protobuf:"bytes,2,opt,name=vendor,proto3" json:"vendor,omitempty"`
+	Product       string               `protobuf:"bytes,3,opt,name=product,proto3" json:"product,omitempty"`
+	Enabled       bool                 `protobuf:"varint,4,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	Timeout       *durationpb.Duration `protobuf:"bytes,5,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeviceSet) Reset() {
+	*x = DeviceSet{}
+	mi := &file_action_v1_result_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeviceSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeviceSet) ProtoMessage() {}
+
+func (x *DeviceSet) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeviceSet.ProtoReflect.Descriptor instead.
+func (*DeviceSet) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *DeviceSet) GetInstance() string {
+	if x != nil {
+		return x.Instance
+	}
+	return ""
+}
+
+func (x *DeviceSet) GetVendor() string {
+	if x != nil {
+		return x.Vendor
+	}
+	return ""
+}
+
+func (x *DeviceSet) GetProduct() string {
+	if x != nil {
+		return x.Product
+	}
+	return ""
+}
+
+func (x *DeviceSet) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *DeviceSet) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+// PowerSet sets an index of a power scheme. Inverse: exact.
+type PowerSet struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Setting       *PowerSetting          `protobuf:"bytes,1,opt,name=setting,proto3" json:"setting,omitempty"`
+	AcBefore      uint32                 `protobuf:"varint,2,opt,name=ac_before,json=acBefore,proto3" json:"ac_before,omitempty"`
+	DcBefore      uint32                 `protobuf:"varint,3,opt,name=dc_before,json=dcBefore,proto3" json:"dc_before,omitempty"`
+	AcAfter       uint32                 `protobuf:"varint,4,opt,name=ac_after,json=acAfter,proto3" json:"ac_after,omitempty"`
+	DcAfter       uint32                 `protobuf:"varint,5,opt,name=dc_after,json=dcAfter,proto3" json:"dc_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PowerSet) Reset() {
+	*x = PowerSet{}
+	mi := &file_action_v1_result_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PowerSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PowerSet) ProtoMessage() {}
+
+func (x *PowerSet) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PowerSet.ProtoReflect.Descriptor instead.
+func (*PowerSet) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *PowerSet) GetSetting() *PowerSetting {
+	if x != nil {
+		return x.Setting
+	}
+	return nil
+}
+
+func (x *PowerSet) GetAcBefore() uint32 {
+	if x != nil {
+		return x.AcBefore
+	}
+	return 0
+}
+
+func (x *PowerSet) GetDcBefore() uint32 {
+	if x != nil {
+		return x.DcBefore
+	}
+	return 0
+}
+
+func (x *PowerSet) GetAcAfter() uint32 {
+	if x != nil {
+		return x.AcAfter
+	}
+	return 0
+}
+
+func (x *PowerSet) GetDcAfter() uint32 {
+	if x != nil {
+		return x.DcAfter
+	}
+	return 0
+}
+
+// PowerSetting names a setting of a power scheme by its GUIDs, lower case.
+type PowerSetting struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty means the active scheme.
+	Scheme        string `protobuf:"bytes,1,opt,name=scheme,proto3" json:"scheme,omitempty"`
+	Subgroup      string `protobuf:"bytes,2,opt,name=subgroup,proto3" json:"subgroup,omitempty"`
+	Setting       string `protobuf:"bytes,3,opt,name=setting,proto3" json:"setting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PowerSetting) Reset() {
+	*x = PowerSetting{}
+	mi := &file_action_v1_result_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PowerSetting) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PowerSetting) ProtoMessage() {}
+
+func (x *PowerSetting) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PowerSetting.ProtoReflect.Descriptor instead.
+func (*PowerSetting) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *PowerSetting) GetScheme() string {
+	if x != nil {
+		return x.Scheme
+	}
+	return ""
+}
+
+func (x *PowerSetting) GetSubgroup() string {
+	if x != nil {
+		return x.Subgroup
+	}
+	return ""
+}
+
+func (x *PowerSetting) GetSetting() string {
+	if x != nil {
+		return x.Setting
+	}
+	return ""
+}
+
+// ProgramRun runs a program of the agent's allow-list: its path, hash and arguments are the agent's configuration. It is ended with its
+// whole process tree at its timeout, and when the agent ends. Inverse: none.
+type ProgramRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name on the list ("firmware-log-tool").
+	Program string               `protobuf:"bytes,1,opt,name=program,proto3" json:"program,omitempty"`
+	Timeout *durationpb.Duration `protobuf:"bytes,2,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Set: the files that are new in the program's folder afterwards are kept as artefacts of this kind, about this subject.
+	NewFilesKind  string `protobuf:"bytes,3,opt,name=new_files_kind,json=newFilesKind,proto3" json:"new_files_kind,omitempty"`
+	Subject       string `protobuf:"bytes,4,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProgramRun) Reset() {
+	*x = ProgramRun{}
+	mi := &file_action_v1_result_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProgramRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProgramRun) ProtoMessage() {}
+
+func (x *ProgramRun) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProgramRun.ProtoReflect.Descriptor instead.
+func (*ProgramRun) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ProgramRun) GetProgram() string {
+	if x != nil {
+		return x.Program
+	}
+	return ""
+}
+
+func (x *ProgramRun) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *ProgramRun) GetNewFilesKind() string {
+	if x != nil {
+		return x.NewFilesKind
+	}
+	return ""
+}
+
+func (x *ProgramRun) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+// FeatureAdd adds features of Windows. Never removes one. Inverse: none.
+type FeatureAdd struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Features []string               `protobuf:"bytes,1,rep,name=features,proto3" json:"features,omitempty"`
+	// Folder with the sources; empty means the machine's own.
+	Source        string               `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	Timeout       *durationpb.Duration `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeatureAdd) Reset() {
+	*x = FeatureAdd{}
+	mi := &file_action_v1_result_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeatureAdd) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeatureAdd) ProtoMessage() {}
+
+func (x *FeatureAdd) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeatureAdd.ProtoReflect.Descriptor instead.
+func (*FeatureAdd) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *FeatureAdd) GetFeatures() []string {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *FeatureAdd) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *FeatureAdd) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+// Reboot starts the machine again. The run goes on at Verify when the agent is back. Inverse: none. It must be the last effect of a plan.
+type Reboot struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Delay *durationpb.Duration   `protobuf:"bytes,1,opt,name=delay,proto3" json:"delay,omitempty"`
+	// What people at the machine are told; empty means nothing.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// The boot that it ends.
+	BootId string `protobuf:"bytes,3,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	// Longest time until the agent is back.
+	BackWithin    *durationpb.Duration `protobuf:"bytes,4,opt,name=back_within,json=backWithin,proto3" json:"back_within,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reboot) Reset() {
+	*x = Reboot{}
+	mi := &file_action_v1_result_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reboot) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reboot) ProtoMessage() {}
+
+func (x *Reboot) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reboot.ProtoReflect.Descriptor instead.
+func (*Reboot) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Reboot) GetDelay() *durationpb.Duration {
+	if x != nil {
+		return x.Delay
+	}
+	return nil
+}
+
+func (x *Reboot) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Reboot) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
+func (x *Reboot) GetBackWithin() *durationpb.Duration {
+	if x != nil {
+		return x.BackWithin
+	}
+	return nil
+}
+
+// Collect copies log files of the closed list that the agent knows into an archive, which is kept as an artefact. Changes nothing.
+type Collect struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Names of sources ("nba", "lock-control", "nes-admin").
+	Sources []string `protobuf:"bytes,1,rep,name=sources,proto3" json:"sources,omitempty"`
+	// Only files that were written to within this time; 0 means all.
+	Since *durationpb.Duration `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	// Only this many last lines of each file; 0 means all.
+	Tail uint32 `protobuf:"varint,3,opt,name=tail,proto3" json:"tail,omitempty"`
+	// Bytes of files that go in, at most; what does not fit is cut and marked.
+	MaxBytes uint64 `protobuf:"varint,4,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	// True: passwords, keys and connection strings in configuration files are masked.
+	Redact bool `protobuf:"varint,5,opt,name=redact,proto3" json:"redact,omitempty"`
+	// Longest time that it may take.
+	Timeout       *durationpb.Duration `protobuf:"bytes,6,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Collect) Reset() {
+	*x = Collect{}
+	mi := &file_action_v1_result_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Collect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Collect) ProtoMessage() {}
+
+func (x *Collect) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Collect.ProtoReflect.Descriptor instead.
+func (*Collect) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Collect) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *Collect) GetSince() *durationpb.Duration {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Collect) GetTail() uint32 {
+	if x != nil {
+		return x.Tail
+	}
+	return 0
+}
+
+func (x *Collect) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *Collect) GetRedact() bool {
+	if x != nil {
+		return x.Redact
+	}
+	return false
+}
+
+func (x *Collect) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+// PeerProbe has the server ask terminals that use this host to connect to it. No verdict in time is a failure. Changes nothing.
+type PeerProbe struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many terminals that are online must have a good verdict. The server chooses.
+	Count  uint32       `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	Target *ProbeTarget `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	// Lower case hexadecimal SHA-256 of the certificate that must be served.
+	CertificateSha256 string               `protobuf:"bytes,3,opt,name=certificate_sha256,json=certificateSha256,proto3" json:"certificate_sha256,omitempty"`
+	Timeout           *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *PeerProbe) Reset() {
+	*x = PeerProbe{}
+	mi := &file_action_v1_result_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerProbe) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerProbe) ProtoMessage() {}
+
+func (x *PeerProbe) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerProbe.ProtoReflect.Descriptor instead.
+func (*PeerProbe) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *PeerProbe) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *PeerProbe) GetTarget() *ProbeTarget {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *PeerProbe) GetCertificateSha256() string {
+	if x != nil {
+		return x.CertificateSha256
+	}
+	return ""
+}
+
+func (x *PeerProbe) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+// ProbeTarget is what is connected to.
+type ProbeTarget struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
+	Port  uint32                 `protobuf:"varint,2,opt,name=port,proto3" json:"port,omitempty"`
+	// True: TLS is negotiated with host as server name, and the chain is verified by what the machine trusts.
+	Tls bool `protobuf:"varint,3,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Set: an HTTP GET of this path follows ("/nes/"). Only the status is read.
+	HttpPath      string `protobuf:"bytes,4,opt,name=http_path,json=httpPath,proto3" json:"http_path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeTarget) Reset() {
+	*x = ProbeTarget{}
+	mi := &file_action_v1_result_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeTarget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeTarget) ProtoMessage() {}
+
+func (x *ProbeTarget) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeTarget.ProtoReflect.Descriptor instead.
+func (*ProbeTarget) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ProbeTarget) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *ProbeTarget) GetPort() uint32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *ProbeTarget) GetTls() bool {
+	if x != nil {
+		return x.Tls
+	}
+	return false
+}
+
+func (x *ProbeTarget) GetHttpPath() string {
+	if x != nil {
+		return x.HttpPath
+	}
+	return ""
+}
 
 // Confirm asks a person to confirm something and waits for the answer. No answer in time is a no; a no fails the effect.
 type Confirm struct {
@@ -520,7 +2487,7 @@ type Confirm struct {
 
 func (x *Confirm) Reset() {
 	*x = Confirm{}
-	mi := &file_action_v1_result_proto_msgTypes[1]
+	mi := &file_action_v1_result_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +2499,7 @@ func (x *Confirm) String() string {
 func (*Confirm) ProtoMessage() {}
 
 func (x *Confirm) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[1]
+	mi := &file_action_v1_result_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +2512,7 @@ func (x *Confirm) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirm.ProtoReflect.Descriptor instead.
 func (*Confirm) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{1}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Confirm) GetPrompt() string {
@@ -574,7 +2541,7 @@ type ServiceStop struct {
 
 func (x *ServiceStop) Reset() {
 	*x = ServiceStop{}
-	mi := &file_action_v1_result_proto_msgTypes[2]
+	mi := &file_action_v1_result_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +2553,7 @@ func (x *ServiceStop) String() string {
 func (*ServiceStop) ProtoMessage() {}
 
 func (x *ServiceStop) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[2]
+	mi := &file_action_v1_result_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +2566,7 @@ func (x *ServiceStop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStop.ProtoReflect.Descriptor instead.
 func (*ServiceStop) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{2}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ServiceStop) GetService() string {
@@ -627,7 +2594,7 @@ type ServiceStart struct {
 
 func (x *ServiceStart) Reset() {
 	*x = ServiceStart{}
-	mi := &file_action_v1_result_proto_msgTypes[3]
+	mi := &file_action_v1_result_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -639,7 +2606,7 @@ func (x *ServiceStart) String() string {
 func (*ServiceStart) ProtoMessage() {}
 
 func (x *ServiceStart) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[3]
+	mi := &file_action_v1_result_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -652,7 +2619,7 @@ func (x *ServiceStart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceStart.ProtoReflect.Descriptor instead.
 func (*ServiceStart) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{3}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ServiceStart) GetService() string {
@@ -680,7 +2647,7 @@ type ServiceKill struct {
 
 func (x *ServiceKill) Reset() {
 	*x = ServiceKill{}
-	mi := &file_action_v1_result_proto_msgTypes[4]
+	mi := &file_action_v1_result_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -692,7 +2659,7 @@ func (x *ServiceKill) String() string {
 func (*ServiceKill) ProtoMessage() {}
 
 func (x *ServiceKill) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[4]
+	mi := &file_action_v1_result_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -705,7 +2672,7 @@ func (x *ServiceKill) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceKill.ProtoReflect.Descriptor instead.
 func (*ServiceKill) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{4}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ServiceKill) GetService() string {
@@ -740,7 +2707,7 @@ type Plan struct {
 
 func (x *Plan) Reset() {
 	*x = Plan{}
-	mi := &file_action_v1_result_proto_msgTypes[5]
+	mi := &file_action_v1_result_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +2719,7 @@ func (x *Plan) String() string {
 func (*Plan) ProtoMessage() {}
 
 func (x *Plan) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[5]
+	mi := &file_action_v1_result_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +2732,7 @@ func (x *Plan) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Plan.ProtoReflect.Descriptor instead.
 func (*Plan) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{5}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Plan) GetVerdict() PlanVerdict {
@@ -819,7 +2786,7 @@ type PlannedEffect struct {
 
 func (x *PlannedEffect) Reset() {
 	*x = PlannedEffect{}
-	mi := &file_action_v1_result_proto_msgTypes[6]
+	mi := &file_action_v1_result_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -831,7 +2798,7 @@ func (x *PlannedEffect) String() string {
 func (*PlannedEffect) ProtoMessage() {}
 
 func (x *PlannedEffect) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[6]
+	mi := &file_action_v1_result_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -844,7 +2811,7 @@ func (x *PlannedEffect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlannedEffect.ProtoReflect.Descriptor instead.
 func (*PlannedEffect) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{6}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *PlannedEffect) GetId() string {
@@ -901,7 +2868,7 @@ type RecordedEffect struct {
 
 func (x *RecordedEffect) Reset() {
 	*x = RecordedEffect{}
-	mi := &file_action_v1_result_proto_msgTypes[7]
+	mi := &file_action_v1_result_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -913,7 +2880,7 @@ func (x *RecordedEffect) String() string {
 func (*RecordedEffect) ProtoMessage() {}
 
 func (x *RecordedEffect) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[7]
+	mi := &file_action_v1_result_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -926,7 +2893,7 @@ func (x *RecordedEffect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordedEffect.ProtoReflect.Descriptor instead.
 func (*RecordedEffect) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{7}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *RecordedEffect) GetPlanId() string {
@@ -999,6 +2966,20 @@ type State struct {
 	//
 	//	*State_Service
 	//	*State_Confirmation
+	//	*State_Config
+	//	*State_File
+	//	*State_Registry
+	//	*State_Certificate
+	//	*State_Binding
+	//	*State_Iis
+	//	*State_Device
+	//	*State_Power
+	//	*State_Program
+	//	*State_Features
+	//	*State_Boot
+	//	*State_Collection
+	//	*State_Peers
+	//	*State_Lease
 	State         isState_State `protobuf_oneof:"state"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1006,7 +2987,7 @@ type State struct {
 
 func (x *State) Reset() {
 	*x = State{}
-	mi := &file_action_v1_result_proto_msgTypes[8]
+	mi := &file_action_v1_result_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1018,7 +2999,7 @@ func (x *State) String() string {
 func (*State) ProtoMessage() {}
 
 func (x *State) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[8]
+	mi := &file_action_v1_result_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1031,7 +3012,7 @@ func (x *State) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use State.ProtoReflect.Descriptor instead.
 func (*State) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{8}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *State) GetState() isState_State {
@@ -1059,6 +3040,132 @@ func (x *State) GetConfirmation() *Confirmation {
 	return nil
 }
 
+func (x *State) GetConfig() *ConfigState {
+	if x != nil {
+		if x, ok := x.State.(*State_Config); ok {
+			return x.Config
+		}
+	}
+	return nil
+}
+
+func (x *State) GetFile() *FileState {
+	if x != nil {
+		if x, ok := x.State.(*State_File); ok {
+			return x.File
+		}
+	}
+	return nil
+}
+
+func (x *State) GetRegistry() *RegistryState {
+	if x != nil {
+		if x, ok := x.State.(*State_Registry); ok {
+			return x.Registry
+		}
+	}
+	return nil
+}
+
+func (x *State) GetCertificate() *CertificateState {
+	if x != nil {
+		if x, ok := x.State.(*State_Certificate); ok {
+			return x.Certificate
+		}
+	}
+	return nil
+}
+
+func (x *State) GetBinding() *Binding {
+	if x != nil {
+		if x, ok := x.State.(*State_Binding); ok {
+			return x.Binding
+		}
+	}
+	return nil
+}
+
+func (x *State) GetIis() *IISValue {
+	if x != nil {
+		if x, ok := x.State.(*State_Iis); ok {
+			return x.Iis
+		}
+	}
+	return nil
+}
+
+func (x *State) GetDevice() *Device {
+	if x != nil {
+		if x, ok := x.State.(*State_Device); ok {
+			return x.Device
+		}
+	}
+	return nil
+}
+
+func (x *State) GetPower() *PowerState {
+	if x != nil {
+		if x, ok := x.State.(*State_Power); ok {
+			return x.Power
+		}
+	}
+	return nil
+}
+
+func (x *State) GetProgram() *ProgramState {
+	if x != nil {
+		if x, ok := x.State.(*State_Program); ok {
+			return x.Program
+		}
+	}
+	return nil
+}
+
+func (x *State) GetFeatures() *FeatureStates {
+	if x != nil {
+		if x, ok := x.State.(*State_Features); ok {
+			return x.Features
+		}
+	}
+	return nil
+}
+
+func (x *State) GetBoot() *BootState {
+	if x != nil {
+		if x, ok := x.State.(*State_Boot); ok {
+			return x.Boot
+		}
+	}
+	return nil
+}
+
+func (x *State) GetCollection() *Collection {
+	if x != nil {
+		if x, ok := x.State.(*State_Collection); ok {
+			return x.Collection
+		}
+	}
+	return nil
+}
+
+func (x *State) GetPeers() *PeerVerdicts {
+	if x != nil {
+		if x, ok := x.State.(*State_Peers); ok {
+			return x.Peers
+		}
+	}
+	return nil
+}
+
+func (x *State) GetLease() *LeaseState {
+	if x != nil {
+		if x, ok := x.State.(*State_Lease); ok {
+			return x.Lease
+		}
+	}
+	return nil
+}
+
 type isState_State interface {
 	isState_State()
 }
@@ -1071,9 +3178,1695 @@ type State_Confirmation struct {
 	Confirmation *Confirmation `protobuf:"bytes,2,opt,name=confirmation,proto3,oneof"`
 }
 
+type State_Config struct {
+	Config *ConfigState `protobuf:"bytes,3,opt,name=config,proto3,oneof"`
+}
+
+type State_File struct {
+	File *FileState `protobuf:"bytes,4,opt,name=file,proto3,oneof"`
+}
+
+type State_Registry struct {
+	Registry *RegistryState `protobuf:"bytes,5,opt,name=registry,proto3,oneof"`
+}
+
+type State_Certificate struct {
+	Certificate *CertificateState `protobuf:"bytes,6,opt,name=certificate,proto3,oneof"`
+}
+
+type State_Binding struct {
+	Binding *Binding `protobuf:"bytes,7,opt,name=binding,proto3,oneof"`
+}
+
+type State_Iis struct {
+	Iis *IISValue `protobuf:"bytes,8,opt,name=iis,proto3,oneof"`
+}
+
+type State_Device struct {
+	Device *Device `protobuf:"bytes,9,opt,name=device,proto3,oneof"`
+}
+
+type State_Power struct {
+	Power *PowerState `protobuf:"bytes,10,opt,name=power,proto3,oneof"`
+}
+
+type State_Program struct {
+	Program *ProgramState `protobuf:"bytes,11,opt,name=program,proto3,oneof"`
+}
+
+type State_Features struct {
+	Features *FeatureStates `protobuf:"bytes,12,opt,name=features,proto3,oneof"`
+}
+
+type State_Boot struct {
+	Boot *BootState `protobuf:"bytes,13,opt,name=boot,proto3,oneof"`
+}
+
+type State_Collection struct {
+	Collection *Collection `protobuf:"bytes,14,opt,name=collection,proto3,oneof"`
+}
+
+type State_Peers struct {
+	Peers *PeerVerdicts `protobuf:"bytes,15,opt,name=peers,proto3,oneof"`
+}
+
+type State_Lease struct {
+	Lease *LeaseState `protobuf:"bytes,16,opt,name=lease,proto3,oneof"`
+}
+
 func (*State_Service) isState_State() {}
 
 func (*State_Confirmation) isState_State() {}
+
+func (*State_Config) isState_State() {}
+
+func (*State_File) isState_State() {}
+
+func (*State_Registry) isState_State() {}
+
+func (*State_Certificate) isState_State() {}
+
+func (*State_Binding) isState_State() {}
+
+func (*State_Iis) isState_State() {}
+
+func (*State_Device) isState_State() {}
+
+func (*State_Power) isState_State() {}
+
+func (*State_Program) isState_State() {}
+
+func (*State_Features) isState_State() {}
+
+func (*State_Boot) isState_State() {}
+
+func (*State_Collection) isState_State() {}
+
+func (*State_Peers) isState_State() {}
+
+func (*State_Lease) isState_State() {}
+
+// ConfigState is what is known of a configuration file. Of an effect it has the values of the edited keys only.
+type ConfigState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Root   string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	Path   string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Exists bool                   `protobuf:"varint,3,opt,name=exists,proto3" json:"exists,omitempty"`
+	// Lower case hexadecimal, of the whole file.
+	Sha256 string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Why it cannot be read as what it should be, with the line; empty when it can.
+	Malformed     string         `protobuf:"bytes,5,opt,name=malformed,proto3" json:"malformed,omitempty"`
+	Values        []*ConfigValue `protobuf:"bytes,6,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigState) Reset() {
+	*x = ConfigState{}
+	mi := &file_action_v1_result_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigState) ProtoMessage() {}
+
+func (x *ConfigState) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigState.ProtoReflect.Descriptor instead.
+func (*ConfigState) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ConfigState) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *ConfigState) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ConfigState) GetExists() bool {
+	if x != nil {
+		return x.Exists
+	}
+	return false
+}
+
+func (x *ConfigState) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *ConfigState) GetMalformed() string {
+	if x != nil {
+		return x.Malformed
+	}
+	return ""
+}
+
+func (x *ConfigState) GetValues() []*ConfigValue {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+type ConfigValue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// In the text form of the format.
+	Value string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	// Line of the file, from 1.
+	Line          uint32 `protobuf:"varint,3,opt,name=line,proto3" json:"line,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConfigValue) Reset() {
+	*x = ConfigValue{}
+	mi := &file_action_v1_result_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConfigValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConfigValue) ProtoMessage() {}
+
+func (x *ConfigValue) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConfigValue.ProtoReflect.Descriptor instead.
+func (*ConfigValue) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ConfigValue) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ConfigValue) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *ConfigValue) GetLine() uint32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+type FileState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Root   string                 `protobuf:"bytes,1,opt,name=root,proto3" json:"root,omitempty"`
+	Path   string                 `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	Exists bool                   `protobuf:"varint,3,opt,name=exists,proto3" json:"exists,omitempty"`
+	Size   uint64                 `protobuf:"varint,4,opt,name=size,proto3" json:"size,omitempty"`
+	// Lower case hexadecimal; empty when it does not exist or is too large to be read.
+	Sha256        string                 `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Modified      *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=modified,proto3" json:"modified,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FileState) Reset() {
+	*x = FileState{}
+	mi := &file_action_v1_result_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FileState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FileState) ProtoMessage() {}
+
+func (x *FileState) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FileState.ProtoReflect.Descriptor instead.
+func (*FileState) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *FileState) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *FileState) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FileState) GetExists() bool {
+	if x != nil {
+		return x.Exists
+	}
+	return false
+}
+
+func (x *FileState) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *FileState) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *FileState) GetModified() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Modified
+	}
+	return nil
+}
+
+type RegistryState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Key    string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Value  string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	View32 bool                   `protobuf:"varint,3,opt,name=view32,proto3" json:"view32,omitempty"`
+	Exists bool                   `protobuf:"varint,4,opt,name=exists,proto3" json:"exists,omitempty"`
+	Data   string                 `protobuf:"bytes,5,opt,name=data,proto3" json:"data,omitempty"`
+	// How many of the key's levels exist, so that undo removes what was made.
+	Levels        uint32 `protobuf:"varint,6,opt,name=levels,proto3" json:"levels,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RegistryState) Reset() {
+	*x = RegistryState{}
+	mi := &file_action_v1_result_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RegistryState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RegistryState) ProtoMessage() {}
+
+func (x *RegistryState) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RegistryState.ProtoReflect.Descriptor instead.
+func (*RegistryState) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *RegistryState) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *RegistryState) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *RegistryState) GetView32() bool {
+	if x != nil {
+		return x.View32
+	}
+	return false
+}
+
+func (x *RegistryState) GetExists() bool {
+	if x != nil {
+		return x.Exists
+	}
+	return false
+}
+
+func (x *RegistryState) GetData() string {
+	if x != nil {
+		return x.Data
+	}
+	return ""
+}
+
+func (x *RegistryState) GetLevels() uint32 {
+	if x != nil {
+		return x.Levels
+	}
+	return 0
+}
+
+// CertificateState is a certificate in a store of the machine.
+type CertificateState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Store         string                 `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"`
+	Sha256        string                 `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Present       bool                   `protobuf:"varint,3,opt,name=present,proto3" json:"present,omitempty"`
+	HasPrivateKey bool                   `protobuf:"varint,4,opt,name=has_private_key,json=hasPrivateKey,proto3" json:"has_private_key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertificateState) Reset() {
+	*x = CertificateState{}
+	mi := &file_action_v1_result_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertificateState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertificateState) ProtoMessage() {}
+
+func (x *CertificateState) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertificateState.ProtoReflect.Descriptor instead.
+func (*CertificateState) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *CertificateState) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *CertificateState) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *CertificateState) GetPresent() bool {
+	if x != nil {
+		return x.Present
+	}
+	return false
+}
+
+func (x *CertificateState) GetHasPrivateKey() bool {
+	if x != nil {
+		return x.HasPrivateKey
+	}
+	return false
+}
+
+type IISValue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attribute     IISAttribute           `protobuf:"varint,1,opt,name=attribute,proto3,enum=action.v1.IISAttribute" json:"attribute,omitempty"`
+	Object        string                 `protobuf:"bytes,2,opt,name=object,proto3" json:"object,omitempty"`
+	Exists        bool                   `protobuf:"varint,3,opt,name=exists,proto3" json:"exists,omitempty"`
+	Value         string                 `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IISValue) Reset() {
+	*x = IISValue{}
+	mi := &file_action_v1_result_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IISValue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IISValue) ProtoMessage() {}
+
+func (x *IISValue) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IISValue.ProtoReflect.Descriptor instead.
+func (*IISValue) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *IISValue) GetAttribute() IISAttribute {
+	if x != nil {
+		return x.Attribute
+	}
+	return IISAttribute_IIS_ATTRIBUTE_UNSPECIFIED
+}
+
+func (x *IISValue) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *IISValue) GetExists() bool {
+	if x != nil {
+		return x.Exists
+	}
+	return false
+}
+
+func (x *IISValue) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+type PowerState struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Setting *PowerSetting          `protobuf:"bytes,1,opt,name=setting,proto3" json:"setting,omitempty"`
+	Ac      uint32                 `protobuf:"varint,2,opt,name=ac,proto3" json:"ac,omitempty"`
+	Dc      uint32                 `protobuf:"varint,3,opt,name=dc,proto3" json:"dc,omitempty"`
+	// True when a group policy sets it.
+	ByPolicy      bool `protobuf:"varint,4,opt,name=by_policy,json=byPolicy,proto3" json:"by_policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PowerState) Reset() {
+	*x = PowerState{}
+	mi := &file_action_v1_result_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PowerState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PowerState) ProtoMessage() {}
+
+func (x *PowerState) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PowerState.ProtoReflect.Descriptor instead.
+func (*PowerState) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *PowerState) GetSetting() *PowerSetting {
+	if x != nil {
+		return x.Setting
+	}
+	return nil
+}
+
+func (x *PowerState) GetAc() uint32 {
+	if x != nil {
+		return x.Ac
+	}
+	return 0
+}
+
+func (x *PowerState) GetDc() uint32 {
+	if x != nil {
+		return x.Dc
+	}
+	return 0
+}
+
+func (x *PowerState) GetByPolicy() bool {
+	if x != nil {
+		return x.ByPolicy
+	}
+	return false
+}
+
+type ProgramState struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Program string                 `protobuf:"bytes,1,opt,name=program,proto3" json:"program,omitempty"`
+	// False: it is not on the allow-list.
+	Known bool `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
+	// False: there is no such file.
+	Exists bool `protobuf:"varint,3,opt,name=exists,proto3" json:"exists,omitempty"`
+	// What the file has, and whether that is approved. Lower case hexadecimal.
+	Sha256   string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Approved bool   `protobuf:"varint,5,opt,name=approved,proto3" json:"approved,omitempty"`
+	// Of a run: how it ended, and what files were new.
+	ExitCode      int64        `protobuf:"varint,6,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	TimedOut      bool         `protobuf:"varint,7,opt,name=timed_out,json=timedOut,proto3" json:"timed_out,omitempty"`
+	NewFiles      []*FileState `protobuf:"bytes,8,rep,name=new_files,json=newFiles,proto3" json:"new_files,omitempty"`
+	Path          string       `protobuf:"bytes,9,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProgramState) Reset() {
+	*x = ProgramState{}
+	mi := &file_action_v1_result_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProgramState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProgramState) ProtoMessage() {}
+
+func (x *ProgramState) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProgramState.ProtoReflect.Descriptor instead.
+func (*ProgramState) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ProgramState) GetProgram() string {
+	if x != nil {
+		return x.Program
+	}
+	return ""
+}
+
+func (x *ProgramState) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *ProgramState) GetExists() bool {
+	if x != nil {
+		return x.Exists
+	}
+	return false
+}
+
+func (x *ProgramState) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *ProgramState) GetApproved() bool {
+	if x != nil {
+		return x.Approved
+	}
+	return false
+}
+
+func (x *ProgramState) GetExitCode() int64 {
+	if x != nil {
+		return x.ExitCode
+	}
+	return 0
+}
+
+func (x *ProgramState) GetTimedOut() bool {
+	if x != nil {
+		return x.TimedOut
+	}
+	return false
+}
+
+func (x *ProgramState) GetNewFiles() []*FileState {
+	if x != nil {
+		return x.NewFiles
+	}
+	return nil
+}
+
+func (x *ProgramState) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+type FeatureStates struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Features      []*Feature             `protobuf:"bytes,1,rep,name=features,proto3" json:"features,omitempty"`
+	RestartNeeded bool                   `protobuf:"varint,2,opt,name=restart_needed,json=restartNeeded,proto3" json:"restart_needed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeatureStates) Reset() {
+	*x = FeatureStates{}
+	mi := &file_action_v1_result_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeatureStates) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeatureStates) ProtoMessage() {}
+
+func (x *FeatureStates) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeatureStates.ProtoReflect.Descriptor instead.
+func (*FeatureStates) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *FeatureStates) GetFeatures() []*Feature {
+	if x != nil {
+		return x.Features
+	}
+	return nil
+}
+
+func (x *FeatureStates) GetRestartNeeded() bool {
+	if x != nil {
+		return x.RestartNeeded
+	}
+	return false
+}
+
+type Feature struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Known         bool                   `protobuf:"varint,2,opt,name=known,proto3" json:"known,omitempty"`
+	Installed     bool                   `protobuf:"varint,3,opt,name=installed,proto3" json:"installed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feature) Reset() {
+	*x = Feature{}
+	mi := &file_action_v1_result_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feature) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feature) ProtoMessage() {}
+
+func (x *Feature) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feature.ProtoReflect.Descriptor instead.
+func (*Feature) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Feature) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Feature) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+func (x *Feature) GetInstalled() bool {
+	if x != nil {
+		return x.Installed
+	}
+	return false
+}
+
+type BootState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	BootId        string                 `protobuf:"bytes,1,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	BootTime      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=boot_time,json=bootTime,proto3" json:"boot_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BootState) Reset() {
+	*x = BootState{}
+	mi := &file_action_v1_result_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BootState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BootState) ProtoMessage() {}
+
+func (x *BootState) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BootState.ProtoReflect.Descriptor instead.
+func (*BootState) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *BootState) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
+func (x *BootState) GetBootTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BootTime
+	}
+	return nil
+}
+
+// Collection is what a Collect brought together.
+type Collection struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Files    []*CollectedFile       `protobuf:"bytes,1,rep,name=files,proto3" json:"files,omitempty"`
+	Artifact *ArtifactReference     `protobuf:"bytes,2,opt,name=artifact,proto3" json:"artifact,omitempty"`
+	// True when something did not fit.
+	Truncated     bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Collection) Reset() {
+	*x = Collection{}
+	mi := &file_action_v1_result_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Collection) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Collection) ProtoMessage() {}
+
+func (x *Collection) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Collection.ProtoReflect.Descriptor instead.
+func (*Collection) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Collection) GetFiles() []*CollectedFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *Collection) GetArtifact() *ArtifactReference {
+	if x != nil {
+		return x.Artifact
+	}
+	return nil
+}
+
+func (x *Collection) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
+type CollectedFile struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Source string                 `protobuf:"bytes,1,opt,name=source,proto3" json:"source,omitempty"`
+	// Name in the archive.
+	Name     string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Size     uint64                 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Modified *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=modified,proto3" json:"modified,omitempty"`
+	// Lower case hexadecimal, of what is in the archive.
+	Sha256 string `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// What is not as on the machine: "cut at 1048576 bytes", "3 values masked"; or why it could not be read.
+	Note          string `protobuf:"bytes,6,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CollectedFile) Reset() {
+	*x = CollectedFile{}
+	mi := &file_action_v1_result_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CollectedFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CollectedFile) ProtoMessage() {}
+
+func (x *CollectedFile) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CollectedFile.ProtoReflect.Descriptor instead.
+func (*CollectedFile) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *CollectedFile) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *CollectedFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CollectedFile) GetSize() uint64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *CollectedFile) GetModified() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Modified
+	}
+	return nil
+}
+
+func (x *CollectedFile) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *CollectedFile) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+type PeerVerdicts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Verdicts      []*PeerVerdict         `protobuf:"bytes,1,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerVerdicts) Reset() {
+	*x = PeerVerdicts{}
+	mi := &file_action_v1_result_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerVerdicts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerVerdicts) ProtoMessage() {}
+
+func (x *PeerVerdicts) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerVerdicts.ProtoReflect.Descriptor instead.
+func (*PeerVerdicts) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *PeerVerdicts) GetVerdicts() []*PeerVerdict {
+	if x != nil {
+		return x.Verdicts
+	}
+	return nil
+}
+
+// PeerVerdict is what one terminal found.
+type PeerVerdict struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the terminal.
+	Terminal string `protobuf:"bytes,1,opt,name=terminal,proto3" json:"terminal,omitempty"`
+	Ok       bool   `protobuf:"varint,2,opt,name=ok,proto3" json:"ok,omitempty"`
+	// Why not: "no answer within 20s", "the chain ends at a root that is not trusted here".
+	Reason        string          `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	Result        *NetProbeResult `protobuf:"bytes,4,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerVerdict) Reset() {
+	*x = PeerVerdict{}
+	mi := &file_action_v1_result_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerVerdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerVerdict) ProtoMessage() {}
+
+func (x *PeerVerdict) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerVerdict.ProtoReflect.Descriptor instead.
+func (*PeerVerdict) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *PeerVerdict) GetTerminal() string {
+	if x != nil {
+		return x.Terminal
+	}
+	return ""
+}
+
+func (x *PeerVerdict) GetOk() bool {
+	if x != nil {
+		return x.Ok
+	}
+	return false
+}
+
+func (x *PeerVerdict) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *PeerVerdict) GetResult() *NetProbeResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// NetProbeResult tells network, trust and application apart. A later part is unset when an earlier one failed.
+type NetProbeResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Addresses that the name has; empty with a reason when it has none.
+	Addresses   []string `protobuf:"bytes,1,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	NameProblem string   `protobuf:"bytes,2,opt,name=name_problem,json=nameProblem,proto3" json:"name_problem,omitempty"`
+	Connected   bool     `protobuf:"varint,3,opt,name=connected,proto3" json:"connected,omitempty"`
+	// "connection refused", "timed out after 5s".
+	ConnectProblem string `protobuf:"bytes,4,opt,name=connect_problem,json=connectProblem,proto3" json:"connect_problem,omitempty"`
+	Handshake      bool   `protobuf:"varint,5,opt,name=handshake,proto3" json:"handshake,omitempty"`
+	TlsProblem     string `protobuf:"bytes,6,opt,name=tls_problem,json=tlsProblem,proto3" json:"tls_problem,omitempty"`
+	// The chain that was served, leaf first.
+	Chain []*Certificate `protobuf:"bytes,7,rep,name=chain,proto3" json:"chain,omitempty"`
+	// True when the chain leads to a root that this machine trusts, is valid now and names the host.
+	Trusted      bool   `protobuf:"varint,8,opt,name=trusted,proto3" json:"trusted,omitempty"`
+	TrustProblem string `protobuf:"bytes,9,opt,name=trust_problem,json=trustProblem,proto3" json:"trust_problem,omitempty"`
+	// 0 when none was asked for or none came.
+	HttpStatus    uint32               `protobuf:"varint,10,opt,name=http_status,json=httpStatus,proto3" json:"http_status,omitempty"`
+	HttpProblem   string               `protobuf:"bytes,11,opt,name=http_problem,json=httpProblem,proto3" json:"http_problem,omitempty"`
+	Took          *durationpb.Duration `protobuf:"bytes,12,opt,name=took,proto3" json:"took,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NetProbeResult) Reset() {
+	*x = NetProbeResult{}
+	mi := &file_action_v1_result_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NetProbeResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NetProbeResult) ProtoMessage() {}
+
+func (x *NetProbeResult) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NetProbeResult.ProtoReflect.Descriptor instead.
+func (*NetProbeResult) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *NetProbeResult) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *NetProbeResult) GetNameProblem() string {
+	if x != nil {
+		return x.NameProblem
+	}
+	return ""
+}
+
+func (x *NetProbeResult) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *NetProbeResult) GetConnectProblem() string {
+	if x != nil {
+		return x.ConnectProblem
+	}
+	return ""
+}
+
+func (x *NetProbeResult) GetHandshake() bool {
+	if x != nil {
+		return x.Handshake
+	}
+	return false
+}
+
+func (x *NetProbeResult) GetTlsProblem() string {
+	if x != nil {
+		return x.TlsProblem
+	}
+	return ""
+}
+
+func (x *NetProbeResult) GetChain() []*Certificate {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *NetProbeResult) GetTrusted() bool {
+	if x != nil {
+		return x.Trusted
+	}
+	return false
+}
+
+func (x *NetProbeResult) GetTrustProblem() string {
+	if x != nil {
+		return x.TrustProblem
+	}
+	return ""
+}
+
+func (x *NetProbeResult) GetHttpStatus() uint32 {
+	if x != nil {
+		return x.HttpStatus
+	}
+	return 0
+}
+
+func (x *NetProbeResult) GetHttpProblem() string {
+	if x != nil {
+		return x.HttpProblem
+	}
+	return ""
+}
+
+func (x *NetProbeResult) GetTook() *durationpb.Duration {
+	if x != nil {
+		return x.Took
+	}
+	return nil
+}
+
+// Certificate is what is public of a certificate.
+type Certificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Lower case hexadecimal, of the DER: SHA-256, and SHA-1, which is what Windows calls the thumbprint.
+	Sha256      string                 `protobuf:"bytes,1,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Sha1        string                 `protobuf:"bytes,2,opt,name=sha1,proto3" json:"sha1,omitempty"`
+	Subject     string                 `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	Issuer      string                 `protobuf:"bytes,4,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	DnsNames    []string               `protobuf:"bytes,5,rep,name=dns_names,json=dnsNames,proto3" json:"dns_names,omitempty"`
+	IpAddresses []string               `protobuf:"bytes,6,rep,name=ip_addresses,json=ipAddresses,proto3" json:"ip_addresses,omitempty"`
+	NotBefore   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=not_before,json=notBefore,proto3" json:"not_before,omitempty"`
+	NotAfter    *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=not_after,json=notAfter,proto3" json:"not_after,omitempty"`
+	IsCa        bool                   `protobuf:"varint,9,opt,name=is_ca,json=isCa,proto3" json:"is_ca,omitempty"`
+	SelfSigned  bool                   `protobuf:"varint,10,opt,name=self_signed,json=selfSigned,proto3" json:"self_signed,omitempty"`
+	// True when it may be used for TLS servers.
+	ServerAuth    bool `protobuf:"varint,11,opt,name=server_auth,json=serverAuth,proto3" json:"server_auth,omitempty"`
+	HasPrivateKey bool `protobuf:"varint,12,opt,name=has_private_key,json=hasPrivateKey,proto3" json:"has_private_key,omitempty"`
+	// Store that it is in; empty when it was served or in a file.
+	Store         string `protobuf:"bytes,13,opt,name=store,proto3" json:"store,omitempty"`
+	Serial        string `protobuf:"bytes,14,opt,name=serial,proto3" json:"serial,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Certificate) Reset() {
+	*x = Certificate{}
+	mi := &file_action_v1_result_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Certificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Certificate) ProtoMessage() {}
+
+func (x *Certificate) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Certificate.ProtoReflect.Descriptor instead.
+func (*Certificate) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *Certificate) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *Certificate) GetSha1() string {
+	if x != nil {
+		return x.Sha1
+	}
+	return ""
+}
+
+func (x *Certificate) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Certificate) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Certificate) GetDnsNames() []string {
+	if x != nil {
+		return x.DnsNames
+	}
+	return nil
+}
+
+func (x *Certificate) GetIpAddresses() []string {
+	if x != nil {
+		return x.IpAddresses
+	}
+	return nil
+}
+
+func (x *Certificate) GetNotBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotBefore
+	}
+	return nil
+}
+
+func (x *Certificate) GetNotAfter() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NotAfter
+	}
+	return nil
+}
+
+func (x *Certificate) GetIsCa() bool {
+	if x != nil {
+		return x.IsCa
+	}
+	return false
+}
+
+func (x *Certificate) GetSelfSigned() bool {
+	if x != nil {
+		return x.SelfSigned
+	}
+	return false
+}
+
+func (x *Certificate) GetServerAuth() bool {
+	if x != nil {
+		return x.ServerAuth
+	}
+	return false
+}
+
+func (x *Certificate) GetHasPrivateKey() bool {
+	if x != nil {
+		return x.HasPrivateKey
+	}
+	return false
+}
+
+func (x *Certificate) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *Certificate) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+// CertificateReport is what a machine's stores and bindings hold, for the fleet's inventory of certificates.
+type CertificateReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Stores that were read ("My", "WebHosting", "Root", "CA"); what is not in certificates is not in them. Of "Root" and "CA" only the
+	// site's approved ones, those that a chain needs and those that expire are listed.
+	Stores       []string       `protobuf:"bytes,1,rep,name=stores,proto3" json:"stores,omitempty"`
+	Certificates []*Certificate `protobuf:"bytes,2,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	Bindings     []*Binding     `protobuf:"bytes,3,rep,name=bindings,proto3" json:"bindings,omitempty"`
+	// The site's approved roots, by SHA-256: whether they are trusted here.
+	Roots         map[string]bool        `protobuf:"bytes,4,rep,name=roots,proto3" json:"roots,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	Scanned       *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=scanned,proto3" json:"scanned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertificateReport) Reset() {
+	*x = CertificateReport{}
+	mi := &file_action_v1_result_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertificateReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertificateReport) ProtoMessage() {}
+
+func (x *CertificateReport) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertificateReport.ProtoReflect.Descriptor instead.
+func (*CertificateReport) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *CertificateReport) GetStores() []string {
+	if x != nil {
+		return x.Stores
+	}
+	return nil
+}
+
+func (x *CertificateReport) GetCertificates() []*Certificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *CertificateReport) GetBindings() []*Binding {
+	if x != nil {
+		return x.Bindings
+	}
+	return nil
+}
+
+func (x *CertificateReport) GetRoots() map[string]bool {
+	if x != nil {
+		return x.Roots
+	}
+	return nil
+}
+
+func (x *CertificateReport) GetScanned() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Scanned
+	}
+	return nil
+}
+
+// Finding is one thing that a diagnosis looked at.
+type Finding struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Rule ("nbe-tap-threshold", "service-endpoint"): lower case letters, digits and dashes.
+	Rule  string       `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Level FindingLevel `protobuf:"varint,2,opt,name=level,proto3,enum=action.v1.FindingLevel" json:"level,omitempty"`
+	// What it is about ("nbe.toml", "https://nes-lyon-1.example/nes/").
+	Subject  string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	Value    string `protobuf:"bytes,4,opt,name=value,proto3" json:"value,omitempty"`
+	Expected string `protobuf:"bytes,5,opt,name=expected,proto3" json:"expected,omitempty"`
+	// For people; with what to do when it is not good.
+	Message       string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Finding) Reset() {
+	*x = Finding{}
+	mi := &file_action_v1_result_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Finding) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Finding) ProtoMessage() {}
+
+func (x *Finding) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Finding.ProtoReflect.Descriptor instead.
+func (*Finding) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Finding) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *Finding) GetLevel() FindingLevel {
+	if x != nil {
+		return x.Level
+	}
+	return FindingLevel_FINDING_LEVEL_UNSPECIFIED
+}
+
+func (x *Finding) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Finding) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+func (x *Finding) GetExpected() string {
+	if x != nil {
+		return x.Expected
+	}
+	return ""
+}
+
+func (x *Finding) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// LeaseState is a change that the agent will put back.
+type LeaseState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// What it holds, for people (`file "nes/web.config"`).
+	Resources []string               `protobuf:"bytes,2,rep,name=resources,proto3" json:"resources,omitempty"`
+	Until     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
+	// The job that made it.
+	Job           string `protobuf:"bytes,4,opt,name=job,proto3" json:"job,omitempty"`
+	Ended         bool   `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseState) Reset() {
+	*x = LeaseState{}
+	mi := &file_action_v1_result_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseState) ProtoMessage() {}
+
+func (x *LeaseState) ProtoReflect() protoreflect.Message {
+	mi := &file_action_v1_result_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseState.ProtoReflect.Descriptor instead.
+func (*LeaseState) Descriptor() ([]byte, []int) {
+	return file_action_v1_result_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *LeaseState) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *LeaseState) GetResources() []string {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *LeaseState) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *LeaseState) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *LeaseState) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
 
 // Confirmation is a person's answer.
 type Confirmation struct {
@@ -1089,7 +4882,7 @@ type Confirmation struct {
 
 func (x *Confirmation) Reset() {
 	*x = Confirmation{}
-	mi := &file_action_v1_result_proto_msgTypes[9]
+	mi := &file_action_v1_result_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +4894,7 @@ func (x *Confirmation) String() string {
 func (*Confirmation) ProtoMessage() {}
 
 func (x *Confirmation) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[9]
+	mi := &file_action_v1_result_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +4907,7 @@ func (x *Confirmation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Confirmation.ProtoReflect.Descriptor instead.
 func (*Confirmation) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{9}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Confirmation) GetConfirmed() bool {
@@ -1159,7 +4952,7 @@ type UserSession struct {
 
 func (x *UserSession) Reset() {
 	*x = UserSession{}
-	mi := &file_action_v1_result_proto_msgTypes[10]
+	mi := &file_action_v1_result_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1171,7 +4964,7 @@ func (x *UserSession) String() string {
 func (*UserSession) ProtoMessage() {}
 
 func (x *UserSession) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[10]
+	mi := &file_action_v1_result_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1184,7 +4977,7 @@ func (x *UserSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UserSession.ProtoReflect.Descriptor instead.
 func (*UserSession) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{10}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *UserSession) GetUser() string {
@@ -1228,7 +5021,7 @@ type ServiceState struct {
 
 func (x *ServiceState) Reset() {
 	*x = ServiceState{}
-	mi := &file_action_v1_result_proto_msgTypes[11]
+	mi := &file_action_v1_result_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1240,7 +5033,7 @@ func (x *ServiceState) String() string {
 func (*ServiceState) ProtoMessage() {}
 
 func (x *ServiceState) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[11]
+	mi := &file_action_v1_result_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1253,7 +5046,7 @@ func (x *ServiceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ServiceState.ProtoReflect.Descriptor instead.
 func (*ServiceState) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{11}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ServiceState) GetService() string {
@@ -1315,7 +5108,7 @@ type DeviceState struct {
 
 func (x *DeviceState) Reset() {
 	*x = DeviceState{}
-	mi := &file_action_v1_result_proto_msgTypes[12]
+	mi := &file_action_v1_result_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1327,7 +5120,7 @@ func (x *DeviceState) String() string {
 func (*DeviceState) ProtoMessage() {}
 
 func (x *DeviceState) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[12]
+	mi := &file_action_v1_result_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1340,7 +5133,7 @@ func (x *DeviceState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeviceState.ProtoReflect.Descriptor instead.
 func (*DeviceState) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{12}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *DeviceState) GetDevices() []*Device {
@@ -1359,14 +5152,18 @@ type Device struct {
 	// Windows problem code; 0 when it works.
 	ProblemCode uint32 `protobuf:"varint,3,opt,name=problem_code,json=problemCode,proto3" json:"problem_code,omitempty"`
 	// Serial port ("COM3", "/dev/ttyACM0"); empty when it has none.
-	Port          string `protobuf:"bytes,4,opt,name=port,proto3" json:"port,omitempty"`
+	Port string `protobuf:"bytes,4,opt,name=port,proto3" json:"port,omitempty"`
+	// True when somebody has disabled it.
+	Disabled bool `protobuf:"varint,5,opt,name=disabled,proto3" json:"disabled,omitempty"`
+	// The operating system's class of it ("Ports").
+	Class         string `protobuf:"bytes,6,opt,name=class,proto3" json:"class,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Device) Reset() {
 	*x = Device{}
-	mi := &file_action_v1_result_proto_msgTypes[13]
+	mi := &file_action_v1_result_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1378,7 +5175,7 @@ func (x *Device) String() string {
 func (*Device) ProtoMessage() {}
 
 func (x *Device) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[13]
+	mi := &file_action_v1_result_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1391,7 +5188,7 @@ func (x *Device) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Device.ProtoReflect.Descriptor instead.
 func (*Device) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{13}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Device) GetInstance() string {
@@ -1422,6 +5219,20 @@ func (x *Device) GetPort() string {
 	return ""
 }
 
+func (x *Device) GetDisabled() bool {
+	if x != nil {
+		return x.Disabled
+	}
+	return false
+}
+
+func (x *Device) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
 type HostState struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Hostname string                 `protobuf:"bytes,1,opt,name=hostname,proto3" json:"hostname,omitempty"`
@@ -1438,7 +5249,7 @@ type HostState struct {
 
 func (x *HostState) Reset() {
 	*x = HostState{}
-	mi := &file_action_v1_result_proto_msgTypes[14]
+	mi := &file_action_v1_result_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1450,7 +5261,7 @@ func (x *HostState) String() string {
 func (*HostState) ProtoMessage() {}
 
 func (x *HostState) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[14]
+	mi := &file_action_v1_result_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1463,7 +5274,7 @@ func (x *HostState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HostState.ProtoReflect.Descriptor instead.
 func (*HostState) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{14}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *HostState) GetHostname() string {
@@ -1512,7 +5323,7 @@ type Evidence struct {
 
 func (x *Evidence) Reset() {
 	*x = Evidence{}
-	mi := &file_action_v1_result_proto_msgTypes[15]
+	mi := &file_action_v1_result_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1524,7 +5335,7 @@ func (x *Evidence) String() string {
 func (*Evidence) ProtoMessage() {}
 
 func (x *Evidence) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[15]
+	mi := &file_action_v1_result_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1537,7 +5348,7 @@ func (x *Evidence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
 func (*Evidence) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{15}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *Evidence) GetName() string {
@@ -1568,7 +5379,7 @@ type Check struct {
 
 func (x *Check) Reset() {
 	*x = Check{}
-	mi := &file_action_v1_result_proto_msgTypes[16]
+	mi := &file_action_v1_result_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1580,7 +5391,7 @@ func (x *Check) String() string {
 func (*Check) ProtoMessage() {}
 
 func (x *Check) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[16]
+	mi := &file_action_v1_result_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1593,7 +5404,7 @@ func (x *Check) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Check.ProtoReflect.Descriptor instead.
 func (*Check) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{16}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Check) GetName() string {
@@ -1656,14 +5467,20 @@ type TaskResult struct {
 	// Who was signed in when it was planned.
 	UserSessions []*UserSession `protobuf:"bytes,19,rep,name=user_sessions,json=userSessions,proto3" json:"user_sessions,omitempty"`
 	// What was kept whole, and is uploaded on its own.
-	Artifacts     []*ArtifactReference `protobuf:"bytes,20,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
+	Artifacts []*ArtifactReference `protobuf:"bytes,20,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
+	// What a diagnosis found.
+	Findings []*Finding `protobuf:"bytes,21,rep,name=findings,proto3" json:"findings,omitempty"`
+	// What the machine's certificate stores hold.
+	Certificates *CertificateReport `protobuf:"bytes,22,opt,name=certificates,proto3" json:"certificates,omitempty"`
+	// Changes that will end by themselves.
+	Leases        []*LeaseState `protobuf:"bytes,23,rep,name=leases,proto3" json:"leases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *TaskResult) Reset() {
 	*x = TaskResult{}
-	mi := &file_action_v1_result_proto_msgTypes[17]
+	mi := &file_action_v1_result_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +5492,7 @@ func (x *TaskResult) String() string {
 func (*TaskResult) ProtoMessage() {}
 
 func (x *TaskResult) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[17]
+	mi := &file_action_v1_result_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +5505,7 @@ func (x *TaskResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskResult.ProtoReflect.Descriptor instead.
 func (*TaskResult) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{17}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *TaskResult) GetStatus() TaskStatus {
@@ -1831,24 +5648,47 @@ func (x *TaskResult) GetArtifacts() []*ArtifactReference {
 	return nil
 }
 
+func (x *TaskResult) GetFindings() []*Finding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *TaskResult) GetCertificates() *CertificateReport {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+func (x *TaskResult) GetLeases() []*LeaseState {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
 // ArtifactReference names a file by its content.
 type ArtifactReference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it is: "output".
+	// What it is: "output", "logs", "firmware-log".
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// In bytes.
 	Size uint64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
 	// Lower case hexadecimal.
 	Sha256 string `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// True when even this was cut at the size that its kind may have.
-	Truncated     bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	Truncated bool `protobuf:"varint,4,opt,name=truncated,proto3" json:"truncated,omitempty"`
+	// What it is about (the serial of a band); empty when it is about the terminal.
+	Subject       string `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ArtifactReference) Reset() {
 	*x = ArtifactReference{}
-	mi := &file_action_v1_result_proto_msgTypes[18]
+	mi := &file_action_v1_result_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1860,7 +5700,7 @@ func (x *ArtifactReference) String() string {
 func (*ArtifactReference) ProtoMessage() {}
 
 func (x *ArtifactReference) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[18]
+	mi := &file_action_v1_result_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1873,7 +5713,7 @@ func (x *ArtifactReference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactReference.ProtoReflect.Descriptor instead.
 func (*ArtifactReference) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{18}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ArtifactReference) GetKind() string {
@@ -1904,6 +5744,13 @@ func (x *ArtifactReference) GetTruncated() bool {
 	return false
 }
 
+func (x *ArtifactReference) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
 // Undo is what was done to put one resource back.
 type Undo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1919,7 +5766,7 @@ type Undo struct {
 
 func (x *Undo) Reset() {
 	*x = Undo{}
-	mi := &file_action_v1_result_proto_msgTypes[19]
+	mi := &file_action_v1_result_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1931,7 +5778,7 @@ func (x *Undo) String() string {
 func (*Undo) ProtoMessage() {}
 
 func (x *Undo) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[19]
+	mi := &file_action_v1_result_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1944,7 +5791,7 @@ func (x *Undo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Undo.ProtoReflect.Descriptor instead.
 func (*Undo) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{19}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Undo) GetResource() string {
@@ -1995,7 +5842,7 @@ type Interruption struct {
 
 func (x *Interruption) Reset() {
 	*x = Interruption{}
-	mi := &file_action_v1_result_proto_msgTypes[20]
+	mi := &file_action_v1_result_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2007,7 +5854,7 @@ func (x *Interruption) String() string {
 func (*Interruption) ProtoMessage() {}
 
 func (x *Interruption) ProtoReflect() protoreflect.Message {
-	mi := &file_action_v1_result_proto_msgTypes[20]
+	mi := &file_action_v1_result_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2020,7 +5867,7 @@ func (x *Interruption) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Interruption.ProtoReflect.Descriptor instead.
 func (*Interruption) Descriptor() ([]byte, []int) {
-	return file_action_v1_result_proto_rawDescGZIP(), []int{20}
+	return file_action_v1_result_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *Interruption) GetService() string {
@@ -2048,13 +5895,157 @@ var File_action_v1_result_proto protoreflect.FileDescriptor
 
 const file_action_v1_result_proto_rawDesc = "" +
 	"\n" +
-	"\x16action/v1/result.proto\x12\taction.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x01\n" +
+	"\x16action/v1/result.proto\x12\taction.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd8\t\n" +
 	"\x06Effect\x12;\n" +
 	"\fservice_stop\x18\x01 \x01(\v2\x16.action.v1.ServiceStopH\x00R\vserviceStop\x12>\n" +
 	"\rservice_start\x18\x02 \x01(\v2\x17.action.v1.ServiceStartH\x00R\fserviceStart\x12;\n" +
 	"\fservice_kill\x18\x03 \x01(\v2\x16.action.v1.ServiceKillH\x00R\vserviceKill\x12.\n" +
-	"\aconfirm\x18\x04 \x01(\v2\x12.action.v1.ConfirmH\x00R\aconfirmB\b\n" +
-	"\x06effect\"V\n" +
+	"\aconfirm\x18\x04 \x01(\v2\x12.action.v1.ConfirmH\x00R\aconfirm\x128\n" +
+	"\vconfig_edit\x18\x05 \x01(\v2\x15.action.v1.ConfigEditH\x00R\n" +
+	"configEdit\x122\n" +
+	"\tfile_copy\x18\x06 \x01(\v2\x13.action.v1.FileCopyH\x00R\bfileCopy\x128\n" +
+	"\vfile_remove\x18\a \x01(\v2\x15.action.v1.FileRemoveH\x00R\n" +
+	"fileRemove\x12;\n" +
+	"\fregistry_set\x18\b \x01(\v2\x16.action.v1.RegistrySetH\x00R\vregistrySet\x12D\n" +
+	"\x0fcertificate_add\x18\t \x01(\v2\x19.action.v1.CertificateAddH\x00R\x0ecertificateAdd\x128\n" +
+	"\vbinding_set\x18\n" +
+	" \x01(\v2\x15.action.v1.BindingSetH\x00R\n" +
+	"bindingSet\x12,\n" +
+	"\aiis_set\x18\v \x01(\v2\x11.action.v1.IISSetH\x00R\x06iisSet\x122\n" +
+	"\tiis_start\x18\f \x01(\v2\x13.action.v1.IISStartH\x00R\biisStart\x128\n" +
+	"\viis_recycle\x18\r \x01(\v2\x15.action.v1.IISRecycleH\x00R\n" +
+	"iisRecycle\x125\n" +
+	"\n" +
+	"device_set\x18\x0e \x01(\v2\x14.action.v1.DeviceSetH\x00R\tdeviceSet\x122\n" +
+	"\tpower_set\x18\x0f \x01(\v2\x13.action.v1.PowerSetH\x00R\bpowerSet\x128\n" +
+	"\vprogram_run\x18\x10 \x01(\v2\x15.action.v1.ProgramRunH\x00R\n" +
+	"programRun\x128\n" +
+	"\vfeature_add\x18\x11 \x01(\v2\x15.action.v1.FeatureAddH\x00R\n" +
+	"featureAdd\x12+\n" +
+	"\x06reboot\x18\x12 \x01(\v2\x11.action.v1.RebootH\x00R\x06reboot\x12.\n" +
+	"\acollect\x18\x13 \x01(\v2\x12.action.v1.CollectH\x00R\acollect\x125\n" +
+	"\n" +
+	"peer_probe\x18\x14 \x01(\v2\x14.action.v1.PeerProbeH\x00R\tpeerProbe\x12>\n" +
+	"\rlease_release\x18\x15 \x01(\v2\x17.action.v1.LeaseReleaseH\x00R\fleaseRelease\x12&\n" +
+	"\x05lease\x18( \x01(\v2\x10.action.v1.LeaseR\x05leaseB\b\n" +
+	"\x06effect\"_\n" +
+	"\x05Lease\x12+\n" +
+	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12)\n" +
+	"\x10restart_services\x18\x02 \x03(\tR\x0frestartServices\"\x1e\n" +
+	"\fLeaseRelease\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x98\x01\n" +
+	"\n" +
+	"ConfigEdit\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12/\n" +
+	"\x06format\x18\x03 \x01(\x0e2\x17.action.v1.ConfigFormatR\x06format\x121\n" +
+	"\achanges\x18\x04 \x03(\v2\x17.action.v1.ConfigChangeR\achanges\"m\n" +
+	"\fConfigChange\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x1b\n" +
+	"\x06before\x18\x02 \x01(\tH\x00R\x06before\x88\x01\x01\x12\x19\n" +
+	"\x05after\x18\x03 \x01(\tH\x01R\x05after\x88\x01\x01B\t\n" +
+	"\a_beforeB\b\n" +
+	"\x06_after\"\x80\x01\n" +
+	"\bFileCopy\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\tR\x04from\x12\x0e\n" +
+	"\x02to\x18\x03 \x01(\tR\x02to\x12\x1f\n" +
+	"\vfrom_sha256\x18\x04 \x01(\tR\n" +
+	"fromSha256\x12\x1b\n" +
+	"\tkeep_keys\x18\x05 \x03(\tR\bkeepKeys\"L\n" +
+	"\n" +
+	"FileRemove\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\"\x9a\x01\n" +
+	"\vRegistrySet\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x1b\n" +
+	"\x06before\x18\x03 \x01(\tH\x00R\x06before\x88\x01\x01\x12\x19\n" +
+	"\x05after\x18\x04 \x01(\tH\x01R\x05after\x88\x01\x01\x12\x16\n" +
+	"\x06view32\x18\x05 \x01(\bR\x06view32B\t\n" +
+	"\a_beforeB\b\n" +
+	"\x06_after\"\x95\x01\n" +
+	"\x0eCertificateAdd\x12\x14\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12 \n" +
+	"\vcertificate\x18\x03 \x01(\fR\vcertificate\x12\x10\n" +
+	"\x03pfx\x18\x04 \x01(\tR\x03pfx\x12!\n" +
+	"\fpfx_password\x18\x05 \x01(\tR\vpfxPassword\"b\n" +
+	"\n" +
+	"BindingSet\x12*\n" +
+	"\x06before\x18\x01 \x01(\v2\x12.action.v1.BindingR\x06before\x12(\n" +
+	"\x05after\x18\x02 \x01(\v2\x12.action.v1.BindingR\x05after\"\xce\x01\n" +
+	"\aBinding\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\x12\x12\n" +
+	"\x04port\x18\x03 \x01(\rR\x04port\x12\x12\n" +
+	"\x04host\x18\x04 \x01(\tR\x04host\x12\x10\n" +
+	"\x03sni\x18\x05 \x01(\bR\x03sni\x12-\n" +
+	"\x12certificate_sha256\x18\x06 \x01(\tR\x11certificateSha256\x12\x14\n" +
+	"\x05store\x18\a \x01(\tR\x05store\x12\x16\n" +
+	"\x06exists\x18\b \x01(\bR\x06exists\"\x85\x01\n" +
+	"\x06IISSet\x125\n" +
+	"\tattribute\x18\x01 \x01(\x0e2\x17.action.v1.IISAttributeR\tattribute\x12\x16\n" +
+	"\x06object\x18\x02 \x01(\tR\x06object\x12\x16\n" +
+	"\x06before\x18\x03 \x01(\tR\x06before\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\tR\x05after\"2\n" +
+	"\bIISStart\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x12\n" +
+	"\x04pool\x18\x02 \x01(\tR\x04pool\" \n" +
+	"\n" +
+	"IISRecycle\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\"\xa8\x01\n" +
+	"\tDeviceSet\x12\x1a\n" +
+	"\binstance\x18\x01 \x01(\tR\binstance\x12\x16\n" +
+	"\x06vendor\x18\x02 \x01(\tR\x06vendor\x12\x18\n" +
+	"\aproduct\x18\x03 \x01(\tR\aproduct\x12\x18\n" +
+	"\aenabled\x18\x04 \x01(\bR\aenabled\x123\n" +
+	"\atimeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xad\x01\n" +
+	"\bPowerSet\x121\n" +
+	"\asetting\x18\x01 \x01(\v2\x17.action.v1.PowerSettingR\asetting\x12\x1b\n" +
+	"\tac_before\x18\x02 \x01(\rR\bacBefore\x12\x1b\n" +
+	"\tdc_before\x18\x03 \x01(\rR\bdcBefore\x12\x19\n" +
+	"\bac_after\x18\x04 \x01(\rR\aacAfter\x12\x19\n" +
+	"\bdc_after\x18\x05 \x01(\rR\adcAfter\"\\\n" +
+	"\fPowerSetting\x12\x16\n" +
+	"\x06scheme\x18\x01 \x01(\tR\x06scheme\x12\x1a\n" +
+	"\bsubgroup\x18\x02 \x01(\tR\bsubgroup\x12\x18\n" +
+	"\asetting\x18\x03 \x01(\tR\asetting\"\x9b\x01\n" +
+	"\n" +
+	"ProgramRun\x12\x18\n" +
+	"\aprogram\x18\x01 \x01(\tR\aprogram\x123\n" +
+	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12$\n" +
+	"\x0enew_files_kind\x18\x03 \x01(\tR\fnewFilesKind\x12\x18\n" +
+	"\asubject\x18\x04 \x01(\tR\asubject\"u\n" +
+	"\n" +
+	"FeatureAdd\x12\x1a\n" +
+	"\bfeatures\x18\x01 \x03(\tR\bfeatures\x12\x16\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x123\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xa8\x01\n" +
+	"\x06Reboot\x12/\n" +
+	"\x05delay\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x17\n" +
+	"\aboot_id\x18\x03 \x01(\tR\x06bootId\x12:\n" +
+	"\vback_within\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"backWithin\"\xd2\x01\n" +
+	"\aCollect\x12\x18\n" +
+	"\asources\x18\x01 \x03(\tR\asources\x12/\n" +
+	"\x05since\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05since\x12\x12\n" +
+	"\x04tail\x18\x03 \x01(\rR\x04tail\x12\x1b\n" +
+	"\tmax_bytes\x18\x04 \x01(\x04R\bmaxBytes\x12\x16\n" +
+	"\x06redact\x18\x05 \x01(\bR\x06redact\x123\n" +
+	"\atimeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xb5\x01\n" +
+	"\tPeerProbe\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\rR\x05count\x12.\n" +
+	"\x06target\x18\x02 \x01(\v2\x16.action.v1.ProbeTargetR\x06target\x12-\n" +
+	"\x12certificate_sha256\x18\x03 \x01(\tR\x11certificateSha256\x123\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"d\n" +
+	"\vProbeTarget\x12\x12\n" +
+	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
+	"\x04port\x18\x02 \x01(\rR\x04port\x12\x10\n" +
+	"\x03tls\x18\x03 \x01(\bR\x03tls\x12\x1b\n" +
+	"\thttp_path\x18\x04 \x01(\tR\bhttpPath\"V\n" +
 	"\aConfirm\x12\x16\n" +
 	"\x06prompt\x18\x01 \x01(\tR\x06prompt\x123\n" +
 	"\atimeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\\\n" +
@@ -2088,11 +6079,167 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\ainverse\x18\x06 \x01(\x0e2\x12.action.v1.InverseR\ainverse\x124\n" +
 	"\astarted\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x126\n" +
 	"\bfinished\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\bfinished\x12\x14\n" +
-	"\x05error\x18\t \x01(\tR\x05error\"\x84\x01\n" +
+	"\x05error\x18\t \x01(\tR\x05error\"\xc2\x06\n" +
 	"\x05State\x123\n" +
 	"\aservice\x18\x01 \x01(\v2\x17.action.v1.ServiceStateH\x00R\aservice\x12=\n" +
-	"\fconfirmation\x18\x02 \x01(\v2\x17.action.v1.ConfirmationH\x00R\fconfirmationB\a\n" +
-	"\x05state\"\x80\x01\n" +
+	"\fconfirmation\x18\x02 \x01(\v2\x17.action.v1.ConfirmationH\x00R\fconfirmation\x120\n" +
+	"\x06config\x18\x03 \x01(\v2\x16.action.v1.ConfigStateH\x00R\x06config\x12*\n" +
+	"\x04file\x18\x04 \x01(\v2\x14.action.v1.FileStateH\x00R\x04file\x126\n" +
+	"\bregistry\x18\x05 \x01(\v2\x18.action.v1.RegistryStateH\x00R\bregistry\x12?\n" +
+	"\vcertificate\x18\x06 \x01(\v2\x1b.action.v1.CertificateStateH\x00R\vcertificate\x12.\n" +
+	"\abinding\x18\a \x01(\v2\x12.action.v1.BindingH\x00R\abinding\x12'\n" +
+	"\x03iis\x18\b \x01(\v2\x13.action.v1.IISValueH\x00R\x03iis\x12+\n" +
+	"\x06device\x18\t \x01(\v2\x11.action.v1.DeviceH\x00R\x06device\x12-\n" +
+	"\x05power\x18\n" +
+	" \x01(\v2\x15.action.v1.PowerStateH\x00R\x05power\x123\n" +
+	"\aprogram\x18\v \x01(\v2\x17.action.v1.ProgramStateH\x00R\aprogram\x126\n" +
+	"\bfeatures\x18\f \x01(\v2\x18.action.v1.FeatureStatesH\x00R\bfeatures\x12*\n" +
+	"\x04boot\x18\r \x01(\v2\x14.action.v1.BootStateH\x00R\x04boot\x127\n" +
+	"\n" +
+	"collection\x18\x0e \x01(\v2\x15.action.v1.CollectionH\x00R\n" +
+	"collection\x12/\n" +
+	"\x05peers\x18\x0f \x01(\v2\x17.action.v1.PeerVerdictsH\x00R\x05peers\x12-\n" +
+	"\x05lease\x18\x10 \x01(\v2\x15.action.v1.LeaseStateH\x00R\x05leaseB\a\n" +
+	"\x05state\"\xb3\x01\n" +
+	"\vConfigState\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
+	"\x06exists\x18\x03 \x01(\bR\x06exists\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12\x1c\n" +
+	"\tmalformed\x18\x05 \x01(\tR\tmalformed\x12.\n" +
+	"\x06values\x18\x06 \x03(\v2\x16.action.v1.ConfigValueR\x06values\"I\n" +
+	"\vConfigValue\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x12\n" +
+	"\x04line\x18\x03 \x01(\rR\x04line\"\xaf\x01\n" +
+	"\tFileState\x12\x12\n" +
+	"\x04root\x18\x01 \x01(\tR\x04root\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x16\n" +
+	"\x06exists\x18\x03 \x01(\bR\x06exists\x12\x12\n" +
+	"\x04size\x18\x04 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x126\n" +
+	"\bmodified\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bmodified\"\x93\x01\n" +
+	"\rRegistryState\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\x12\x16\n" +
+	"\x06view32\x18\x03 \x01(\bR\x06view32\x12\x16\n" +
+	"\x06exists\x18\x04 \x01(\bR\x06exists\x12\x12\n" +
+	"\x04data\x18\x05 \x01(\tR\x04data\x12\x16\n" +
+	"\x06levels\x18\x06 \x01(\rR\x06levels\"\x82\x01\n" +
+	"\x10CertificateState\x12\x14\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12\x18\n" +
+	"\apresent\x18\x03 \x01(\bR\apresent\x12&\n" +
+	"\x0fhas_private_key\x18\x04 \x01(\bR\rhasPrivateKey\"\x87\x01\n" +
+	"\bIISValue\x125\n" +
+	"\tattribute\x18\x01 \x01(\x0e2\x17.action.v1.IISAttributeR\tattribute\x12\x16\n" +
+	"\x06object\x18\x02 \x01(\tR\x06object\x12\x16\n" +
+	"\x06exists\x18\x03 \x01(\bR\x06exists\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\tR\x05value\"|\n" +
+	"\n" +
+	"PowerState\x121\n" +
+	"\asetting\x18\x01 \x01(\v2\x17.action.v1.PowerSettingR\asetting\x12\x0e\n" +
+	"\x02ac\x18\x02 \x01(\rR\x02ac\x12\x0e\n" +
+	"\x02dc\x18\x03 \x01(\rR\x02dc\x12\x1b\n" +
+	"\tby_policy\x18\x04 \x01(\bR\bbyPolicy\"\x8b\x02\n" +
+	"\fProgramState\x12\x18\n" +
+	"\aprogram\x18\x01 \x01(\tR\aprogram\x12\x14\n" +
+	"\x05known\x18\x02 \x01(\bR\x05known\x12\x16\n" +
+	"\x06exists\x18\x03 \x01(\bR\x06exists\x12\x16\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12\x1a\n" +
+	"\bapproved\x18\x05 \x01(\bR\bapproved\x12\x1b\n" +
+	"\texit_code\x18\x06 \x01(\x03R\bexitCode\x12\x1b\n" +
+	"\ttimed_out\x18\a \x01(\bR\btimedOut\x121\n" +
+	"\tnew_files\x18\b \x03(\v2\x14.action.v1.FileStateR\bnewFiles\x12\x12\n" +
+	"\x04path\x18\t \x01(\tR\x04path\"f\n" +
+	"\rFeatureStates\x12.\n" +
+	"\bfeatures\x18\x01 \x03(\v2\x12.action.v1.FeatureR\bfeatures\x12%\n" +
+	"\x0erestart_needed\x18\x02 \x01(\bR\rrestartNeeded\"Q\n" +
+	"\aFeature\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05known\x18\x02 \x01(\bR\x05known\x12\x1c\n" +
+	"\tinstalled\x18\x03 \x01(\bR\tinstalled\"]\n" +
+	"\tBootState\x12\x17\n" +
+	"\aboot_id\x18\x01 \x01(\tR\x06bootId\x127\n" +
+	"\tboot_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\bbootTime\"\x94\x01\n" +
+	"\n" +
+	"Collection\x12.\n" +
+	"\x05files\x18\x01 \x03(\v2\x18.action.v1.CollectedFileR\x05files\x128\n" +
+	"\bartifact\x18\x02 \x01(\v2\x1c.action.v1.ArtifactReferenceR\bartifact\x12\x1c\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"\xb3\x01\n" +
+	"\rCollectedFile\x12\x16\n" +
+	"\x06source\x18\x01 \x01(\tR\x06source\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x126\n" +
+	"\bmodified\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bmodified\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\tR\x06sha256\x12\x12\n" +
+	"\x04note\x18\x06 \x01(\tR\x04note\"B\n" +
+	"\fPeerVerdicts\x122\n" +
+	"\bverdicts\x18\x01 \x03(\v2\x16.action.v1.PeerVerdictR\bverdicts\"\x84\x01\n" +
+	"\vPeerVerdict\x12\x1a\n" +
+	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x0e\n" +
+	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x16\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\x121\n" +
+	"\x06result\x18\x04 \x01(\v2\x19.action.v1.NetProbeResultR\x06result\"\xb7\x03\n" +
+	"\x0eNetProbeResult\x12\x1c\n" +
+	"\taddresses\x18\x01 \x03(\tR\taddresses\x12!\n" +
+	"\fname_problem\x18\x02 \x01(\tR\vnameProblem\x12\x1c\n" +
+	"\tconnected\x18\x03 \x01(\bR\tconnected\x12'\n" +
+	"\x0fconnect_problem\x18\x04 \x01(\tR\x0econnectProblem\x12\x1c\n" +
+	"\thandshake\x18\x05 \x01(\bR\thandshake\x12\x1f\n" +
+	"\vtls_problem\x18\x06 \x01(\tR\n" +
+	"tlsProblem\x12,\n" +
+	"\x05chain\x18\a \x03(\v2\x16.action.v1.CertificateR\x05chain\x12\x18\n" +
+	"\atrusted\x18\b \x01(\bR\atrusted\x12#\n" +
+	"\rtrust_problem\x18\t \x01(\tR\ftrustProblem\x12\x1f\n" +
+	"\vhttp_status\x18\n" +
+	" \x01(\rR\n" +
+	"httpStatus\x12!\n" +
+	"\fhttp_problem\x18\v \x01(\tR\vhttpProblem\x12-\n" +
+	"\x04took\x18\f \x01(\v2\x19.google.protobuf.DurationR\x04took\"\xcc\x03\n" +
+	"\vCertificate\x12\x16\n" +
+	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12\x12\n" +
+	"\x04sha1\x18\x02 \x01(\tR\x04sha1\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x12\x16\n" +
+	"\x06issuer\x18\x04 \x01(\tR\x06issuer\x12\x1b\n" +
+	"\tdns_names\x18\x05 \x03(\tR\bdnsNames\x12!\n" +
+	"\fip_addresses\x18\x06 \x03(\tR\vipAddresses\x129\n" +
+	"\n" +
+	"not_before\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tnotBefore\x127\n" +
+	"\tnot_after\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\bnotAfter\x12\x13\n" +
+	"\x05is_ca\x18\t \x01(\bR\x04isCa\x12\x1f\n" +
+	"\vself_signed\x18\n" +
+	" \x01(\bR\n" +
+	"selfSigned\x12\x1f\n" +
+	"\vserver_auth\x18\v \x01(\bR\n" +
+	"serverAuth\x12&\n" +
+	"\x0fhas_private_key\x18\f \x01(\bR\rhasPrivateKey\x12\x14\n" +
+	"\x05store\x18\r \x01(\tR\x05store\x12\x16\n" +
+	"\x06serial\x18\x0e \x01(\tR\x06serial\"\xc6\x02\n" +
+	"\x11CertificateReport\x12\x16\n" +
+	"\x06stores\x18\x01 \x03(\tR\x06stores\x12:\n" +
+	"\fcertificates\x18\x02 \x03(\v2\x16.action.v1.CertificateR\fcertificates\x12.\n" +
+	"\bbindings\x18\x03 \x03(\v2\x12.action.v1.BindingR\bbindings\x12=\n" +
+	"\x05roots\x18\x04 \x03(\v2'.action.v1.CertificateReport.RootsEntryR\x05roots\x124\n" +
+	"\ascanned\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\ascanned\x1a8\n" +
+	"\n" +
+	"RootsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\bR\x05value:\x028\x01\"\xb2\x01\n" +
+	"\aFinding\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12-\n" +
+	"\x05level\x18\x02 \x01(\x0e2\x17.action.v1.FindingLevelR\x05level\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x12\x14\n" +
+	"\x05value\x18\x04 \x01(\tR\x05value\x12\x1a\n" +
+	"\bexpected\x18\x05 \x01(\tR\bexpected\x12\x18\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\"\x94\x01\n" +
+	"\n" +
+	"LeaseState\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
+	"\tresources\x18\x02 \x03(\tR\tresources\x120\n" +
+	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x10\n" +
+	"\x03job\x18\x04 \x01(\tR\x03job\x12\x14\n" +
+	"\x05ended\x18\x05 \x01(\bR\x05ended\"\x80\x01\n" +
 	"\fConfirmation\x12\x1c\n" +
 	"\tconfirmed\x18\x01 \x01(\bR\tconfirmed\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x12\n" +
@@ -2112,12 +6259,14 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\bdisabled\x18\x06 \x01(\bR\bdisabled\x12\x1b\n" +
 	"\texit_code\x18\a \x01(\x03R\bexitCode\":\n" +
 	"\vDeviceState\x12+\n" +
-	"\adevices\x18\x01 \x03(\v2\x11.action.v1.DeviceR\adevices\"o\n" +
+	"\adevices\x18\x01 \x03(\v2\x11.action.v1.DeviceR\adevices\"\xa1\x01\n" +
 	"\x06Device\x12\x1a\n" +
 	"\binstance\x18\x01 \x01(\tR\binstance\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12!\n" +
 	"\fproblem_code\x18\x03 \x01(\rR\vproblemCode\x12\x12\n" +
-	"\x04port\x18\x04 \x01(\tR\x04port\"\x8d\x01\n" +
+	"\x04port\x18\x04 \x01(\tR\x04port\x12\x1a\n" +
+	"\bdisabled\x18\x05 \x01(\bR\bdisabled\x12\x14\n" +
+	"\x05class\x18\x06 \x01(\tR\x05class\"\x8d\x01\n" +
 	"\tHostState\x12\x1a\n" +
 	"\bhostname\x18\x01 \x01(\tR\bhostname\x12\x0e\n" +
 	"\x02os\x18\x02 \x01(\tR\x02os\x12\x1d\n" +
@@ -2132,7 +6281,7 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bexpected\x18\x02 \x01(\tR\bexpected\x12\x1a\n" +
 	"\bobserved\x18\x03 \x01(\tR\bobserved\x12\x0e\n" +
-	"\x02ok\x18\x04 \x01(\bR\x02ok\"\xcd\x06\n" +
+	"\x02ok\x18\x04 \x01(\bR\x02ok\"\xee\a\n" +
 	"\n" +
 	"TaskResult\x12-\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x15.action.v1.TaskStatusR\x06status\x12\x16\n" +
@@ -2155,12 +6304,16 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\x0eplugin_version\x18\x11 \x01(\tR\rpluginVersion\x12#\n" +
 	"\rplugin_sha256\x18\x12 \x01(\tR\fpluginSha256\x12;\n" +
 	"\ruser_sessions\x18\x13 \x03(\v2\x16.action.v1.UserSessionR\fuserSessions\x12:\n" +
-	"\tartifacts\x18\x14 \x03(\v2\x1c.action.v1.ArtifactReferenceR\tartifacts\"q\n" +
+	"\tartifacts\x18\x14 \x03(\v2\x1c.action.v1.ArtifactReferenceR\tartifacts\x12.\n" +
+	"\bfindings\x18\x15 \x03(\v2\x12.action.v1.FindingR\bfindings\x12@\n" +
+	"\fcertificates\x18\x16 \x01(\v2\x1c.action.v1.CertificateReportR\fcertificates\x12-\n" +
+	"\x06leases\x18\x17 \x03(\v2\x15.action.v1.LeaseStateR\x06leases\"\x8b\x01\n" +
 	"\x11ArtifactReference\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04size\x18\x02 \x01(\x04R\x04size\x12\x16\n" +
 	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x1c\n" +
-	"\ttruncated\x18\x04 \x01(\bR\ttruncated\"\xcc\x01\n" +
+	"\ttruncated\x18\x04 \x01(\bR\ttruncated\x12\x18\n" +
+	"\asubject\x18\x05 \x01(\tR\asubject\"\xcc\x01\n" +
 	"\x04Undo\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x120\n" +
 	"\aoutcome\x18\x02 \x01(\x0e2\x16.action.v1.UndoOutcomeR\aoutcome\x12&\n" +
@@ -2170,7 +6323,16 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\fInterruption\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x125\n" +
 	"\bduration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x18\n" +
-	"\aongoing\x18\x03 \x01(\bR\aongoing*a\n" +
+	"\aongoing\x18\x03 \x01(\bR\aongoing*\x8b\x01\n" +
+	"\fConfigFormat\x12\x1d\n" +
+	"\x19CONFIG_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12CONFIG_FORMAT_TOML\x10\x01\x12!\n" +
+	"\x1dCONFIG_FORMAT_DOTNET_SWITCHES\x10\x02\x12!\n" +
+	"\x1dCONFIG_FORMAT_DOTNET_SETTINGS\x10\x03*k\n" +
+	"\fIISAttribute\x12\x1d\n" +
+	"\x19IIS_ATTRIBUTE_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17IIS_ATTRIBUTE_SSL_FLAGS\x10\x01\x12\x1f\n" +
+	"\x1bIIS_ATTRIBUTE_POOL_IDENTITY\x10\x02*a\n" +
 	"\aInverse\x12\x17\n" +
 	"\x13INVERSE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rINVERSE_EXACT\x10\x01\x12\x18\n" +
@@ -2180,7 +6342,13 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\x18PLAN_VERDICT_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12PLAN_VERDICT_READY\x10\x01\x12\x1a\n" +
 	"\x16PLAN_VERDICT_NO_CHANGE\x10\x02\x12\x18\n" +
-	"\x14PLAN_VERDICT_REFUSED\x10\x03*w\n" +
+	"\x14PLAN_VERDICT_REFUSED\x10\x03*\x96\x01\n" +
+	"\fFindingLevel\x12\x1d\n" +
+	"\x19FINDING_LEVEL_UNSPECIFIED\x10\x00\x12\x16\n" +
+	"\x12FINDING_LEVEL_GOOD\x10\x01\x12\x19\n" +
+	"\x15FINDING_LEVEL_UNKNOWN\x10\x02\x12\x19\n" +
+	"\x15FINDING_LEVEL_WARNING\x10\x03\x12\x19\n" +
+	"\x15FINDING_LEVEL_PROBLEM\x10\x04*w\n" +
 	"\fUserActivity\x12\x1d\n" +
 	"\x19USER_ACTIVITY_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14USER_ACTIVITY_ACTIVE\x10\x01\x12\x16\n" +
@@ -2227,84 +6395,203 @@ func file_action_v1_result_proto_rawDescGZIP() []byte {
 	return file_action_v1_result_proto_rawDescData
 }
 
-var file_action_v1_result_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_action_v1_result_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_action_v1_result_proto_enumTypes = make([]protoimpl.EnumInfo, 9)
+var file_action_v1_result_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_action_v1_result_proto_goTypes = []any{
-	(Inverse)(0),                  // 0: action.v1.Inverse
-	(PlanVerdict)(0),              // 1: action.v1.PlanVerdict
-	(UserActivity)(0),             // 2: action.v1.UserActivity
-	(ServiceStatus)(0),            // 3: action.v1.ServiceStatus
-	(TaskStatus)(0),               // 4: action.v1.TaskStatus
-	(UndoOutcome)(0),              // 5: action.v1.UndoOutcome
-	(*Effect)(nil),                // 6: action.v1.Effect
-	(*Confirm)(nil),               // 7: action.v1.Confirm
-	(*ServiceStop)(nil),           // 8: action.v1.ServiceStop
-	(*ServiceStart)(nil),          // 9: action.v1.ServiceStart
-	(*ServiceKill)(nil),           // 10: action.v1.ServiceKill
-	(*Plan)(nil),                  // 11: action.v1.Plan
-	(*PlannedEffect)(nil),         // 12: action.v1.PlannedEffect
-	(*RecordedEffect)(nil),        // 13: action.v1.RecordedEffect
-	(*State)(nil),                 // 14: action.v1.State
-	(*Confirmation)(nil),          // 15: action.v1.Confirmation
-	(*UserSession)(nil),           // 16: action.v1.UserSession
-	(*ServiceState)(nil),          // 17: action.v1.ServiceState
-	(*DeviceState)(nil),           // 18: action.v1.DeviceState
-	(*Device)(nil),                // 19: action.v1.Device
-	(*HostState)(nil),             // 20: action.v1.HostState
-	(*Evidence)(nil),              // 21: action.v1.Evidence
-	(*Check)(nil),                 // 22: action.v1.Check
-	(*TaskResult)(nil),            // 23: action.v1.TaskResult
-	(*ArtifactReference)(nil),     // 24: action.v1.ArtifactReference
-	(*Undo)(nil),                  // 25: action.v1.Undo
-	(*Interruption)(nil),          // 26: action.v1.Interruption
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(ConfigFormat)(0),             // 0: action.v1.ConfigFormat
+	(IISAttribute)(0),             // 1: action.v1.IISAttribute
+	(Inverse)(0),                  // 2: action.v1.Inverse
+	(PlanVerdict)(0),              // 3: action.v1.PlanVerdict
+	(FindingLevel)(0),             // 4: action.v1.FindingLevel
+	(UserActivity)(0),             // 5: action.v1.UserActivity
+	(ServiceStatus)(0),            // 6: action.v1.ServiceStatus
+	(TaskStatus)(0),               // 7: action.v1.TaskStatus
+	(UndoOutcome)(0),              // 8: action.v1.UndoOutcome
+	(*Effect)(nil),                // 9: action.v1.Effect
+	(*Lease)(nil),                 // 10: action.v1.Lease
+	(*LeaseRelease)(nil),          // 11: action.v1.LeaseRelease
+	(*ConfigEdit)(nil),            // 12: action.v1.ConfigEdit
+	(*ConfigChange)(nil),          // 13: action.v1.ConfigChange
+	(*FileCopy)(nil),              // 14: action.v1.FileCopy
+	(*FileRemove)(nil),            // 15: action.v1.FileRemove
+	(*RegistrySet)(nil),           // 16: action.v1.RegistrySet
+	(*CertificateAdd)(nil),        // 17: action.v1.CertificateAdd
+	(*BindingSet)(nil),            // 18: action.v1.BindingSet
+	(*Binding)(nil),               // 19: action.v1.Binding
+	(*IISSet)(nil),                // 20: action.v1.IISSet
+	(*IISStart)(nil),              // 21: action.v1.IISStart
+	(*IISRecycle)(nil),            // 22: action.v1.IISRecycle
+	(*DeviceSet)(nil),             // 23: action.v1.DeviceSet
+	(*PowerSet)(nil),              // 24: action.v1.PowerSet
+	(*PowerSetting)(nil),          // 25: action.v1.PowerSetting
+	(*ProgramRun)(nil),            // 26: action.v1.ProgramRun
+	(*FeatureAdd)(nil),            // 27: action.v1.FeatureAdd
+	(*Reboot)(nil),                // 28: action.v1.Reboot
+	(*Collect)(nil),               // 29: action.v1.Collect
+	(*PeerProbe)(nil),             // 30: action.v1.PeerProbe
+	(*ProbeTarget)(nil),           // 31: action.v1.ProbeTarget
+	(*Confirm)(nil),               // 32: action.v1.Confirm
+	(*ServiceStop)(nil),           // 33: action.v1.ServiceStop
+	(*ServiceStart)(nil),          // 34: action.v1.ServiceStart
+	(*ServiceKill)(nil),           // 35: action.v1.ServiceKill
+	(*Plan)(nil),                  // 36: action.v1.Plan
+	(*PlannedEffect)(nil),         // 37: action.v1.PlannedEffect
+	(*RecordedEffect)(nil),        // 38: action.v1.RecordedEffect
+	(*State)(nil),                 // 39: action.v1.State
+	(*ConfigState)(nil),           // 40: action.v1.ConfigState
+	(*ConfigValue)(nil),           // 41: action.v1.ConfigValue
+	(*FileState)(nil),             // 42: action.v1.FileState
+	(*RegistryState)(nil),         // 43: action.v1.RegistryState
+	(*CertificateState)(nil),      // 44: action.v1.CertificateState
+	(*IISValue)(nil),              // 45: action.v1.IISValue
+	(*PowerState)(nil),            // 46: action.v1.PowerState
+	(*ProgramState)(nil),          // 47: action.v1.ProgramState
+	(*FeatureStates)(nil),         // 48: action.v1.FeatureStates
+	(*Feature)(nil),               // 49: action.v1.Feature
+	(*BootState)(nil),             // 50: action.v1.BootState
+	(*Collection)(nil),            // 51: action.v1.Collection
+	(*CollectedFile)(nil),         // 52: action.v1.CollectedFile
+	(*PeerVerdicts)(nil),          // 53: action.v1.PeerVerdicts
+	(*PeerVerdict)(nil),           // 54: action.v1.PeerVerdict
+	(*NetProbeResult)(nil),        // 55: action.v1.NetProbeResult
+	(*Certificate)(nil),           // 56: action.v1.Certificate
+	(*CertificateReport)(nil),     // 57: action.v1.CertificateReport
+	(*Finding)(nil),               // 58: action.v1.Finding
+	(*LeaseState)(nil),            // 59: action.v1.LeaseState
+	(*Confirmation)(nil),          // 60: action.v1.Confirmation
+	(*UserSession)(nil),           // 61: action.v1.UserSession
+	(*ServiceState)(nil),          // 62: action.v1.ServiceState
+	(*DeviceState)(nil),           // 63: action.v1.DeviceState
+	(*Device)(nil),                // 64: action.v1.Device
+	(*HostState)(nil),             // 65: action.v1.HostState
+	(*Evidence)(nil),              // 66: action.v1.Evidence
+	(*Check)(nil),                 // 67: action.v1.Check
+	(*TaskResult)(nil),            // 68: action.v1.TaskResult
+	(*ArtifactReference)(nil),     // 69: action.v1.ArtifactReference
+	(*Undo)(nil),                  // 70: action.v1.Undo
+	(*Interruption)(nil),          // 71: action.v1.Interruption
+	nil,                           // 72: action.v1.CertificateReport.RootsEntry
+	(*durationpb.Duration)(nil),   // 73: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 74: google.protobuf.Timestamp
 }
 var file_action_v1_result_proto_depIdxs = []int32{
-	8,  // 0: action.v1.Effect.service_stop:type_name -> action.v1.ServiceStop
-	9,  // 1: action.v1.Effect.service_start:type_name -> action.v1.ServiceStart
-	10, // 2: action.v1.Effect.service_kill:type_name -> action.v1.ServiceKill
-	7,  // 3: action.v1.Effect.confirm:type_name -> action.v1.Confirm
-	27, // 4: action.v1.Confirm.timeout:type_name -> google.protobuf.Duration
-	27, // 5: action.v1.ServiceStop.timeout:type_name -> google.protobuf.Duration
-	27, // 6: action.v1.ServiceStart.timeout:type_name -> google.protobuf.Duration
-	27, // 7: action.v1.ServiceKill.timeout:type_name -> google.protobuf.Duration
-	1,  // 8: action.v1.Plan.verdict:type_name -> action.v1.PlanVerdict
-	12, // 9: action.v1.Plan.effects:type_name -> action.v1.PlannedEffect
-	6,  // 10: action.v1.PlannedEffect.effect:type_name -> action.v1.Effect
-	6,  // 11: action.v1.RecordedEffect.effect:type_name -> action.v1.Effect
-	14, // 12: action.v1.RecordedEffect.before:type_name -> action.v1.State
-	14, // 13: action.v1.RecordedEffect.after:type_name -> action.v1.State
-	0,  // 14: action.v1.RecordedEffect.inverse:type_name -> action.v1.Inverse
-	28, // 15: action.v1.RecordedEffect.started:type_name -> google.protobuf.Timestamp
-	28, // 16: action.v1.RecordedEffect.finished:type_name -> google.protobuf.Timestamp
-	17, // 17: action.v1.State.service:type_name -> action.v1.ServiceState
-	15, // 18: action.v1.State.confirmation:type_name -> action.v1.Confirmation
-	28, // 19: action.v1.Confirmation.time:type_name -> google.protobuf.Timestamp
-	2,  // 20: action.v1.UserSession.activity:type_name -> action.v1.UserActivity
-	28, // 21: action.v1.UserSession.idle_since:type_name -> google.protobuf.Timestamp
-	3,  // 22: action.v1.ServiceState.status:type_name -> action.v1.ServiceStatus
-	19, // 23: action.v1.DeviceState.devices:type_name -> action.v1.Device
-	4,  // 24: action.v1.TaskResult.status:type_name -> action.v1.TaskStatus
-	11, // 25: action.v1.TaskResult.plan:type_name -> action.v1.Plan
-	13, // 26: action.v1.TaskResult.effects:type_name -> action.v1.RecordedEffect
-	25, // 27: action.v1.TaskResult.undone:type_name -> action.v1.Undo
-	22, // 28: action.v1.TaskResult.checks:type_name -> action.v1.Check
-	21, // 29: action.v1.TaskResult.evidence:type_name -> action.v1.Evidence
-	26, // 30: action.v1.TaskResult.interruptions:type_name -> action.v1.Interruption
-	28, // 31: action.v1.TaskResult.started:type_name -> google.protobuf.Timestamp
-	28, // 32: action.v1.TaskResult.finished:type_name -> google.protobuf.Timestamp
-	16, // 33: action.v1.TaskResult.user_sessions:type_name -> action.v1.UserSession
-	24, // 34: action.v1.TaskResult.artifacts:type_name -> action.v1.ArtifactReference
-	5,  // 35: action.v1.Undo.outcome:type_name -> action.v1.UndoOutcome
-	14, // 36: action.v1.Undo.state:type_name -> action.v1.State
-	28, // 37: action.v1.Undo.finished:type_name -> google.protobuf.Timestamp
-	27, // 38: action.v1.Interruption.duration:type_name -> google.protobuf.Duration
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	33,  // 0: action.v1.Effect.service_stop:type_name -> action.v1.ServiceStop
+	34,  // 1: action.v1.Effect.service_start:type_name -> action.v1.ServiceStart
+	35,  // 2: action.v1.Effect.service_kill:type_name -> action.v1.ServiceKill
+	32,  // 3: action.v1.Effect.confirm:type_name -> action.v1.Confirm
+	12,  // 4: action.v1.Effect.config_edit:type_name -> action.v1.ConfigEdit
+	14,  // 5: action.v1.Effect.file_copy:type_name -> action.v1.FileCopy
+	15,  // 6: action.v1.Effect.file_remove:type_name -> action.v1.FileRemove
+	16,  // 7: action.v1.Effect.registry_set:type_name -> action.v1.RegistrySet
+	17,  // 8: action.v1.Effect.certificate_add:type_name -> action.v1.CertificateAdd
+	18,  // 9: action.v1.Effect.binding_set:type_name -> action.v1.BindingSet
+	20,  // 10: action.v1.Effect.iis_set:type_name -> action.v1.IISSet
+	21,  // 11: action.v1.Effect.iis_start:type_name -> action.v1.IISStart
+	22,  // 12: action.v1.Effect.iis_recycle:type_name -> action.v1.IISRecycle
+	23,  // 13: action.v1.Effect.device_set:type_name -> action.v1.DeviceSet
+	24,  // 14: action.v1.Effect.power_set:type_name -> action.v1.PowerSet
+	26,  // 15: action.v1.Effect.program_run:type_name -> action.v1.ProgramRun
+	27,  // 16: action.v1.Effect.feature_add:type_name -> action.v1.FeatureAdd
+	28,  // 17: action.v1.Effect.reboot:type_name -> action.v1.Reboot
+	29,  // 18: action.v1.Effect.collect:type_name -> action.v1.Collect
+	30,  // 19: action.v1.Effect.peer_probe:type_name -> action.v1.PeerProbe
+	11,  // 20: action.v1.Effect.lease_release:type_name -> action.v1.LeaseRelease
+	10,  // 21: action.v1.Effect.lease:type_name -> action.v1.Lease
+	73,  // 22: action.v1.Lease.ttl:type_name -> google.protobuf.Duration
+	0,   // 23: action.v1.ConfigEdit.format:type_name -> action.v1.ConfigFormat
+	13,  // 24: action.v1.ConfigEdit.changes:type_name -> action.v1.ConfigChange
+	19,  // 25: action.v1.BindingSet.before:type_name -> action.v1.Binding
+	19,  // 26: action.v1.BindingSet.after:type_name -> action.v1.Binding
+	1,   // 27: action.v1.IISSet.attribute:type_name -> action.v1.IISAttribute
+	73,  // 28: action.v1.DeviceSet.timeout:type_name -> google.protobuf.Duration
+	25,  // 29: action.v1.PowerSet.setting:type_name -> action.v1.PowerSetting
+	73,  // 30: action.v1.ProgramRun.timeout:type_name -> google.protobuf.Duration
+	73,  // 31: action.v1.FeatureAdd.timeout:type_name -> google.protobuf.Duration
+	73,  // 32: action.v1.Reboot.delay:type_name -> google.protobuf.Duration
+	73,  // 33: action.v1.Reboot.back_within:type_name -> google.protobuf.Duration
+	73,  // 34: action.v1.Collect.since:type_name -> google.protobuf.Duration
+	73,  // 35: action.v1.Collect.timeout:type_name -> google.protobuf.Duration
+	31,  // 36: action.v1.PeerProbe.target:type_name -> action.v1.ProbeTarget
+	73,  // 37: action.v1.PeerProbe.timeout:type_name -> google.protobuf.Duration
+	73,  // 38: action.v1.Confirm.timeout:type_name -> google.protobuf.Duration
+	73,  // 39: action.v1.ServiceStop.timeout:type_name -> google.protobuf.Duration
+	73,  // 40: action.v1.ServiceStart.timeout:type_name -> google.protobuf.Duration
+	73,  // 41: action.v1.ServiceKill.timeout:type_name -> google.protobuf.Duration
+	3,   // 42: action.v1.Plan.verdict:type_name -> action.v1.PlanVerdict
+	37,  // 43: action.v1.Plan.effects:type_name -> action.v1.PlannedEffect
+	9,   // 44: action.v1.PlannedEffect.effect:type_name -> action.v1.Effect
+	9,   // 45: action.v1.RecordedEffect.effect:type_name -> action.v1.Effect
+	39,  // 46: action.v1.RecordedEffect.before:type_name -> action.v1.State
+	39,  // 47: action.v1.RecordedEffect.after:type_name -> action.v1.State
+	2,   // 48: action.v1.RecordedEffect.inverse:type_name -> action.v1.Inverse
+	74,  // 49: action.v1.RecordedEffect.started:type_name -> google.protobuf.Timestamp
+	74,  // 50: action.v1.RecordedEffect.finished:type_name -> google.protobuf.Timestamp
+	62,  // 51: action.v1.State.service:type_name -> action.v1.ServiceState
+	60,  // 52: action.v1.State.confirmation:type_name -> action.v1.Confirmation
+	40,  // 53: action.v1.State.config:type_name -> action.v1.ConfigState
+	42,  // 54: action.v1.State.file:type_name -> action.v1.FileState
+	43,  // 55: action.v1.State.registry:type_name -> action.v1.RegistryState
+	44,  // 56: action.v1.State.certificate:type_name -> action.v1.CertificateState
+	19,  // 57: action.v1.State.binding:type_name -> action.v1.Binding
+	45,  // 58: action.v1.State.iis:type_name -> action.v1.IISValue
+	64,  // 59: action.v1.State.device:type_name -> action.v1.Device
+	46,  // 60: action.v1.State.power:type_name -> action.v1.PowerState
+	47,  // 61: action.v1.State.program:type_name -> action.v1.ProgramState
+	48,  // 62: action.v1.State.features:type_name -> action.v1.FeatureStates
+	50,  // 63: action.v1.State.boot:type_name -> action.v1.BootState
+	51,  // 64: action.v1.State.collection:type_name -> action.v1.Collection
+	53,  // 65: action.v1.State.peers:type_name -> action.v1.PeerVerdicts
+	59,  // 66: action.v1.State.lease:type_name -> action.v1.LeaseState
+	41,  // 67: action.v1.ConfigState.values:type_name -> action.v1.ConfigValue
+	74,  // 68: action.v1.FileState.modified:type_name -> google.protobuf.Timestamp
+	1,   // 69: action.v1.IISValue.attribute:type_name -> action.v1.IISAttribute
+	25,  // 70: action.v1.PowerState.setting:type_name -> action.v1.PowerSetting
+	42,  // 71: action.v1.ProgramState.new_files:type_name -> action.v1.FileState
+	49,  // 72: action.v1.FeatureStates.features:type_name -> action.v1.Feature
+	74,  // 73: action.v1.BootState.boot_time:type_name -> google.protobuf.Timestamp
+	52,  // 74: action.v1.Collection.files:type_name -> action.v1.CollectedFile
+	69,  // 75: action.v1.Collection.artifact:type_name -> action.v1.ArtifactReference
+	74,  // 76: action.v1.CollectedFile.modified:type_name -> google.protobuf.Timestamp
+	54,  // 77: action.v1.PeerVerdicts.verdicts:type_name -> action.v1.PeerVerdict
+	55,  // 78: action.v1.PeerVerdict.result:type_name -> action.v1.NetProbeResult
+	56,  // 79: action.v1.NetProbeResult.chain:type_name -> action.v1.Certificate
+	73,  // 80: action.v1.NetProbeResult.took:type_name -> google.protobuf.Duration
+	74,  // 81: action.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	74,  // 82: action.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	56,  // 83: action.v1.CertificateReport.certificates:type_name -> action.v1.Certificate
+	19,  // 84: action.v1.CertificateReport.bindings:type_name -> action.v1.Binding
+	72,  // 85: action.v1.CertificateReport.roots:type_name -> action.v1.CertificateReport.RootsEntry
+	74,  // 86: action.v1.CertificateReport.scanned:type_name -> google.protobuf.Timestamp
+	4,   // 87: action.v1.Finding.level:type_name -> action.v1.FindingLevel
+	74,  // 88: action.v1.LeaseState.until:type_name -> google.protobuf.Timestamp
+	74,  // 89: action.v1.Confirmation.time:type_name -> google.protobuf.Timestamp
+	5,   // 90: action.v1.UserSession.activity:type_name -> action.v1.UserActivity
+	74,  // 91: action.v1.UserSession.idle_since:type_name -> google.protobuf.Timestamp
+	6,   // 92: action.v1.ServiceState.status:type_name -> action.v1.ServiceStatus
+	64,  // 93: action.v1.DeviceState.devices:type_name -> action.v1.Device
+	7,   // 94: action.v1.TaskResult.status:type_name -> action.v1.TaskStatus
+	36,  // 95: action.v1.TaskResult.plan:type_name -> action.v1.Plan
+	38,  // 96: action.v1.TaskResult.effects:type_name -> action.v1.RecordedEffect
+	70,  // 97: action.v1.TaskResult.undone:type_name -> action.v1.Undo
+	67,  // 98: action.v1.TaskResult.checks:type_name -> action.v1.Check
+	66,  // 99: action.v1.TaskResult.evidence:type_name -> action.v1.Evidence
+	71,  // 100: action.v1.TaskResult.interruptions:type_name -> action.v1.Interruption
+	74,  // 101: action.v1.TaskResult.started:type_name -> google.protobuf.Timestamp
+	74,  // 102: action.v1.TaskResult.finished:type_name -> google.protobuf.Timestamp
+	61,  // 103: action.v1.TaskResult.user_sessions:type_name -> action.v1.UserSession
+	69,  // 104: action.v1.TaskResult.artifacts:type_name -> action.v1.ArtifactReference
+	58,  // 105: action.v1.TaskResult.findings:type_name -> action.v1.Finding
+	57,  // 106: action.v1.TaskResult.certificates:type_name -> action.v1.CertificateReport
+	59,  // 107: action.v1.TaskResult.leases:type_name -> action.v1.LeaseState
+	8,   // 108: action.v1.Undo.outcome:type_name -> action.v1.UndoOutcome
+	39,  // 109: action.v1.Undo.state:type_name -> action.v1.State
+	74,  // 110: action.v1.Undo.finished:type_name -> google.protobuf.Timestamp
+	73,  // 111: action.v1.Interruption.duration:type_name -> google.protobuf.Duration
+	112, // [112:112] is the sub-list for method output_type
+	112, // [112:112] is the sub-list for method input_type
+	112, // [112:112] is the sub-list for extension type_name
+	112, // [112:112] is the sub-list for extension extendee
+	0,   // [0:112] is the sub-list for field type_name
 }
 
 func init() { file_action_v1_result_proto_init() }
@@ -2317,18 +6604,51 @@ func file_action_v1_result_proto_init() {
 		(*Effect_ServiceStart)(nil),
 		(*Effect_ServiceKill)(nil),
 		(*Effect_Confirm)(nil),
+		(*Effect_ConfigEdit)(nil),
+		(*Effect_FileCopy)(nil),
+		(*Effect_FileRemove)(nil),
+		(*Effect_RegistrySet)(nil),
+		(*Effect_CertificateAdd)(nil),
+		(*Effect_BindingSet)(nil),
+		(*Effect_IisSet)(nil),
+		(*Effect_IisStart)(nil),
+		(*Effect_IisRecycle)(nil),
+		(*Effect_DeviceSet)(nil),
+		(*Effect_PowerSet)(nil),
+		(*Effect_ProgramRun)(nil),
+		(*Effect_FeatureAdd)(nil),
+		(*Effect_Reboot)(nil),
+		(*Effect_Collect)(nil),
+		(*Effect_PeerProbe)(nil),
+		(*Effect_LeaseRelease)(nil),
 	}
-	file_action_v1_result_proto_msgTypes[8].OneofWrappers = []any{
+	file_action_v1_result_proto_msgTypes[4].OneofWrappers = []any{}
+	file_action_v1_result_proto_msgTypes[7].OneofWrappers = []any{}
+	file_action_v1_result_proto_msgTypes[30].OneofWrappers = []any{
 		(*State_Service)(nil),
 		(*State_Confirmation)(nil),
+		(*State_Config)(nil),
+		(*State_File)(nil),
+		(*State_Registry)(nil),
+		(*State_Certificate)(nil),
+		(*State_Binding)(nil),
+		(*State_Iis)(nil),
+		(*State_Device)(nil),
+		(*State_Power)(nil),
+		(*State_Program)(nil),
+		(*State_Features)(nil),
+		(*State_Boot)(nil),
+		(*State_Collection)(nil),
+		(*State_Peers)(nil),
+		(*State_Lease)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_action_v1_result_proto_rawDesc), len(file_action_v1_result_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   21,
+			NumEnums:      9,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

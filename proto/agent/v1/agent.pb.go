@@ -221,12 +221,14 @@ func (*UploadArtifactRequest_Chunk) isUploadArtifactRequest_Message() {}
 type ArtifactHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Key   *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	// What it is: "output".
+	// What it is: "output", "logs", "firmware-log".
 	Kind string `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
 	// In bytes.
 	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
 	// Lower case hexadecimal.
-	Sha256        string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Sha256 string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// As in ArtifactReference.
+	Subject       string `protobuf:"bytes,5,opt,name=subject,proto3" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -285,6 +287,13 @@ func (x *ArtifactHeader) GetSize() uint64 {
 func (x *ArtifactHeader) GetSha256() string {
 	if x != nil {
 		return x.Sha256
+	}
+	return ""
+}
+
+func (x *ArtifactHeader) GetSubject() string {
+	if x != nil {
+		return x.Subject
 	}
 	return ""
 }
@@ -1056,6 +1065,8 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Plugins
 	//	*ConnectRequest_Question
 	//	*ConnectRequest_Blocked
+	//	*ConnectRequest_Ask
+	//	*ConnectRequest_ProbeVerdict
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1188,6 +1199,24 @@ func (x *ConnectRequest) GetBlocked() *Blocked {
 	return nil
 }
 
+func (x *ConnectRequest) GetAsk() *Ask {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_Ask); ok {
+			return x.Ask
+		}
+	}
+	return nil
+}
+
+func (x *ConnectRequest) GetProbeVerdict() *ProbeVerdict {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_ProbeVerdict); ok {
+			return x.ProbeVerdict
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -1232,6 +1261,14 @@ type ConnectRequest_Blocked struct {
 	Blocked *Blocked `protobuf:"bytes,10,opt,name=blocked,proto3,oneof"`
 }
 
+type ConnectRequest_Ask struct {
+	Ask *Ask `protobuf:"bytes,11,opt,name=ask,proto3,oneof"`
+}
+
+type ConnectRequest_ProbeVerdict struct {
+	ProbeVerdict *ProbeVerdict `protobuf:"bytes,12,opt,name=probe_verdict,json=probeVerdict,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Accepted) isConnectRequest_Message() {}
@@ -1252,6 +1289,10 @@ func (*ConnectRequest_Question) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Blocked) isConnectRequest_Message() {}
 
+func (*ConnectRequest_Ask) isConnectRequest_Message() {}
+
+func (*ConnectRequest_ProbeVerdict) isConnectRequest_Message() {}
+
 // ConnectResponse goes from the server to the agent.
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1266,6 +1307,8 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Goodbye
 	//	*ConnectResponse_Hold
 	//	*ConnectResponse_Answer
+	//	*ConnectResponse_Told
+	//	*ConnectResponse_ProbeOrder
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1389,6 +1432,24 @@ func (x *ConnectResponse) GetAnswer() *Answer {
 	return nil
 }
 
+func (x *ConnectResponse) GetTold() *Told {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Told); ok {
+			return x.Told
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetProbeOrder() *ProbeOrder {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_ProbeOrder); ok {
+			return x.ProbeOrder
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -1429,6 +1490,14 @@ type ConnectResponse_Answer struct {
 	Answer *Answer `protobuf:"bytes,9,opt,name=answer,proto3,oneof"`
 }
 
+type ConnectResponse_Told struct {
+	Told *Told `protobuf:"bytes,10,opt,name=told,proto3,oneof"`
+}
+
+type ConnectResponse_ProbeOrder struct {
+	ProbeOrder *ProbeOrder `protobuf:"bytes,11,opt,name=probe_order,json=probeOrder,proto3,oneof"`
+}
+
 func (*ConnectResponse_Welcome) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Dispatch) isConnectResponse_Message() {}
@@ -1447,6 +1516,522 @@ func (*ConnectResponse_Hold) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Answer) isConnectResponse_Message() {}
 
+func (*ConnectResponse_Told) isConnectResponse_Message() {}
+
+func (*ConnectResponse_ProbeOrder) isConnectResponse_Message() {}
+
+// Ask wants to know something of the server, for a running task. Each gets one Told with the same id on the same session; on
+// another session it is asked anew.
+type Ask struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Chosen by the agent, unique within the session, not 0.
+	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The task that it is for; it must have started.
+	Key *TaskKey `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	// Types that are valid to be assigned to Ask:
+	//
+	//	*Ask_Site
+	//	*Ask_Secret
+	//	*Ask_Coverage
+	//	*Ask_PeerProbe
+	Ask           isAsk_Ask `protobuf_oneof:"ask"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ask) Reset() {
+	*x = Ask{}
+	mi := &file_agent_v1_agent_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ask) ProtoMessage() {}
+
+func (x *Ask) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ask.ProtoReflect.Descriptor instead.
+func (*Ask) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Ask) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Ask) GetKey() *TaskKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *Ask) GetAsk() isAsk_Ask {
+	if x != nil {
+		return x.Ask
+	}
+	return nil
+}
+
+func (x *Ask) GetSite() *v1.SiteQuery {
+	if x != nil {
+		if x, ok := x.Ask.(*Ask_Site); ok {
+			return x.Site
+		}
+	}
+	return nil
+}
+
+func (x *Ask) GetSecret() *SecretAsk {
+	if x != nil {
+		if x, ok := x.Ask.(*Ask_Secret); ok {
+			return x.Secret
+		}
+	}
+	return nil
+}
+
+func (x *Ask) GetCoverage() *v1.CoverageQuery {
+	if x != nil {
+		if x, ok := x.Ask.(*Ask_Coverage); ok {
+			return x.Coverage
+		}
+	}
+	return nil
+}
+
+func (x *Ask) GetPeerProbe() *v1.PeerProbe {
+	if x != nil {
+		if x, ok := x.Ask.(*Ask_PeerProbe); ok {
+			return x.PeerProbe
+		}
+	}
+	return nil
+}
+
+type isAsk_Ask interface {
+	isAsk_Ask()
+}
+
+type Ask_Site struct {
+	Site *v1.SiteQuery `protobuf:"bytes,3,opt,name=site,proto3,oneof"`
+}
+
+type Ask_Secret struct {
+	Secret *SecretAsk `protobuf:"bytes,4,opt,name=secret,proto3,oneof"`
+}
+
+type Ask_Coverage struct {
+	Coverage *v1.CoverageQuery `protobuf:"bytes,5,opt,name=coverage,proto3,oneof"`
+}
+
+type Ask_PeerProbe struct {
+	PeerProbe *v1.PeerProbe `protobuf:"bytes,6,opt,name=peer_probe,json=peerProbe,proto3,oneof"`
+}
+
+func (*Ask_Site) isAsk_Ask() {}
+
+func (*Ask_Secret) isAsk_Ask() {}
+
+func (*Ask_Coverage) isAsk_Ask() {}
+
+func (*Ask_PeerProbe) isAsk_Ask() {}
+
+// SecretAsk fetches a sealed secret that a parameter of the task names.
+type SecretAsk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretAsk) Reset() {
+	*x = SecretAsk{}
+	mi := &file_agent_v1_agent_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretAsk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretAsk) ProtoMessage() {}
+
+func (x *SecretAsk) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretAsk.ProtoReflect.Descriptor instead.
+func (*SecretAsk) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *SecretAsk) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// Told answers an Ask.
+type Told struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why there is no answer, for people; empty when there is one.
+	Problem string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
+	// Types that are valid to be assigned to Told:
+	//
+	//	*Told_Site
+	//	*Told_Secret
+	//	*Told_Coverage
+	//	*Told_Peers
+	Told          isTold_Told `protobuf_oneof:"told"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Told) Reset() {
+	*x = Told{}
+	mi := &file_agent_v1_agent_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Told) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Told) ProtoMessage() {}
+
+func (x *Told) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Told.ProtoReflect.Descriptor instead.
+func (*Told) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *Told) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Told) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+func (x *Told) GetTold() isTold_Told {
+	if x != nil {
+		return x.Told
+	}
+	return nil
+}
+
+func (x *Told) GetSite() *v1.Surroundings {
+	if x != nil {
+		if x, ok := x.Told.(*Told_Site); ok {
+			return x.Site
+		}
+	}
+	return nil
+}
+
+func (x *Told) GetSecret() *SealedSecret {
+	if x != nil {
+		if x, ok := x.Told.(*Told_Secret); ok {
+			return x.Secret
+		}
+	}
+	return nil
+}
+
+func (x *Told) GetCoverage() *v1.Coverage {
+	if x != nil {
+		if x, ok := x.Told.(*Told_Coverage); ok {
+			return x.Coverage
+		}
+	}
+	return nil
+}
+
+func (x *Told) GetPeers() *v1.PeerVerdicts {
+	if x != nil {
+		if x, ok := x.Told.(*Told_Peers); ok {
+			return x.Peers
+		}
+	}
+	return nil
+}
+
+type isTold_Told interface {
+	isTold_Told()
+}
+
+type Told_Site struct {
+	Site *v1.Surroundings `protobuf:"bytes,3,opt,name=site,proto3,oneof"`
+}
+
+type Told_Secret struct {
+	Secret *SealedSecret `protobuf:"bytes,4,opt,name=secret,proto3,oneof"`
+}
+
+type Told_Coverage struct {
+	Coverage *v1.Coverage `protobuf:"bytes,5,opt,name=coverage,proto3,oneof"`
+}
+
+type Told_Peers struct {
+	Peers *v1.PeerVerdicts `protobuf:"bytes,6,opt,name=peers,proto3,oneof"`
+}
+
+func (*Told_Site) isTold_Told() {}
+
+func (*Told_Secret) isTold_Told() {}
+
+func (*Told_Coverage) isTold_Told() {}
+
+func (*Told_Peers) isTold_Told() {}
+
+// SealedSecret is a secret that only one terminal can open: HPKE (RFC 9180) in base mode with DHKEM(X25519, HKDF-SHA256), HKDF-SHA256
+// and AES-256-GCM; info and additional data are those of package proto/sealed.
+type SealedSecret struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Name    string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Version uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	// The X25519 public key that it was sealed to.
+	Recipient       []byte `protobuf:"bytes,3,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	EncapsulatedKey []byte `protobuf:"bytes,4,opt,name=encapsulated_key,json=encapsulatedKey,proto3" json:"encapsulated_key,omitempty"`
+	Ciphertext      []byte `protobuf:"bytes,5,opt,name=ciphertext,proto3" json:"ciphertext,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *SealedSecret) Reset() {
+	*x = SealedSecret{}
+	mi := &file_agent_v1_agent_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SealedSecret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SealedSecret) ProtoMessage() {}
+
+func (x *SealedSecret) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SealedSecret.ProtoReflect.Descriptor instead.
+func (*SealedSecret) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SealedSecret) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SealedSecret) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SealedSecret) GetRecipient() []byte {
+	if x != nil {
+		return x.Recipient
+	}
+	return nil
+}
+
+func (x *SealedSecret) GetEncapsulatedKey() []byte {
+	if x != nil {
+		return x.EncapsulatedKey
+	}
+	return nil
+}
+
+func (x *SealedSecret) GetCiphertext() []byte {
+	if x != nil {
+		return x.Ciphertext
+	}
+	return nil
+}
+
+// ProbeOrder asks a terminal to connect to a host, for another terminal's task. It is answered by a ProbeVerdict with the same id.
+type ProbeOrder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Target        *v1.ProbeTarget        `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	Timeout       *durationpb.Duration   `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeOrder) Reset() {
+	*x = ProbeOrder{}
+	mi := &file_agent_v1_agent_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeOrder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeOrder) ProtoMessage() {}
+
+func (x *ProbeOrder) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeOrder.ProtoReflect.Descriptor instead.
+func (*ProbeOrder) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ProbeOrder) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ProbeOrder) GetTarget() *v1.ProbeTarget {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *ProbeOrder) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+type ProbeVerdict struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Result *v1.NetProbeResult     `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
+	// Why it could not be tried; empty when it was.
+	Problem       string `protobuf:"bytes,3,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProbeVerdict) Reset() {
+	*x = ProbeVerdict{}
+	mi := &file_agent_v1_agent_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProbeVerdict) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProbeVerdict) ProtoMessage() {}
+
+func (x *ProbeVerdict) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProbeVerdict.ProtoReflect.Descriptor instead.
+func (*ProbeVerdict) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *ProbeVerdict) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *ProbeVerdict) GetResult() *v1.NetProbeResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *ProbeVerdict) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type Hello struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	ProtocolVersion uint32                 `protobuf:"varint,1,opt,name=protocol_version,json=protocolVersion,proto3" json:"protocol_version,omitempty"`
@@ -1461,13 +2046,16 @@ type Hello struct {
 	// How often the journal has been written to, as of a write that is made for each hello: an intact journal's is greater than any that was
 	// told before. 0 is an agent of the release before, which does not count.
 	JournalSequence uint64 `protobuf:"varint,7,opt,name=journal_sequence,json=journalSequence,proto3" json:"journal_sequence,omitempty"`
+	// The X25519 public key that secrets are sealed to, and the signature of the TLS key over it (package proto/sealed).
+	SealingKey      []byte `protobuf:"bytes,8,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
+	SealingKeyProof []byte `protobuf:"bytes,9,opt,name=sealing_key_proof,json=sealingKeyProof,proto3" json:"sealing_key_proof,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_agent_v1_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1479,7 +2067,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_agent_v1_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1492,7 +2080,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Hello) GetProtocolVersion() uint32 {
@@ -1544,6 +2132,20 @@ func (x *Hello) GetJournalSequence() uint64 {
 	return 0
 }
 
+func (x *Hello) GetSealingKey() []byte {
+	if x != nil {
+		return x.SealingKey
+	}
+	return nil
+}
+
+func (x *Hello) GetSealingKeyProof() []byte {
+	if x != nil {
+		return x.SealingKeyProof
+	}
+	return nil
+}
+
 type OpenTask struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           *TaskKey               `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
@@ -1554,7 +2156,7 @@ type OpenTask struct {
 
 func (x *OpenTask) Reset() {
 	*x = OpenTask{}
-	mi := &file_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_agent_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +2168,7 @@ func (x *OpenTask) String() string {
 func (*OpenTask) ProtoMessage() {}
 
 func (x *OpenTask) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_agent_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +2181,7 @@ func (x *OpenTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenTask.ProtoReflect.Descriptor instead.
 func (*OpenTask) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OpenTask) GetKey() *TaskKey {
@@ -1613,7 +2215,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_agent_v1_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1625,7 +2227,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_agent_v1_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1638,7 +2240,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Welcome) GetSessionId() string {
@@ -1709,7 +2311,7 @@ type Dispatch struct {
 
 func (x *Dispatch) Reset() {
 	*x = Dispatch{}
-	mi := &file_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_agent_v1_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1721,7 +2323,7 @@ func (x *Dispatch) String() string {
 func (*Dispatch) ProtoMessage() {}
 
 func (x *Dispatch) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_agent_v1_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1734,7 +2336,7 @@ func (x *Dispatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dispatch.ProtoReflect.Descriptor instead.
 func (*Dispatch) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Dispatch) GetTask() *Task {
@@ -1762,7 +2364,7 @@ type Accepted struct {
 
 func (x *Accepted) Reset() {
 	*x = Accepted{}
-	mi := &file_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_agent_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +2376,7 @@ func (x *Accepted) String() string {
 func (*Accepted) ProtoMessage() {}
 
 func (x *Accepted) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_agent_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +2389,7 @@ func (x *Accepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accepted.ProtoReflect.Descriptor instead.
 func (*Accepted) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Accepted) GetKey() *TaskKey {
@@ -1810,7 +2412,7 @@ type PermitRequest struct {
 
 func (x *PermitRequest) Reset() {
 	*x = PermitRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_agent_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1822,7 +2424,7 @@ func (x *PermitRequest) String() string {
 func (*PermitRequest) ProtoMessage() {}
 
 func (x *PermitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_agent_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1835,7 +2437,7 @@ func (x *PermitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PermitRequest.ProtoReflect.Descriptor instead.
 func (*PermitRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *PermitRequest) GetKey() *TaskKey {
@@ -1873,7 +2475,7 @@ type Blocked struct {
 
 func (x *Blocked) Reset() {
 	*x = Blocked{}
-	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_agent_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1885,7 +2487,7 @@ func (x *Blocked) String() string {
 func (*Blocked) ProtoMessage() {}
 
 func (x *Blocked) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_agent_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1898,7 +2500,7 @@ func (x *Blocked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blocked.ProtoReflect.Descriptor instead.
 func (*Blocked) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Blocked) GetKey() *TaskKey {
@@ -1934,7 +2536,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_agent_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1946,7 +2548,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_agent_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1959,7 +2561,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Hold) GetKey() *TaskKey {
@@ -1991,7 +2593,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_agent_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2003,7 +2605,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_agent_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2016,7 +2618,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Question) GetKey() *TaskKey {
@@ -2062,7 +2664,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2074,7 +2676,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2087,7 +2689,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Answer) GetKey() *TaskKey {
@@ -2143,7 +2745,7 @@ type Permit struct {
 
 func (x *Permit) Reset() {
 	*x = Permit{}
-	mi := &file_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2155,7 +2757,7 @@ func (x *Permit) String() string {
 func (*Permit) ProtoMessage() {}
 
 func (x *Permit) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2168,7 +2770,7 @@ func (x *Permit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permit.ProtoReflect.Descriptor instead.
 func (*Permit) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Permit) GetKey() *TaskKey {
@@ -2197,7 +2799,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2209,7 +2811,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2222,7 +2824,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Started) GetKey() *TaskKey {
@@ -2258,7 +2860,7 @@ type TaskProgress struct {
 
 func (x *TaskProgress) Reset() {
 	*x = TaskProgress{}
-	mi := &file_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_agent_v1_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2270,7 +2872,7 @@ func (x *TaskProgress) String() string {
 func (*TaskProgress) ProtoMessage() {}
 
 func (x *TaskProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_agent_v1_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2283,7 +2885,7 @@ func (x *TaskProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskProgress.ProtoReflect.Descriptor instead.
 func (*TaskProgress) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *TaskProgress) GetKey() *TaskKey {
@@ -2320,7 +2922,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_agent_v1_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2934,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_agent_v1_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2947,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Result) GetKey() *TaskKey {
@@ -2379,7 +2981,7 @@ type ResultAck struct {
 
 func (x *ResultAck) Reset() {
 	*x = ResultAck{}
-	mi := &file_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_agent_v1_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2993,7 @@ func (x *ResultAck) String() string {
 func (*ResultAck) ProtoMessage() {}
 
 func (x *ResultAck) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_agent_v1_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +3006,7 @@ func (x *ResultAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultAck.ProtoReflect.Descriptor instead.
 func (*ResultAck) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ResultAck) GetKey() *TaskKey {
@@ -2425,7 +3027,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_agent_v1_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2437,7 +3039,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_agent_v1_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2450,7 +3052,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Cancel) GetKey() *TaskKey {
@@ -2476,7 +3078,7 @@ type PluginsRequest struct {
 
 func (x *PluginsRequest) Reset() {
 	*x = PluginsRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_agent_v1_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2488,7 +3090,7 @@ func (x *PluginsRequest) String() string {
 func (*PluginsRequest) ProtoMessage() {}
 
 func (x *PluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_agent_v1_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2501,7 +3103,7 @@ func (x *PluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginsRequest.ProtoReflect.Descriptor instead.
 func (*PluginsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *PluginsRequest) GetSha256() []string {
@@ -2520,7 +3122,7 @@ type PluginsReport struct {
 
 func (x *PluginsReport) Reset() {
 	*x = PluginsReport{}
-	mi := &file_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_agent_v1_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +3134,7 @@ func (x *PluginsReport) String() string {
 func (*PluginsReport) ProtoMessage() {}
 
 func (x *PluginsReport) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_agent_v1_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +3147,7 @@ func (x *PluginsReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginsReport.ProtoReflect.Descriptor instead.
 func (*PluginsReport) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{31}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PluginsReport) GetPlugins() []*Plugin {
@@ -2569,7 +3171,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_agent_v1_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2581,7 +3183,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_agent_v1_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2594,7 +3196,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{32}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Goodbye) GetReason() string {
@@ -2622,16 +3224,17 @@ var File_agent_v1_agent_proto protoreflect.FileDescriptor
 
 const file_agent_v1_agent_proto_rawDesc = "" +
 	"\n" +
-	"\x14agent/v1/agent.proto\x12\bagent.v1\x1a\x18action/v1/manifest.proto\x1a\x16action/v1/result.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x01\n" +
+	"\x14agent/v1/agent.proto\x12\bagent.v1\x1a\x16action/v1/action.proto\x1a\x18action/v1/manifest.proto\x1a\x16action/v1/result.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x01\n" +
 	"\x15UploadArtifactRequest\x122\n" +
 	"\x06header\x18\x01 \x01(\v2\x18.agent.v1.ArtifactHeaderH\x00R\x06header\x12/\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x17.agent.v1.ArtifactChunkH\x00R\x05chunkB\t\n" +
-	"\amessage\"u\n" +
+	"\amessage\"\x8f\x01\n" +
 	"\x0eArtifactHeader\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
-	"\x06sha256\x18\x04 \x01(\tR\x06sha256\";\n" +
+	"\x06sha256\x18\x04 \x01(\tR\x06sha256\x12\x18\n" +
+	"\asubject\x18\x05 \x01(\tR\asubject\";\n" +
 	"\rArtifactChunk\x12\x16\n" +
 	"\x06offset\x18\x01 \x01(\x04R\x06offset\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\"q\n" +
@@ -2697,7 +3300,7 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	" \x01(\tR\fpluginSha256\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x88\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xea\x04\n" +
 	"\x0eConnectRequest\x12'\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.agent.v1.HelloH\x00R\x05hello\x120\n" +
 	"\baccepted\x18\x02 \x01(\v2\x12.agent.v1.AcceptedH\x00R\baccepted\x12@\n" +
@@ -2709,8 +3312,10 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\aplugins\x18\b \x01(\v2\x17.agent.v1.PluginsReportH\x00R\aplugins\x120\n" +
 	"\bquestion\x18\t \x01(\v2\x12.agent.v1.QuestionH\x00R\bquestion\x12-\n" +
 	"\ablocked\x18\n" +
-	" \x01(\v2\x11.agent.v1.BlockedH\x00R\ablockedB\t\n" +
-	"\amessage\"\xd1\x03\n" +
+	" \x01(\v2\x11.agent.v1.BlockedH\x00R\ablocked\x12!\n" +
+	"\x03ask\x18\v \x01(\v2\r.agent.v1.AskH\x00R\x03ask\x12=\n" +
+	"\rprobe_verdict\x18\f \x01(\v2\x16.agent.v1.ProbeVerdictH\x00R\fprobeVerdictB\t\n" +
+	"\amessage\"\xb0\x04\n" +
 	"\x0fConnectResponse\x12-\n" +
 	"\awelcome\x18\x01 \x01(\v2\x11.agent.v1.WelcomeH\x00R\awelcome\x120\n" +
 	"\bdispatch\x18\x02 \x01(\v2\x12.agent.v1.DispatchH\x00R\bdispatch\x12*\n" +
@@ -2721,8 +3326,48 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x0fplugins_request\x18\x06 \x01(\v2\x18.agent.v1.PluginsRequestH\x00R\x0epluginsRequest\x12-\n" +
 	"\agoodbye\x18\a \x01(\v2\x11.agent.v1.GoodbyeH\x00R\agoodbye\x12$\n" +
 	"\x04hold\x18\b \x01(\v2\x0e.agent.v1.HoldH\x00R\x04hold\x12*\n" +
-	"\x06answer\x18\t \x01(\v2\x10.agent.v1.AnswerH\x00R\x06answerB\t\n" +
-	"\amessage\"\x91\x02\n" +
+	"\x06answer\x18\t \x01(\v2\x10.agent.v1.AnswerH\x00R\x06answer\x12$\n" +
+	"\x04told\x18\n" +
+	" \x01(\v2\x0e.agent.v1.ToldH\x00R\x04told\x127\n" +
+	"\vprobe_order\x18\v \x01(\v2\x14.agent.v1.ProbeOrderH\x00R\n" +
+	"probeOrderB\t\n" +
+	"\amessage\"\x8b\x02\n" +
+	"\x03Ask\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12#\n" +
+	"\x03key\x18\x02 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12*\n" +
+	"\x04site\x18\x03 \x01(\v2\x14.action.v1.SiteQueryH\x00R\x04site\x12-\n" +
+	"\x06secret\x18\x04 \x01(\v2\x13.agent.v1.SecretAskH\x00R\x06secret\x126\n" +
+	"\bcoverage\x18\x05 \x01(\v2\x18.action.v1.CoverageQueryH\x00R\bcoverage\x125\n" +
+	"\n" +
+	"peer_probe\x18\x06 \x01(\v2\x14.action.v1.PeerProbeH\x00R\tpeerProbeB\x05\n" +
+	"\x03ask\"\x1f\n" +
+	"\tSecretAsk\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xfd\x01\n" +
+	"\x04Told\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\x12-\n" +
+	"\x04site\x18\x03 \x01(\v2\x17.action.v1.SurroundingsH\x00R\x04site\x120\n" +
+	"\x06secret\x18\x04 \x01(\v2\x16.agent.v1.SealedSecretH\x00R\x06secret\x121\n" +
+	"\bcoverage\x18\x05 \x01(\v2\x13.action.v1.CoverageH\x00R\bcoverage\x12/\n" +
+	"\x05peers\x18\x06 \x01(\v2\x17.action.v1.PeerVerdictsH\x00R\x05peersB\x06\n" +
+	"\x04told\"\xa5\x01\n" +
+	"\fSealedSecret\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x1c\n" +
+	"\trecipient\x18\x03 \x01(\fR\trecipient\x12)\n" +
+	"\x10encapsulated_key\x18\x04 \x01(\fR\x0fencapsulatedKey\x12\x1e\n" +
+	"\n" +
+	"ciphertext\x18\x05 \x01(\fR\n" +
+	"ciphertext\"\x81\x01\n" +
+	"\n" +
+	"ProbeOrder\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12.\n" +
+	"\x06target\x18\x02 \x01(\v2\x16.action.v1.ProbeTargetR\x06target\x123\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"k\n" +
+	"\fProbeVerdict\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x121\n" +
+	"\x06result\x18\x02 \x01(\v2\x19.action.v1.NetProbeResultR\x06result\x12\x18\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xde\x02\n" +
 	"\x05Hello\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1d\n" +
 	"\n" +
@@ -2732,7 +3377,10 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\n" +
 	"open_tasks\x18\x05 \x03(\v2\x12.agent.v1.OpenTaskR\topenTasks\x12\x14\n" +
 	"\x05epoch\x18\x06 \x01(\x04R\x05epoch\x12)\n" +
-	"\x10journal_sequence\x18\a \x01(\x04R\x0fjournalSequence\"Z\n" +
+	"\x10journal_sequence\x18\a \x01(\x04R\x0fjournalSequence\x12\x1f\n" +
+	"\vsealing_key\x18\b \x01(\fR\n" +
+	"sealingKey\x12*\n" +
+	"\x11sealing_key_proof\x18\t \x01(\fR\x0fsealingKeyProof\"Z\n" +
 	"\bOpenTask\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12)\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x13.agent.v1.TaskStateR\x05state\"\x98\x02\n" +
@@ -2838,7 +3486,7 @@ func file_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_agent_v1_agent_proto_goTypes = []any{
 	(TaskState)(0),                 // 0: agent.v1.TaskState
 	(HoldReason)(0),                // 1: agent.v1.HoldReason
@@ -2856,33 +3504,47 @@ var file_agent_v1_agent_proto_goTypes = []any{
 	(*Task)(nil),                   // 13: agent.v1.Task
 	(*ConnectRequest)(nil),         // 14: agent.v1.ConnectRequest
 	(*ConnectResponse)(nil),        // 15: agent.v1.ConnectResponse
-	(*Hello)(nil),                  // 16: agent.v1.Hello
-	(*OpenTask)(nil),               // 17: agent.v1.OpenTask
-	(*Welcome)(nil),                // 18: agent.v1.Welcome
-	(*Dispatch)(nil),               // 19: agent.v1.Dispatch
-	(*Accepted)(nil),               // 20: agent.v1.Accepted
-	(*PermitRequest)(nil),          // 21: agent.v1.PermitRequest
-	(*Blocked)(nil),                // 22: agent.v1.Blocked
-	(*Hold)(nil),                   // 23: agent.v1.Hold
-	(*Question)(nil),               // 24: agent.v1.Question
-	(*Answer)(nil),                 // 25: agent.v1.Answer
-	(*Permit)(nil),                 // 26: agent.v1.Permit
-	(*Started)(nil),                // 27: agent.v1.Started
-	(*TaskProgress)(nil),           // 28: agent.v1.TaskProgress
-	(*Result)(nil),                 // 29: agent.v1.Result
-	(*ResultAck)(nil),              // 30: agent.v1.ResultAck
-	(*Cancel)(nil),                 // 31: agent.v1.Cancel
-	(*PluginsRequest)(nil),         // 32: agent.v1.PluginsRequest
-	(*PluginsReport)(nil),          // 33: agent.v1.PluginsReport
-	(*Goodbye)(nil),                // 34: agent.v1.Goodbye
-	nil,                            // 35: agent.v1.Task.ParamsEntry
-	(*v1.Manifest)(nil),            // 36: action.v1.Manifest
-	(*v1.ServiceState)(nil),        // 37: action.v1.ServiceState
-	(*v1.DeviceState)(nil),         // 38: action.v1.DeviceState
-	(*v1.UserSession)(nil),         // 39: action.v1.UserSession
-	(*timestamppb.Timestamp)(nil),  // 40: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 41: google.protobuf.Duration
-	(*v1.TaskResult)(nil),          // 42: action.v1.TaskResult
+	(*Ask)(nil),                    // 16: agent.v1.Ask
+	(*SecretAsk)(nil),              // 17: agent.v1.SecretAsk
+	(*Told)(nil),                   // 18: agent.v1.Told
+	(*SealedSecret)(nil),           // 19: agent.v1.SealedSecret
+	(*ProbeOrder)(nil),             // 20: agent.v1.ProbeOrder
+	(*ProbeVerdict)(nil),           // 21: agent.v1.ProbeVerdict
+	(*Hello)(nil),                  // 22: agent.v1.Hello
+	(*OpenTask)(nil),               // 23: agent.v1.OpenTask
+	(*Welcome)(nil),                // 24: agent.v1.Welcome
+	(*Dispatch)(nil),               // 25: agent.v1.Dispatch
+	(*Accepted)(nil),               // 26: agent.v1.Accepted
+	(*PermitRequest)(nil),          // 27: agent.v1.PermitRequest
+	(*Blocked)(nil),                // 28: agent.v1.Blocked
+	(*Hold)(nil),                   // 29: agent.v1.Hold
+	(*Question)(nil),               // 30: agent.v1.Question
+	(*Answer)(nil),                 // 31: agent.v1.Answer
+	(*Permit)(nil),                 // 32: agent.v1.Permit
+	(*Started)(nil),                // 33: agent.v1.Started
+	(*TaskProgress)(nil),           // 34: agent.v1.TaskProgress
+	(*Result)(nil),                 // 35: agent.v1.Result
+	(*ResultAck)(nil),              // 36: agent.v1.ResultAck
+	(*Cancel)(nil),                 // 37: agent.v1.Cancel
+	(*PluginsRequest)(nil),         // 38: agent.v1.PluginsRequest
+	(*PluginsReport)(nil),          // 39: agent.v1.PluginsReport
+	(*Goodbye)(nil),                // 40: agent.v1.Goodbye
+	nil,                            // 41: agent.v1.Task.ParamsEntry
+	(*v1.Manifest)(nil),            // 42: action.v1.Manifest
+	(*v1.ServiceState)(nil),        // 43: action.v1.ServiceState
+	(*v1.DeviceState)(nil),         // 44: action.v1.DeviceState
+	(*v1.UserSession)(nil),         // 45: action.v1.UserSession
+	(*timestamppb.Timestamp)(nil),  // 46: google.protobuf.Timestamp
+	(*v1.SiteQuery)(nil),           // 47: action.v1.SiteQuery
+	(*v1.CoverageQuery)(nil),       // 48: action.v1.CoverageQuery
+	(*v1.PeerProbe)(nil),           // 49: action.v1.PeerProbe
+	(*v1.Surroundings)(nil),        // 50: action.v1.Surroundings
+	(*v1.Coverage)(nil),            // 51: action.v1.Coverage
+	(*v1.PeerVerdicts)(nil),        // 52: action.v1.PeerVerdicts
+	(*v1.ProbeTarget)(nil),         // 53: action.v1.ProbeTarget
+	(*durationpb.Duration)(nil),    // 54: google.protobuf.Duration
+	(*v1.NetProbeResult)(nil),      // 55: action.v1.NetProbeResult
+	(*v1.TaskResult)(nil),          // 56: action.v1.TaskResult
 }
 var file_agent_v1_agent_proto_depIdxs = []int32{
 	3,  // 0: agent.v1.UploadArtifactRequest.header:type_name -> agent.v1.ArtifactHeader
@@ -2890,74 +3552,90 @@ var file_agent_v1_agent_proto_depIdxs = []int32{
 	12, // 2: agent.v1.ArtifactHeader.key:type_name -> agent.v1.TaskKey
 	11, // 3: agent.v1.EnrollRequest.facts:type_name -> agent.v1.Facts
 	10, // 4: agent.v1.EnrollRequest.plugins:type_name -> agent.v1.Plugin
-	36, // 5: agent.v1.Plugin.manifest:type_name -> action.v1.Manifest
-	37, // 6: agent.v1.Facts.services:type_name -> action.v1.ServiceState
-	38, // 7: agent.v1.Facts.adapter:type_name -> action.v1.DeviceState
-	39, // 8: agent.v1.Facts.user_sessions:type_name -> action.v1.UserSession
+	42, // 5: agent.v1.Plugin.manifest:type_name -> action.v1.Manifest
+	43, // 6: agent.v1.Facts.services:type_name -> action.v1.ServiceState
+	44, // 7: agent.v1.Facts.adapter:type_name -> action.v1.DeviceState
+	45, // 8: agent.v1.Facts.user_sessions:type_name -> action.v1.UserSession
 	12, // 9: agent.v1.Task.key:type_name -> agent.v1.TaskKey
-	35, // 10: agent.v1.Task.params:type_name -> agent.v1.Task.ParamsEntry
-	40, // 11: agent.v1.Task.expires:type_name -> google.protobuf.Timestamp
-	16, // 12: agent.v1.ConnectRequest.hello:type_name -> agent.v1.Hello
-	20, // 13: agent.v1.ConnectRequest.accepted:type_name -> agent.v1.Accepted
-	21, // 14: agent.v1.ConnectRequest.permit_request:type_name -> agent.v1.PermitRequest
-	27, // 15: agent.v1.ConnectRequest.started:type_name -> agent.v1.Started
-	28, // 16: agent.v1.ConnectRequest.progress:type_name -> agent.v1.TaskProgress
-	29, // 17: agent.v1.ConnectRequest.result:type_name -> agent.v1.Result
+	41, // 10: agent.v1.Task.params:type_name -> agent.v1.Task.ParamsEntry
+	46, // 11: agent.v1.Task.expires:type_name -> google.protobuf.Timestamp
+	22, // 12: agent.v1.ConnectRequest.hello:type_name -> agent.v1.Hello
+	26, // 13: agent.v1.ConnectRequest.accepted:type_name -> agent.v1.Accepted
+	27, // 14: agent.v1.ConnectRequest.permit_request:type_name -> agent.v1.PermitRequest
+	33, // 15: agent.v1.ConnectRequest.started:type_name -> agent.v1.Started
+	34, // 16: agent.v1.ConnectRequest.progress:type_name -> agent.v1.TaskProgress
+	35, // 17: agent.v1.ConnectRequest.result:type_name -> agent.v1.Result
 	11, // 18: agent.v1.ConnectRequest.facts:type_name -> agent.v1.Facts
-	33, // 19: agent.v1.ConnectRequest.plugins:type_name -> agent.v1.PluginsReport
-	24, // 20: agent.v1.ConnectRequest.question:type_name -> agent.v1.Question
-	22, // 21: agent.v1.ConnectRequest.blocked:type_name -> agent.v1.Blocked
-	18, // 22: agent.v1.ConnectResponse.welcome:type_name -> agent.v1.Welcome
-	19, // 23: agent.v1.ConnectResponse.dispatch:type_name -> agent.v1.Dispatch
-	26, // 24: agent.v1.ConnectResponse.permit:type_name -> agent.v1.Permit
-	31, // 25: agent.v1.ConnectResponse.cancel:type_name -> agent.v1.Cancel
-	30, // 26: agent.v1.ConnectResponse.result_ack:type_name -> agent.v1.ResultAck
-	32, // 27: agent.v1.ConnectResponse.plugins_request:type_name -> agent.v1.PluginsRequest
-	34, // 28: agent.v1.ConnectResponse.goodbye:type_name -> agent.v1.Goodbye
-	23, // 29: agent.v1.ConnectResponse.hold:type_name -> agent.v1.Hold
-	25, // 30: agent.v1.ConnectResponse.answer:type_name -> agent.v1.Answer
-	11, // 31: agent.v1.Hello.facts:type_name -> agent.v1.Facts
-	17, // 32: agent.v1.Hello.open_tasks:type_name -> agent.v1.OpenTask
-	12, // 33: agent.v1.OpenTask.key:type_name -> agent.v1.TaskKey
-	0,  // 34: agent.v1.OpenTask.state:type_name -> agent.v1.TaskState
-	40, // 35: agent.v1.Welcome.server_time:type_name -> google.protobuf.Timestamp
-	41, // 36: agent.v1.Welcome.return_within:type_name -> google.protobuf.Duration
-	13, // 37: agent.v1.Dispatch.task:type_name -> agent.v1.Task
-	41, // 38: agent.v1.Dispatch.permit_valid_for:type_name -> google.protobuf.Duration
-	12, // 39: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
-	12, // 40: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
-	1,  // 41: agent.v1.PermitRequest.reason:type_name -> agent.v1.HoldReason
-	12, // 42: agent.v1.Blocked.key:type_name -> agent.v1.TaskKey
-	1,  // 43: agent.v1.Blocked.reason:type_name -> agent.v1.HoldReason
-	12, // 44: agent.v1.Hold.key:type_name -> agent.v1.TaskKey
-	12, // 45: agent.v1.Question.key:type_name -> agent.v1.TaskKey
-	40, // 46: agent.v1.Question.deadline:type_name -> google.protobuf.Timestamp
-	12, // 47: agent.v1.Answer.key:type_name -> agent.v1.TaskKey
-	40, // 48: agent.v1.Answer.time:type_name -> google.protobuf.Timestamp
-	12, // 49: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
-	41, // 50: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
-	12, // 51: agent.v1.Started.key:type_name -> agent.v1.TaskKey
-	40, // 52: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
-	12, // 53: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
-	12, // 54: agent.v1.Result.key:type_name -> agent.v1.TaskKey
-	42, // 55: agent.v1.Result.result:type_name -> action.v1.TaskResult
-	12, // 56: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
-	12, // 57: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
-	10, // 58: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
-	41, // 59: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
-	6,  // 60: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
-	8,  // 61: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
-	14, // 62: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
-	2,  // 63: agent.v1.AgentService.UploadArtifact:input_type -> agent.v1.UploadArtifactRequest
-	7,  // 64: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
-	9,  // 65: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
-	15, // 66: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
-	5,  // 67: agent.v1.AgentService.UploadArtifact:output_type -> agent.v1.UploadArtifactResponse
-	64, // [64:68] is the sub-list for method output_type
-	60, // [60:64] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	39, // 19: agent.v1.ConnectRequest.plugins:type_name -> agent.v1.PluginsReport
+	30, // 20: agent.v1.ConnectRequest.question:type_name -> agent.v1.Question
+	28, // 21: agent.v1.ConnectRequest.blocked:type_name -> agent.v1.Blocked
+	16, // 22: agent.v1.ConnectRequest.ask:type_name -> agent.v1.Ask
+	21, // 23: agent.v1.ConnectRequest.probe_verdict:type_name -> agent.v1.ProbeVerdict
+	24, // 24: agent.v1.ConnectResponse.welcome:type_name -> agent.v1.Welcome
+	25, // 25: agent.v1.ConnectResponse.dispatch:type_name -> agent.v1.Dispatch
+	32, // 26: agent.v1.ConnectResponse.permit:type_name -> agent.v1.Permit
+	37, // 27: agent.v1.ConnectResponse.cancel:type_name -> agent.v1.Cancel
+	36, // 28: agent.v1.ConnectResponse.result_ack:type_name -> agent.v1.ResultAck
+	38, // 29: agent.v1.ConnectResponse.plugins_request:type_name -> agent.v1.PluginsRequest
+	40, // 30: agent.v1.ConnectResponse.goodbye:type_name -> agent.v1.Goodbye
+	29, // 31: agent.v1.ConnectResponse.hold:type_name -> agent.v1.Hold
+	31, // 32: agent.v1.ConnectResponse.answer:type_name -> agent.v1.Answer
+	18, // 33: agent.v1.ConnectResponse.told:type_name -> agent.v1.Told
+	20, // 34: agent.v1.ConnectResponse.probe_order:type_name -> agent.v1.ProbeOrder
+	12, // 35: agent.v1.Ask.key:type_name -> agent.v1.TaskKey
+	47, // 36: agent.v1.Ask.site:type_name -> action.v1.SiteQuery
+	17, // 37: agent.v1.Ask.secret:type_name -> agent.v1.SecretAsk
+	48, // 38: agent.v1.Ask.coverage:type_name -> action.v1.CoverageQuery
+	49, // 39: agent.v1.Ask.peer_probe:type_name -> action.v1.PeerProbe
+	50, // 40: agent.v1.Told.site:type_name -> action.v1.Surroundings
+	19, // 41: agent.v1.Told.secret:type_name -> agent.v1.SealedSecret
+	51, // 42: agent.v1.Told.coverage:type_name -> action.v1.Coverage
+	52, // 43: agent.v1.Told.peers:type_name -> action.v1.PeerVerdicts
+	53, // 44: agent.v1.ProbeOrder.target:type_name -> action.v1.ProbeTarget
+	54, // 45: agent.v1.ProbeOrder.timeout:type_name -> google.protobuf.Duration
+	55, // 46: agent.v1.ProbeVerdict.result:type_name -> action.v1.NetProbeResult
+	11, // 47: agent.v1.Hello.facts:type_name -> agent.v1.Facts
+	23, // 48: agent.v1.Hello.open_tasks:type_name -> agent.v1.OpenTask
+	12, // 49: agent.v1.OpenTask.key:type_name -> agent.v1.TaskKey
+	0,  // 50: agent.v1.OpenTask.state:type_name -> agent.v1.TaskState
+	46, // 51: agent.v1.Welcome.server_time:type_name -> google.protobuf.Timestamp
+	54, // 52: agent.v1.Welcome.return_within:type_name -> google.protobuf.Duration
+	13, // 53: agent.v1.Dispatch.task:type_name -> agent.v1.Task
+	54, // 54: agent.v1.Dispatch.permit_valid_for:type_name -> google.protobuf.Duration
+	12, // 55: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
+	12, // 56: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
+	1,  // 57: agent.v1.PermitRequest.reason:type_name -> agent.v1.HoldReason
+	12, // 58: agent.v1.Blocked.key:type_name -> agent.v1.TaskKey
+	1,  // 59: agent.v1.Blocked.reason:type_name -> agent.v1.HoldReason
+	12, // 60: agent.v1.Hold.key:type_name -> agent.v1.TaskKey
+	12, // 61: agent.v1.Question.key:type_name -> agent.v1.TaskKey
+	46, // 62: agent.v1.Question.deadline:type_name -> google.protobuf.Timestamp
+	12, // 63: agent.v1.Answer.key:type_name -> agent.v1.TaskKey
+	46, // 64: agent.v1.Answer.time:type_name -> google.protobuf.Timestamp
+	12, // 65: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
+	54, // 66: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
+	12, // 67: agent.v1.Started.key:type_name -> agent.v1.TaskKey
+	46, // 68: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
+	12, // 69: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
+	12, // 70: agent.v1.Result.key:type_name -> agent.v1.TaskKey
+	56, // 71: agent.v1.Result.result:type_name -> action.v1.TaskResult
+	12, // 72: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
+	12, // 73: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
+	10, // 74: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
+	54, // 75: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
+	6,  // 76: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
+	8,  // 77: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
+	14, // 78: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
+	2,  // 79: agent.v1.AgentService.UploadArtifact:input_type -> agent.v1.UploadArtifactRequest
+	7,  // 80: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
+	9,  // 81: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
+	15, // 82: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
+	5,  // 83: agent.v1.AgentService.UploadArtifact:output_type -> agent.v1.UploadArtifactResponse
+	80, // [80:84] is the sub-list for method output_type
+	76, // [76:80] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_agent_v1_agent_proto_init() }
@@ -2980,6 +3658,8 @@ func file_agent_v1_agent_proto_init() {
 		(*ConnectRequest_Plugins)(nil),
 		(*ConnectRequest_Question)(nil),
 		(*ConnectRequest_Blocked)(nil),
+		(*ConnectRequest_Ask)(nil),
+		(*ConnectRequest_ProbeVerdict)(nil),
 	}
 	file_agent_v1_agent_proto_msgTypes[13].OneofWrappers = []any{
 		(*ConnectResponse_Welcome)(nil),
@@ -2991,6 +3671,20 @@ func file_agent_v1_agent_proto_init() {
 		(*ConnectResponse_Goodbye)(nil),
 		(*ConnectResponse_Hold)(nil),
 		(*ConnectResponse_Answer)(nil),
+		(*ConnectResponse_Told)(nil),
+		(*ConnectResponse_ProbeOrder)(nil),
+	}
+	file_agent_v1_agent_proto_msgTypes[14].OneofWrappers = []any{
+		(*Ask_Site)(nil),
+		(*Ask_Secret)(nil),
+		(*Ask_Coverage)(nil),
+		(*Ask_PeerProbe)(nil),
+	}
+	file_agent_v1_agent_proto_msgTypes[16].OneofWrappers = []any{
+		(*Told_Site)(nil),
+		(*Told_Secret)(nil),
+		(*Told_Coverage)(nil),
+		(*Told_Peers)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2998,7 +3692,7 @@ func file_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_v1_agent_proto_rawDesc), len(file_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   34,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -31,7 +31,7 @@ type Artifact struct {
 	TerminalId   string `protobuf:"bytes,3,opt,name=terminal_id,json=terminalId,proto3" json:"terminal_id,omitempty"`
 	TerminalName string `protobuf:"bytes,4,opt,name=terminal_name,json=terminalName,proto3" json:"terminal_name,omitempty"`
 	Site         string `protobuf:"bytes,5,opt,name=site,proto3" json:"site,omitempty"`
-	// What it is: "output".
+	// What it is: "output", "logs", "firmware-log".
 	Kind string `protobuf:"bytes,6,opt,name=kind,proto3" json:"kind,omitempty"`
 	// File name for people, made by the server from kind, terminal and id.
 	Name string `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
@@ -45,7 +45,9 @@ type Artifact struct {
 	// False while it is still coming.
 	Complete bool `protobuf:"varint,12,opt,name=complete,proto3" json:"complete,omitempty"`
 	// How much of it has come, in bytes.
-	Received      uint64 `protobuf:"varint,13,opt,name=received,proto3" json:"received,omitempty"`
+	Received uint64 `protobuf:"varint,13,opt,name=received,proto3" json:"received,omitempty"`
+	// What it is about (the serial of a band); empty when it is about the terminal.
+	Subject       string `protobuf:"bytes,14,opt,name=subject,proto3" json:"subject,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -169,6 +171,13 @@ func (x *Artifact) GetReceived() uint64 {
 		return x.Received
 	}
 	return 0
+}
+
+func (x *Artifact) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
 }
 
 type ListArtifactsRequest struct {
@@ -490,7 +499,7 @@ var File_fleet_v1_artifact_proto protoreflect.FileDescriptor
 
 const file_fleet_v1_artifact_proto_rawDesc = "" +
 	"\n" +
-	"\x17fleet/v1/artifact.proto\x12\bfleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x03\n" +
+	"\x17fleet/v1/artifact.proto\x12\bfleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x03\n" +
 	"\bArtifact\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
 	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12\x1f\n" +
@@ -506,7 +515,8 @@ const file_fleet_v1_artifact_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x124\n" +
 	"\aexpires\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\x12\x1a\n" +
 	"\bcomplete\x18\f \x01(\bR\bcomplete\x12\x1a\n" +
-	"\breceived\x18\r \x01(\x04R\breceived\"\x85\x01\n" +
+	"\breceived\x18\r \x01(\x04R\breceived\x12\x18\n" +
+	"\asubject\x18\x0e \x01(\tR\asubject\"\x85\x01\n" +
 	"\x14ListArtifactsRequest\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x1a\n" +
 	"\bterminal\x18\x02 \x01(\tR\bterminal\x12\x1b\n" +

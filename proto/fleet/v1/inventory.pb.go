@@ -423,7 +423,9 @@ type SiteSettings struct {
 	// Address of the central Nymi Agent ("wss://agent.lyon.example:9120/socket/websocket"); empty when it is local.
 	NymiAgentUrl string `protobuf:"bytes,8,opt,name=nymi_agent_url,json=nymiAgentUrl,proto3" json:"nymi_agent_url,omitempty"`
 	// How many others must approve a job there that changes something: 0 to 2. An action may ask for more.
-	Approvals     uint32 `protobuf:"varint,9,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	Approvals uint32 `protobuf:"varint,9,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	// Other hosts that net-probe and diagnose may connect to.
+	KnownHosts    []*KnownHost `protobuf:"bytes,10,rep,name=known_hosts,json=knownHosts,proto3" json:"known_hosts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -519,6 +521,13 @@ func (x *SiteSettings) GetApprovals() uint32 {
 		return x.Approvals
 	}
 	return 0
+}
+
+func (x *SiteSettings) GetKnownHosts() []*KnownHost {
+	if x != nil {
+		return x.KnownHosts
+	}
+	return nil
 }
 
 // Window is a span of time that comes back each week, by the site's clock. One that the clock jumps over in spring opens at the
@@ -716,7 +725,9 @@ type ApprovedRoot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Lower case hexadecimal SHA-256 of the certificate in DER.
-	Sha256        string `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Sha256 string `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The certificate in DER; empty when only its hash is known. It must have that hash and be a CA's, or signed by itself.
+	Certificate   []byte `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -765,6 +776,68 @@ func (x *ApprovedRoot) GetSha256() string {
 	return ""
 }
 
+func (x *ApprovedRoot) GetCertificate() []byte {
+	if x != nil {
+		return x.Certificate
+	}
+	return nil
+}
+
+// KnownHost is a host of the site that is no terminal and may be probed from its terminals.
+type KnownHost struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is: "ad", "sql", or another short name.
+	Label string `protobuf:"bytes,1,opt,name=label,proto3" json:"label,omitempty"`
+	// "dc1.lyon.example:636".
+	Address       string `protobuf:"bytes,2,opt,name=address,proto3" json:"address,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KnownHost) Reset() {
+	*x = KnownHost{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KnownHost) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KnownHost) ProtoMessage() {}
+
+func (x *KnownHost) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KnownHost.ProtoReflect.Descriptor instead.
+func (*KnownHost) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *KnownHost) GetLabel() string {
+	if x != nil {
+		return x.Label
+	}
+	return ""
+}
+
+func (x *KnownHost) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
 type SetSiteRequest struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -781,7 +854,7 @@ type SetSiteRequest struct {
 
 func (x *SetSiteRequest) Reset() {
 	*x = SetSiteRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[6]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +866,7 @@ func (x *SetSiteRequest) String() string {
 func (*SetSiteRequest) ProtoMessage() {}
 
 func (x *SetSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[6]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +879,7 @@ func (x *SetSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSiteRequest.ProtoReflect.Descriptor instead.
 func (*SetSiteRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{6}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SetSiteRequest) GetName() string {
@@ -860,7 +933,7 @@ type SetSiteResponse struct {
 
 func (x *SetSiteResponse) Reset() {
 	*x = SetSiteResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[7]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +945,7 @@ func (x *SetSiteResponse) String() string {
 func (*SetSiteResponse) ProtoMessage() {}
 
 func (x *SetSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[7]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +958,7 @@ func (x *SetSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSiteResponse.ProtoReflect.Descriptor instead.
 func (*SetSiteResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{7}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SetSiteResponse) GetSite() *Site {
@@ -912,7 +985,7 @@ type ImportRequest struct {
 
 func (x *ImportRequest) Reset() {
 	*x = ImportRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[8]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -924,7 +997,7 @@ func (x *ImportRequest) String() string {
 func (*ImportRequest) ProtoMessage() {}
 
 func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[8]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -937,7 +1010,7 @@ func (x *ImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
 func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{8}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ImportRequest) GetKind() ImportKind {
@@ -994,7 +1067,7 @@ type ImportRow struct {
 
 func (x *ImportRow) Reset() {
 	*x = ImportRow{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[9]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1006,7 +1079,7 @@ func (x *ImportRow) String() string {
 func (*ImportRow) ProtoMessage() {}
 
 func (x *ImportRow) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[9]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1019,7 +1092,7 @@ func (x *ImportRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRow.ProtoReflect.Descriptor instead.
 func (*ImportRow) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{9}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ImportRow) GetLine() uint32 {
@@ -1050,7 +1123,7 @@ type ImportResponse struct {
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[10]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1135,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[10]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1148,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{10}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ImportResponse) GetCreated() uint32 {
@@ -1117,7 +1190,7 @@ type CreateSiteRequest struct {
 
 func (x *CreateSiteRequest) Reset() {
 	*x = CreateSiteRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[11]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1129,7 +1202,7 @@ func (x *CreateSiteRequest) String() string {
 func (*CreateSiteRequest) ProtoMessage() {}
 
 func (x *CreateSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[11]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1142,7 +1215,7 @@ func (x *CreateSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSiteRequest.ProtoReflect.Descriptor instead.
 func (*CreateSiteRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{11}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CreateSiteRequest) GetName() string {
@@ -1175,7 +1248,7 @@ type CreateSiteResponse struct {
 
 func (x *CreateSiteResponse) Reset() {
 	*x = CreateSiteResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[12]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1260,7 @@ func (x *CreateSiteResponse) String() string {
 func (*CreateSiteResponse) ProtoMessage() {}
 
 func (x *CreateSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[12]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1273,7 @@ func (x *CreateSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateSiteResponse.ProtoReflect.Descriptor instead.
 func (*CreateSiteResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{12}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CreateSiteResponse) GetSite() *Site {
@@ -1219,7 +1292,7 @@ type GetSiteRequest struct {
 
 func (x *GetSiteRequest) Reset() {
 	*x = GetSiteRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[13]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1304,7 @@ func (x *GetSiteRequest) String() string {
 func (*GetSiteRequest) ProtoMessage() {}
 
 func (x *GetSiteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[13]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1317,7 @@ func (x *GetSiteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSiteRequest.ProtoReflect.Descriptor instead.
 func (*GetSiteRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{13}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetSiteRequest) GetName() string {
@@ -1263,7 +1336,7 @@ type GetSiteResponse struct {
 
 func (x *GetSiteResponse) Reset() {
 	*x = GetSiteResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[14]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1275,7 +1348,7 @@ func (x *GetSiteResponse) String() string {
 func (*GetSiteResponse) ProtoMessage() {}
 
 func (x *GetSiteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[14]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1288,7 +1361,7 @@ func (x *GetSiteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSiteResponse.ProtoReflect.Descriptor instead.
 func (*GetSiteResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{14}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetSiteResponse) GetSite() *Site {
@@ -1309,7 +1382,7 @@ type ListSitesRequest struct {
 
 func (x *ListSitesRequest) Reset() {
 	*x = ListSitesRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[15]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1321,7 +1394,7 @@ func (x *ListSitesRequest) String() string {
 func (*ListSitesRequest) ProtoMessage() {}
 
 func (x *ListSitesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[15]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1334,7 +1407,7 @@ func (x *ListSitesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSitesRequest.ProtoReflect.Descriptor instead.
 func (*ListSitesRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{15}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListSitesRequest) GetPageSize() int32 {
@@ -1361,7 +1434,7 @@ type ListSitesResponse struct {
 
 func (x *ListSitesResponse) Reset() {
 	*x = ListSitesResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[16]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1446,7 @@ func (x *ListSitesResponse) String() string {
 func (*ListSitesResponse) ProtoMessage() {}
 
 func (x *ListSitesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[16]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1459,7 @@ func (x *ListSitesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSitesResponse.ProtoReflect.Descriptor instead.
 func (*ListSitesResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{16}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListSitesResponse) GetSites() []*Site {
@@ -1431,7 +1504,7 @@ type Terminal struct {
 
 func (x *Terminal) Reset() {
 	*x = Terminal{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[17]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1443,7 +1516,7 @@ func (x *Terminal) String() string {
 func (*Terminal) ProtoMessage() {}
 
 func (x *Terminal) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[17]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1456,7 +1529,7 @@ func (x *Terminal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Terminal.ProtoReflect.Descriptor instead.
 func (*Terminal) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{17}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Terminal) GetId() string {
@@ -1571,7 +1644,7 @@ type Quarantine struct {
 
 func (x *Quarantine) Reset() {
 	*x = Quarantine{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1583,7 +1656,7 @@ func (x *Quarantine) String() string {
 func (*Quarantine) ProtoMessage() {}
 
 func (x *Quarantine) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[18]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1596,7 +1669,7 @@ func (x *Quarantine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quarantine.ProtoReflect.Descriptor instead.
 func (*Quarantine) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{18}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Quarantine) GetTime() *timestamppb.Timestamp {
@@ -1625,7 +1698,7 @@ type InstalledPlugin struct {
 
 func (x *InstalledPlugin) Reset() {
 	*x = InstalledPlugin{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1637,7 +1710,7 @@ func (x *InstalledPlugin) String() string {
 func (*InstalledPlugin) ProtoMessage() {}
 
 func (x *InstalledPlugin) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[19]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1650,7 +1723,7 @@ func (x *InstalledPlugin) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InstalledPlugin.ProtoReflect.Descriptor instead.
 func (*InstalledPlugin) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{19}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *InstalledPlugin) GetName() string {
@@ -1691,7 +1764,7 @@ type GetTerminalRequest struct {
 
 func (x *GetTerminalRequest) Reset() {
 	*x = GetTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1703,7 +1776,7 @@ func (x *GetTerminalRequest) String() string {
 func (*GetTerminalRequest) ProtoMessage() {}
 
 func (x *GetTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[20]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1716,7 +1789,7 @@ func (x *GetTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTerminalRequest.ProtoReflect.Descriptor instead.
 func (*GetTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{20}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetTerminalRequest) GetTerminal() string {
@@ -1735,7 +1808,7 @@ type GetTerminalResponse struct {
 
 func (x *GetTerminalResponse) Reset() {
 	*x = GetTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1747,7 +1820,7 @@ func (x *GetTerminalResponse) String() string {
 func (*GetTerminalResponse) ProtoMessage() {}
 
 func (x *GetTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[21]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1760,7 +1833,7 @@ func (x *GetTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTerminalResponse.ProtoReflect.Descriptor instead.
 func (*GetTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{21}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetTerminalResponse) GetTerminal() *Terminal {
@@ -1793,7 +1866,7 @@ type Selection struct {
 
 func (x *Selection) Reset() {
 	*x = Selection{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1805,7 +1878,7 @@ func (x *Selection) String() string {
 func (*Selection) ProtoMessage() {}
 
 func (x *Selection) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[22]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1818,7 +1891,7 @@ func (x *Selection) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Selection.ProtoReflect.Descriptor instead.
 func (*Selection) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{22}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Selection) GetSites() []string {
@@ -1889,7 +1962,7 @@ type FromJob struct {
 
 func (x *FromJob) Reset() {
 	*x = FromJob{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1901,7 +1974,7 @@ func (x *FromJob) String() string {
 func (*FromJob) ProtoMessage() {}
 
 func (x *FromJob) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[23]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1914,7 +1987,7 @@ func (x *FromJob) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromJob.ProtoReflect.Descriptor instead.
 func (*FromJob) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{23}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *FromJob) GetJobId() string {
@@ -1945,7 +2018,7 @@ type Amount struct {
 
 func (x *Amount) Reset() {
 	*x = Amount{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2030,7 @@ func (x *Amount) String() string {
 func (*Amount) ProtoMessage() {}
 
 func (x *Amount) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[24]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2043,7 @@ func (x *Amount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Amount.ProtoReflect.Descriptor instead.
 func (*Amount) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{24}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Amount) GetAmount() isAmount_Amount {
@@ -2029,7 +2102,7 @@ type ListTerminalsRequest struct {
 
 func (x *ListTerminalsRequest) Reset() {
 	*x = ListTerminalsRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2041,7 +2114,7 @@ func (x *ListTerminalsRequest) String() string {
 func (*ListTerminalsRequest) ProtoMessage() {}
 
 func (x *ListTerminalsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[25]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2054,7 +2127,7 @@ func (x *ListTerminalsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTerminalsRequest.ProtoReflect.Descriptor instead.
 func (*ListTerminalsRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{25}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListTerminalsRequest) GetSelection() *Selection {
@@ -2095,7 +2168,7 @@ type ListTerminalsResponse struct {
 
 func (x *ListTerminalsResponse) Reset() {
 	*x = ListTerminalsResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2180,7 @@ func (x *ListTerminalsResponse) String() string {
 func (*ListTerminalsResponse) ProtoMessage() {}
 
 func (x *ListTerminalsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[26]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2193,7 @@ func (x *ListTerminalsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTerminalsResponse.ProtoReflect.Descriptor instead.
 func (*ListTerminalsResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{26}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListTerminalsResponse) GetTerminals() []*Terminal {
@@ -2151,7 +2224,7 @@ type LabelTerminalRequest struct {
 
 func (x *LabelTerminalRequest) Reset() {
 	*x = LabelTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2163,7 +2236,7 @@ func (x *LabelTerminalRequest) String() string {
 func (*LabelTerminalRequest) ProtoMessage() {}
 
 func (x *LabelTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[27]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2176,7 +2249,7 @@ func (x *LabelTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelTerminalRequest.ProtoReflect.Descriptor instead.
 func (*LabelTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{27}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LabelTerminalRequest) GetTerminal() string {
@@ -2223,7 +2296,7 @@ type LabelTerminalResponse struct {
 
 func (x *LabelTerminalResponse) Reset() {
 	*x = LabelTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2308,7 @@ func (x *LabelTerminalResponse) String() string {
 func (*LabelTerminalResponse) ProtoMessage() {}
 
 func (x *LabelTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[28]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2321,7 @@ func (x *LabelTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LabelTerminalResponse.ProtoReflect.Descriptor instead.
 func (*LabelTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{28}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LabelTerminalResponse) GetTerminal() *Terminal {
@@ -2269,7 +2342,7 @@ type MoveTerminalRequest struct {
 
 func (x *MoveTerminalRequest) Reset() {
 	*x = MoveTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2354,7 @@ func (x *MoveTerminalRequest) String() string {
 func (*MoveTerminalRequest) ProtoMessage() {}
 
 func (x *MoveTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[29]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2367,7 @@ func (x *MoveTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveTerminalRequest.ProtoReflect.Descriptor instead.
 func (*MoveTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{29}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MoveTerminalRequest) GetTerminal() string {
@@ -2327,7 +2400,7 @@ type MoveTerminalResponse struct {
 
 func (x *MoveTerminalResponse) Reset() {
 	*x = MoveTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2339,7 +2412,7 @@ func (x *MoveTerminalResponse) String() string {
 func (*MoveTerminalResponse) ProtoMessage() {}
 
 func (x *MoveTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[30]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2352,7 +2425,7 @@ func (x *MoveTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveTerminalResponse.ProtoReflect.Descriptor instead.
 func (*MoveTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{30}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *MoveTerminalResponse) GetTerminal() *Terminal {
@@ -2372,7 +2445,7 @@ type DecommissionTerminalRequest struct {
 
 func (x *DecommissionTerminalRequest) Reset() {
 	*x = DecommissionTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2384,7 +2457,7 @@ func (x *DecommissionTerminalRequest) String() string {
 func (*DecommissionTerminalRequest) ProtoMessage() {}
 
 func (x *DecommissionTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[31]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2397,7 +2470,7 @@ func (x *DecommissionTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecommissionTerminalRequest.ProtoReflect.Descriptor instead.
 func (*DecommissionTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{31}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *DecommissionTerminalRequest) GetTerminal() string {
@@ -2423,7 +2496,7 @@ type DecommissionTerminalResponse struct {
 
 func (x *DecommissionTerminalResponse) Reset() {
 	*x = DecommissionTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2435,7 +2508,7 @@ func (x *DecommissionTerminalResponse) String() string {
 func (*DecommissionTerminalResponse) ProtoMessage() {}
 
 func (x *DecommissionTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[32]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2448,7 +2521,7 @@ func (x *DecommissionTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DecommissionTerminalResponse.ProtoReflect.Descriptor instead.
 func (*DecommissionTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{32}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *DecommissionTerminalResponse) GetTerminal() *Terminal {
@@ -2469,7 +2542,7 @@ type ReleaseTerminalRequest struct {
 
 func (x *ReleaseTerminalRequest) Reset() {
 	*x = ReleaseTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2481,7 +2554,7 @@ func (x *ReleaseTerminalRequest) String() string {
 func (*ReleaseTerminalRequest) ProtoMessage() {}
 
 func (x *ReleaseTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[33]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2494,7 +2567,7 @@ func (x *ReleaseTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseTerminalRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{33}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ReleaseTerminalRequest) GetTerminal() string {
@@ -2520,7 +2593,7 @@ type ReleaseTerminalResponse struct {
 
 func (x *ReleaseTerminalResponse) Reset() {
 	*x = ReleaseTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2532,7 +2605,7 @@ func (x *ReleaseTerminalResponse) String() string {
 func (*ReleaseTerminalResponse) ProtoMessage() {}
 
 func (x *ReleaseTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[34]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2545,7 +2618,7 @@ func (x *ReleaseTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseTerminalResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{34}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ReleaseTerminalResponse) GetTerminal() *Terminal {
@@ -2565,7 +2638,7 @@ type ReEnrolTerminalRequest struct {
 
 func (x *ReEnrolTerminalRequest) Reset() {
 	*x = ReEnrolTerminalRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2577,7 +2650,7 @@ func (x *ReEnrolTerminalRequest) String() string {
 func (*ReEnrolTerminalRequest) ProtoMessage() {}
 
 func (x *ReEnrolTerminalRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[35]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2590,7 +2663,7 @@ func (x *ReEnrolTerminalRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReEnrolTerminalRequest.ProtoReflect.Descriptor instead.
 func (*ReEnrolTerminalRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{35}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ReEnrolTerminalRequest) GetTerminal() string {
@@ -2618,7 +2691,7 @@ type ReEnrolTerminalResponse struct {
 
 func (x *ReEnrolTerminalResponse) Reset() {
 	*x = ReEnrolTerminalResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2630,7 +2703,7 @@ func (x *ReEnrolTerminalResponse) String() string {
 func (*ReEnrolTerminalResponse) ProtoMessage() {}
 
 func (x *ReEnrolTerminalResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[36]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2643,7 +2716,7 @@ func (x *ReEnrolTerminalResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReEnrolTerminalResponse.ProtoReflect.Descriptor instead.
 func (*ReEnrolTerminalResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{36}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ReEnrolTerminalResponse) GetToken() string {
@@ -2676,7 +2749,7 @@ type Band struct {
 
 func (x *Band) Reset() {
 	*x = Band{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[37]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2688,7 +2761,7 @@ func (x *Band) String() string {
 func (*Band) ProtoMessage() {}
 
 func (x *Band) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[37]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2701,7 +2774,7 @@ func (x *Band) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Band.ProtoReflect.Descriptor instead.
 func (*Band) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{37}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Band) GetSerial() string {
@@ -2759,7 +2832,7 @@ type BandEvent struct {
 
 func (x *BandEvent) Reset() {
 	*x = BandEvent{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[38]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2771,7 +2844,7 @@ func (x *BandEvent) String() string {
 func (*BandEvent) ProtoMessage() {}
 
 func (x *BandEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[38]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2784,7 +2857,7 @@ func (x *BandEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BandEvent.ProtoReflect.Descriptor instead.
 func (*BandEvent) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{38}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BandEvent) GetTime() *timestamppb.Timestamp {
@@ -2838,7 +2911,7 @@ type CreateBandRequest struct {
 
 func (x *CreateBandRequest) Reset() {
 	*x = CreateBandRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[39]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2850,7 +2923,7 @@ func (x *CreateBandRequest) String() string {
 func (*CreateBandRequest) ProtoMessage() {}
 
 func (x *CreateBandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[39]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2863,7 +2936,7 @@ func (x *CreateBandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBandRequest.ProtoReflect.Descriptor instead.
 func (*CreateBandRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{39}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CreateBandRequest) GetSerial() string {
@@ -2924,7 +2997,7 @@ type CreateBandResponse struct {
 
 func (x *CreateBandResponse) Reset() {
 	*x = CreateBandResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[40]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2936,7 +3009,7 @@ func (x *CreateBandResponse) String() string {
 func (*CreateBandResponse) ProtoMessage() {}
 
 func (x *CreateBandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[40]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2949,7 +3022,7 @@ func (x *CreateBandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBandResponse.ProtoReflect.Descriptor instead.
 func (*CreateBandResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{40}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CreateBandResponse) GetBand() *Band {
@@ -2968,7 +3041,7 @@ type GetBandRequest struct {
 
 func (x *GetBandRequest) Reset() {
 	*x = GetBandRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[41]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2980,7 +3053,7 @@ func (x *GetBandRequest) String() string {
 func (*GetBandRequest) ProtoMessage() {}
 
 func (x *GetBandRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[41]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2993,7 +3066,7 @@ func (x *GetBandRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBandRequest.ProtoReflect.Descriptor instead.
 func (*GetBandRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{41}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GetBandRequest) GetSerial() string {
@@ -3012,7 +3085,7 @@ type GetBandResponse struct {
 
 func (x *GetBandResponse) Reset() {
 	*x = GetBandResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[42]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3024,7 +3097,7 @@ func (x *GetBandResponse) String() string {
 func (*GetBandResponse) ProtoMessage() {}
 
 func (x *GetBandResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[42]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3037,7 +3110,7 @@ func (x *GetBandResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBandResponse.ProtoReflect.Descriptor instead.
 func (*GetBandResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{42}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GetBandResponse) GetBand() *Band {
@@ -3060,7 +3133,7 @@ type ListBandsRequest struct {
 
 func (x *ListBandsRequest) Reset() {
 	*x = ListBandsRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[43]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3072,7 +3145,7 @@ func (x *ListBandsRequest) String() string {
 func (*ListBandsRequest) ProtoMessage() {}
 
 func (x *ListBandsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[43]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3085,7 +3158,7 @@ func (x *ListBandsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBandsRequest.ProtoReflect.Descriptor instead.
 func (*ListBandsRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{43}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ListBandsRequest) GetSite() string {
@@ -3126,7 +3199,7 @@ type ListBandsResponse struct {
 
 func (x *ListBandsResponse) Reset() {
 	*x = ListBandsResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[44]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3138,7 +3211,7 @@ func (x *ListBandsResponse) String() string {
 func (*ListBandsResponse) ProtoMessage() {}
 
 func (x *ListBandsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[44]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3151,7 +3224,7 @@ func (x *ListBandsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBandsResponse.ProtoReflect.Descriptor instead.
 func (*ListBandsResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{44}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListBandsResponse) GetBands() []*Band {
@@ -3183,7 +3256,7 @@ type SetBandStatusRequest struct {
 
 func (x *SetBandStatusRequest) Reset() {
 	*x = SetBandStatusRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[45]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3195,7 +3268,7 @@ func (x *SetBandStatusRequest) String() string {
 func (*SetBandStatusRequest) ProtoMessage() {}
 
 func (x *SetBandStatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[45]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3208,7 +3281,7 @@ func (x *SetBandStatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBandStatusRequest.ProtoReflect.Descriptor instead.
 func (*SetBandStatusRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{45}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *SetBandStatusRequest) GetSerial() string {
@@ -3255,7 +3328,7 @@ type SetBandStatusResponse struct {
 
 func (x *SetBandStatusResponse) Reset() {
 	*x = SetBandStatusResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[46]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3267,7 +3340,7 @@ func (x *SetBandStatusResponse) String() string {
 func (*SetBandStatusResponse) ProtoMessage() {}
 
 func (x *SetBandStatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[46]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3280,7 +3353,7 @@ func (x *SetBandStatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetBandStatusResponse.ProtoReflect.Descriptor instead.
 func (*SetBandStatusResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{46}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SetBandStatusResponse) GetBand() *Band {
@@ -3304,7 +3377,7 @@ type OfferedAction struct {
 
 func (x *OfferedAction) Reset() {
 	*x = OfferedAction{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[47]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3316,7 +3389,7 @@ func (x *OfferedAction) String() string {
 func (*OfferedAction) ProtoMessage() {}
 
 func (x *OfferedAction) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[47]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3329,7 +3402,7 @@ func (x *OfferedAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferedAction.ProtoReflect.Descriptor instead.
 func (*OfferedAction) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{47}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *OfferedAction) GetAction() *v11.Action {
@@ -3368,7 +3441,7 @@ type ListActionsRequest struct {
 
 func (x *ListActionsRequest) Reset() {
 	*x = ListActionsRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3380,7 +3453,7 @@ func (x *ListActionsRequest) String() string {
 func (*ListActionsRequest) ProtoMessage() {}
 
 func (x *ListActionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3393,7 +3466,7 @@ func (x *ListActionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActionsRequest.ProtoReflect.Descriptor instead.
 func (*ListActionsRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{48}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{49}
 }
 
 type ListActionsResponse struct {
@@ -3406,7 +3479,7 @@ type ListActionsResponse struct {
 
 func (x *ListActionsResponse) Reset() {
 	*x = ListActionsResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[49]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3418,7 +3491,7 @@ func (x *ListActionsResponse) String() string {
 func (*ListActionsResponse) ProtoMessage() {}
 
 func (x *ListActionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[49]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3431,7 +3504,7 @@ func (x *ListActionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActionsResponse.ProtoReflect.Descriptor instead.
 func (*ListActionsResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{49}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListActionsResponse) GetActions() []*OfferedAction {
@@ -3450,7 +3523,7 @@ type GetActionRequest struct {
 
 func (x *GetActionRequest) Reset() {
 	*x = GetActionRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[50]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3462,7 +3535,7 @@ func (x *GetActionRequest) String() string {
 func (*GetActionRequest) ProtoMessage() {}
 
 func (x *GetActionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[50]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3475,7 +3548,7 @@ func (x *GetActionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActionRequest.ProtoReflect.Descriptor instead.
 func (*GetActionRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{50}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetActionRequest) GetName() string {
@@ -3495,7 +3568,7 @@ type GetActionResponse struct {
 
 func (x *GetActionResponse) Reset() {
 	*x = GetActionResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[51]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3507,7 +3580,7 @@ func (x *GetActionResponse) String() string {
 func (*GetActionResponse) ProtoMessage() {}
 
 func (x *GetActionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[51]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,7 +3593,7 @@ func (x *GetActionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActionResponse.ProtoReflect.Descriptor instead.
 func (*GetActionResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{51}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetActionResponse) GetActions() []*OfferedAction {
@@ -3542,7 +3615,7 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\tterminals\x18\x04 \x01(\rR\tterminals\x12\x16\n" +
 	"\x06online\x18\x05 \x01(\rR\x06online\x122\n" +
 	"\bsettings\x18\x06 \x01(\v2\x16.fleet.v1.SiteSettingsR\bsettings\x12\x12\n" +
-	"\x04etag\x18\a \x01(\tR\x04etag\"\x81\x04\n" +
+	"\x04etag\x18\a \x01(\tR\x04etag\"\xb7\x04\n" +
 	"\fSiteSettings\x12\x1b\n" +
 	"\ttime_zone\x18\x01 \x01(\tR\btimeZone\x12*\n" +
 	"\awindows\x18\x02 \x03(\v2\x10.fleet.v1.WindowR\awindows\x120\n" +
@@ -3554,7 +3627,10 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\n" +
 	"nymi_agent\x18\a \x01(\x0e2\x1c.fleet.v1.NymiAgentPlacementR\tnymiAgent\x12$\n" +
 	"\x0enymi_agent_url\x18\b \x01(\tR\fnymiAgentUrl\x12\x1c\n" +
-	"\tapprovals\x18\t \x01(\rR\tapprovals\x1a=\n" +
+	"\tapprovals\x18\t \x01(\rR\tapprovals\x124\n" +
+	"\vknown_hosts\x18\n" +
+	" \x03(\v2\x13.fleet.v1.KnownHostR\n" +
+	"knownHosts\x1a=\n" +
 	"\x0fNbeProfileEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"D\n" +
@@ -3569,10 +3645,14 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\aNESHost\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x17\n" +
-	"\aused_by\x18\x03 \x01(\tR\x06usedBy\":\n" +
+	"\aused_by\x18\x03 \x01(\tR\x06usedBy\"\\\n" +
 	"\fApprovedRoot\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06sha256\x18\x02 \x01(\tR\x06sha256\"\xbe\x01\n" +
+	"\x06sha256\x18\x02 \x01(\tR\x06sha256\x12 \n" +
+	"\vcertificate\x18\x03 \x01(\fR\vcertificate\";\n" +
+	"\tKnownHost\x12\x14\n" +
+	"\x05label\x18\x01 \x01(\tR\x05label\x12\x18\n" +
+	"\aaddress\x18\x02 \x01(\tR\aaddress\"\xbe\x01\n" +
 	"\x0eSetSiteRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
 	"\bsettings\x18\x02 \x01(\v2\x16.fleet.v1.SiteSettingsR\bsettings\x12\x16\n" +
@@ -3837,7 +3917,7 @@ func file_fleet_v1_inventory_proto_rawDescGZIP() []byte {
 }
 
 var file_fleet_v1_inventory_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_fleet_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_fleet_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_fleet_v1_inventory_proto_goTypes = []any{
 	(NymiAgentPlacement)(0),              // 0: fleet.v1.NymiAgentPlacement
 	(ImportKind)(0),                      // 1: fleet.v1.ImportKind
@@ -3850,154 +3930,156 @@ var file_fleet_v1_inventory_proto_goTypes = []any{
 	(*Blackout)(nil),                     // 8: fleet.v1.Blackout
 	(*NESHost)(nil),                      // 9: fleet.v1.NESHost
 	(*ApprovedRoot)(nil),                 // 10: fleet.v1.ApprovedRoot
-	(*SetSiteRequest)(nil),               // 11: fleet.v1.SetSiteRequest
-	(*SetSiteResponse)(nil),              // 12: fleet.v1.SetSiteResponse
-	(*ImportRequest)(nil),                // 13: fleet.v1.ImportRequest
-	(*ImportRow)(nil),                    // 14: fleet.v1.ImportRow
-	(*ImportResponse)(nil),               // 15: fleet.v1.ImportResponse
-	(*CreateSiteRequest)(nil),            // 16: fleet.v1.CreateSiteRequest
-	(*CreateSiteResponse)(nil),           // 17: fleet.v1.CreateSiteResponse
-	(*GetSiteRequest)(nil),               // 18: fleet.v1.GetSiteRequest
-	(*GetSiteResponse)(nil),              // 19: fleet.v1.GetSiteResponse
-	(*ListSitesRequest)(nil),             // 20: fleet.v1.ListSitesRequest
-	(*ListSitesResponse)(nil),            // 21: fleet.v1.ListSitesResponse
-	(*Terminal)(nil),                     // 22: fleet.v1.Terminal
-	(*Quarantine)(nil),                   // 23: fleet.v1.Quarantine
-	(*InstalledPlugin)(nil),              // 24: fleet.v1.InstalledPlugin
-	(*GetTerminalRequest)(nil),           // 25: fleet.v1.GetTerminalRequest
-	(*GetTerminalResponse)(nil),          // 26: fleet.v1.GetTerminalResponse
-	(*Selection)(nil),                    // 27: fleet.v1.Selection
-	(*FromJob)(nil),                      // 28: fleet.v1.FromJob
-	(*Amount)(nil),                       // 29: fleet.v1.Amount
-	(*ListTerminalsRequest)(nil),         // 30: fleet.v1.ListTerminalsRequest
-	(*ListTerminalsResponse)(nil),        // 31: fleet.v1.ListTerminalsResponse
-	(*LabelTerminalRequest)(nil),         // 32: fleet.v1.LabelTerminalRequest
-	(*LabelTerminalResponse)(nil),        // 33: fleet.v1.LabelTerminalResponse
-	(*MoveTerminalRequest)(nil),          // 34: fleet.v1.MoveTerminalRequest
-	(*MoveTerminalResponse)(nil),         // 35: fleet.v1.MoveTerminalResponse
-	(*DecommissionTerminalRequest)(nil),  // 36: fleet.v1.DecommissionTerminalRequest
-	(*DecommissionTerminalResponse)(nil), // 37: fleet.v1.DecommissionTerminalResponse
-	(*ReleaseTerminalRequest)(nil),       // 38: fleet.v1.ReleaseTerminalRequest
-	(*ReleaseTerminalResponse)(nil),      // 39: fleet.v1.ReleaseTerminalResponse
-	(*ReEnrolTerminalRequest)(nil),       // 40: fleet.v1.ReEnrolTerminalRequest
-	(*ReEnrolTerminalResponse)(nil),      // 41: fleet.v1.ReEnrolTerminalResponse
-	(*Band)(nil),                         // 42: fleet.v1.Band
-	(*BandEvent)(nil),                    // 43: fleet.v1.BandEvent
-	(*CreateBandRequest)(nil),            // 44: fleet.v1.CreateBandRequest
-	(*CreateBandResponse)(nil),           // 45: fleet.v1.CreateBandResponse
-	(*GetBandRequest)(nil),               // 46: fleet.v1.GetBandRequest
-	(*GetBandResponse)(nil),              // 47: fleet.v1.GetBandResponse
-	(*ListBandsRequest)(nil),             // 48: fleet.v1.ListBandsRequest
-	(*ListBandsResponse)(nil),            // 49: fleet.v1.ListBandsResponse
-	(*SetBandStatusRequest)(nil),         // 50: fleet.v1.SetBandStatusRequest
-	(*SetBandStatusResponse)(nil),        // 51: fleet.v1.SetBandStatusResponse
-	(*OfferedAction)(nil),                // 52: fleet.v1.OfferedAction
-	(*ListActionsRequest)(nil),           // 53: fleet.v1.ListActionsRequest
-	(*ListActionsResponse)(nil),          // 54: fleet.v1.ListActionsResponse
-	(*GetActionRequest)(nil),             // 55: fleet.v1.GetActionRequest
-	(*GetActionResponse)(nil),            // 56: fleet.v1.GetActionResponse
-	nil,                                  // 57: fleet.v1.SiteSettings.NbeProfileEntry
-	nil,                                  // 58: fleet.v1.Terminal.LabelsEntry
-	nil,                                  // 59: fleet.v1.Selection.LabelsEntry
-	nil,                                  // 60: fleet.v1.LabelTerminalRequest.SetEntry
-	(*timestamppb.Timestamp)(nil),        // 61: google.protobuf.Timestamp
-	(*v1.Facts)(nil),                     // 62: agent.v1.Facts
-	(*v11.Action)(nil),                   // 63: action.v1.Action
+	(*KnownHost)(nil),                    // 11: fleet.v1.KnownHost
+	(*SetSiteRequest)(nil),               // 12: fleet.v1.SetSiteRequest
+	(*SetSiteResponse)(nil),              // 13: fleet.v1.SetSiteResponse
+	(*ImportRequest)(nil),                // 14: fleet.v1.ImportRequest
+	(*ImportRow)(nil),                    // 15: fleet.v1.ImportRow
+	(*ImportResponse)(nil),               // 16: fleet.v1.ImportResponse
+	(*CreateSiteRequest)(nil),            // 17: fleet.v1.CreateSiteRequest
+	(*CreateSiteResponse)(nil),           // 18: fleet.v1.CreateSiteResponse
+	(*GetSiteRequest)(nil),               // 19: fleet.v1.GetSiteRequest
+	(*GetSiteResponse)(nil),              // 20: fleet.v1.GetSiteResponse
+	(*ListSitesRequest)(nil),             // 21: fleet.v1.ListSitesRequest
+	(*ListSitesResponse)(nil),            // 22: fleet.v1.ListSitesResponse
+	(*Terminal)(nil),                     // 23: fleet.v1.Terminal
+	(*Quarantine)(nil),                   // 24: fleet.v1.Quarantine
+	(*InstalledPlugin)(nil),              // 25: fleet.v1.InstalledPlugin
+	(*GetTerminalRequest)(nil),           // 26: fleet.v1.GetTerminalRequest
+	(*GetTerminalResponse)(nil),          // 27: fleet.v1.GetTerminalResponse
+	(*Selection)(nil),                    // 28: fleet.v1.Selection
+	(*FromJob)(nil),                      // 29: fleet.v1.FromJob
+	(*Amount)(nil),                       // 30: fleet.v1.Amount
+	(*ListTerminalsRequest)(nil),         // 31: fleet.v1.ListTerminalsRequest
+	(*ListTerminalsResponse)(nil),        // 32: fleet.v1.ListTerminalsResponse
+	(*LabelTerminalRequest)(nil),         // 33: fleet.v1.LabelTerminalRequest
+	(*LabelTerminalResponse)(nil),        // 34: fleet.v1.LabelTerminalResponse
+	(*MoveTerminalRequest)(nil),          // 35: fleet.v1.MoveTerminalRequest
+	(*MoveTerminalResponse)(nil),         // 36: fleet.v1.MoveTerminalResponse
+	(*DecommissionTerminalRequest)(nil),  // 37: fleet.v1.DecommissionTerminalRequest
+	(*DecommissionTerminalResponse)(nil), // 38: fleet.v1.DecommissionTerminalResponse
+	(*ReleaseTerminalRequest)(nil),       // 39: fleet.v1.ReleaseTerminalRequest
+	(*ReleaseTerminalResponse)(nil),      // 40: fleet.v1.ReleaseTerminalResponse
+	(*ReEnrolTerminalRequest)(nil),       // 41: fleet.v1.ReEnrolTerminalRequest
+	(*ReEnrolTerminalResponse)(nil),      // 42: fleet.v1.ReEnrolTerminalResponse
+	(*Band)(nil),                         // 43: fleet.v1.Band
+	(*BandEvent)(nil),                    // 44: fleet.v1.BandEvent
+	(*CreateBandRequest)(nil),            // 45: fleet.v1.CreateBandRequest
+	(*CreateBandResponse)(nil),           // 46: fleet.v1.CreateBandResponse
+	(*GetBandRequest)(nil),               // 47: fleet.v1.GetBandRequest
+	(*GetBandResponse)(nil),              // 48: fleet.v1.GetBandResponse
+	(*ListBandsRequest)(nil),             // 49: fleet.v1.ListBandsRequest
+	(*ListBandsResponse)(nil),            // 50: fleet.v1.ListBandsResponse
+	(*SetBandStatusRequest)(nil),         // 51: fleet.v1.SetBandStatusRequest
+	(*SetBandStatusResponse)(nil),        // 52: fleet.v1.SetBandStatusResponse
+	(*OfferedAction)(nil),                // 53: fleet.v1.OfferedAction
+	(*ListActionsRequest)(nil),           // 54: fleet.v1.ListActionsRequest
+	(*ListActionsResponse)(nil),          // 55: fleet.v1.ListActionsResponse
+	(*GetActionRequest)(nil),             // 56: fleet.v1.GetActionRequest
+	(*GetActionResponse)(nil),            // 57: fleet.v1.GetActionResponse
+	nil,                                  // 58: fleet.v1.SiteSettings.NbeProfileEntry
+	nil,                                  // 59: fleet.v1.Terminal.LabelsEntry
+	nil,                                  // 60: fleet.v1.Selection.LabelsEntry
+	nil,                                  // 61: fleet.v1.LabelTerminalRequest.SetEntry
+	(*timestamppb.Timestamp)(nil),        // 62: google.protobuf.Timestamp
+	(*v1.Facts)(nil),                     // 63: agent.v1.Facts
+	(*v11.Action)(nil),                   // 64: action.v1.Action
 }
 var file_fleet_v1_inventory_proto_depIdxs = []int32{
-	61, // 0: fleet.v1.Site.created:type_name -> google.protobuf.Timestamp
+	62, // 0: fleet.v1.Site.created:type_name -> google.protobuf.Timestamp
 	6,  // 1: fleet.v1.Site.settings:type_name -> fleet.v1.SiteSettings
 	7,  // 2: fleet.v1.SiteSettings.windows:type_name -> fleet.v1.Window
 	8,  // 3: fleet.v1.SiteSettings.blackouts:type_name -> fleet.v1.Blackout
 	9,  // 4: fleet.v1.SiteSettings.nes_hosts:type_name -> fleet.v1.NESHost
 	10, // 5: fleet.v1.SiteSettings.approved_roots:type_name -> fleet.v1.ApprovedRoot
-	57, // 6: fleet.v1.SiteSettings.nbe_profile:type_name -> fleet.v1.SiteSettings.NbeProfileEntry
+	58, // 6: fleet.v1.SiteSettings.nbe_profile:type_name -> fleet.v1.SiteSettings.NbeProfileEntry
 	0,  // 7: fleet.v1.SiteSettings.nymi_agent:type_name -> fleet.v1.NymiAgentPlacement
-	6,  // 8: fleet.v1.SetSiteRequest.settings:type_name -> fleet.v1.SiteSettings
-	5,  // 9: fleet.v1.SetSiteResponse.site:type_name -> fleet.v1.Site
-	1,  // 10: fleet.v1.ImportRequest.kind:type_name -> fleet.v1.ImportKind
-	14, // 11: fleet.v1.ImportRequest.rows:type_name -> fleet.v1.ImportRow
-	5,  // 12: fleet.v1.CreateSiteResponse.site:type_name -> fleet.v1.Site
-	5,  // 13: fleet.v1.GetSiteResponse.site:type_name -> fleet.v1.Site
-	5,  // 14: fleet.v1.ListSitesResponse.sites:type_name -> fleet.v1.Site
-	2,  // 15: fleet.v1.Terminal.role:type_name -> fleet.v1.TerminalRole
-	58, // 16: fleet.v1.Terminal.labels:type_name -> fleet.v1.Terminal.LabelsEntry
-	3,  // 17: fleet.v1.Terminal.state:type_name -> fleet.v1.TerminalState
-	61, // 18: fleet.v1.Terminal.last_seen:type_name -> google.protobuf.Timestamp
-	61, // 19: fleet.v1.Terminal.enrolled:type_name -> google.protobuf.Timestamp
-	62, // 20: fleet.v1.Terminal.facts:type_name -> agent.v1.Facts
-	24, // 21: fleet.v1.Terminal.plugins:type_name -> fleet.v1.InstalledPlugin
-	61, // 22: fleet.v1.Terminal.certificate_expires:type_name -> google.protobuf.Timestamp
-	23, // 23: fleet.v1.Terminal.quarantine:type_name -> fleet.v1.Quarantine
-	61, // 24: fleet.v1.Quarantine.time:type_name -> google.protobuf.Timestamp
-	22, // 25: fleet.v1.GetTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	2,  // 26: fleet.v1.Selection.role:type_name -> fleet.v1.TerminalRole
-	59, // 27: fleet.v1.Selection.labels:type_name -> fleet.v1.Selection.LabelsEntry
-	28, // 28: fleet.v1.Selection.from_job:type_name -> fleet.v1.FromJob
-	29, // 29: fleet.v1.Selection.limit:type_name -> fleet.v1.Amount
-	27, // 30: fleet.v1.ListTerminalsRequest.selection:type_name -> fleet.v1.Selection
-	22, // 31: fleet.v1.ListTerminalsResponse.terminals:type_name -> fleet.v1.Terminal
-	60, // 32: fleet.v1.LabelTerminalRequest.set:type_name -> fleet.v1.LabelTerminalRequest.SetEntry
-	22, // 33: fleet.v1.LabelTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	22, // 34: fleet.v1.MoveTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	22, // 35: fleet.v1.DecommissionTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	22, // 36: fleet.v1.ReleaseTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	61, // 37: fleet.v1.ReEnrolTerminalResponse.expires:type_name -> google.protobuf.Timestamp
-	4,  // 38: fleet.v1.Band.status:type_name -> fleet.v1.BandStatus
-	43, // 39: fleet.v1.Band.history:type_name -> fleet.v1.BandEvent
-	61, // 40: fleet.v1.BandEvent.time:type_name -> google.protobuf.Timestamp
-	4,  // 41: fleet.v1.BandEvent.status:type_name -> fleet.v1.BandStatus
-	4,  // 42: fleet.v1.CreateBandRequest.status:type_name -> fleet.v1.BandStatus
-	42, // 43: fleet.v1.CreateBandResponse.band:type_name -> fleet.v1.Band
-	42, // 44: fleet.v1.GetBandResponse.band:type_name -> fleet.v1.Band
-	4,  // 45: fleet.v1.ListBandsRequest.status:type_name -> fleet.v1.BandStatus
-	42, // 46: fleet.v1.ListBandsResponse.bands:type_name -> fleet.v1.Band
-	4,  // 47: fleet.v1.SetBandStatusRequest.status:type_name -> fleet.v1.BandStatus
-	42, // 48: fleet.v1.SetBandStatusResponse.band:type_name -> fleet.v1.Band
-	63, // 49: fleet.v1.OfferedAction.action:type_name -> action.v1.Action
-	52, // 50: fleet.v1.ListActionsResponse.actions:type_name -> fleet.v1.OfferedAction
-	52, // 51: fleet.v1.GetActionResponse.actions:type_name -> fleet.v1.OfferedAction
-	16, // 52: fleet.v1.InventoryService.CreateSite:input_type -> fleet.v1.CreateSiteRequest
-	18, // 53: fleet.v1.InventoryService.GetSite:input_type -> fleet.v1.GetSiteRequest
-	20, // 54: fleet.v1.InventoryService.ListSites:input_type -> fleet.v1.ListSitesRequest
-	11, // 55: fleet.v1.InventoryService.SetSite:input_type -> fleet.v1.SetSiteRequest
-	13, // 56: fleet.v1.InventoryService.Import:input_type -> fleet.v1.ImportRequest
-	25, // 57: fleet.v1.InventoryService.GetTerminal:input_type -> fleet.v1.GetTerminalRequest
-	30, // 58: fleet.v1.InventoryService.ListTerminals:input_type -> fleet.v1.ListTerminalsRequest
-	32, // 59: fleet.v1.InventoryService.LabelTerminal:input_type -> fleet.v1.LabelTerminalRequest
-	34, // 60: fleet.v1.InventoryService.MoveTerminal:input_type -> fleet.v1.MoveTerminalRequest
-	36, // 61: fleet.v1.InventoryService.DecommissionTerminal:input_type -> fleet.v1.DecommissionTerminalRequest
-	40, // 62: fleet.v1.InventoryService.ReEnrolTerminal:input_type -> fleet.v1.ReEnrolTerminalRequest
-	38, // 63: fleet.v1.InventoryService.ReleaseTerminal:input_type -> fleet.v1.ReleaseTerminalRequest
-	44, // 64: fleet.v1.InventoryService.CreateBand:input_type -> fleet.v1.CreateBandRequest
-	46, // 65: fleet.v1.InventoryService.GetBand:input_type -> fleet.v1.GetBandRequest
-	48, // 66: fleet.v1.InventoryService.ListBands:input_type -> fleet.v1.ListBandsRequest
-	50, // 67: fleet.v1.InventoryService.SetBandStatus:input_type -> fleet.v1.SetBandStatusRequest
-	53, // 68: fleet.v1.InventoryService.ListActions:input_type -> fleet.v1.ListActionsRequest
-	55, // 69: fleet.v1.InventoryService.GetAction:input_type -> fleet.v1.GetActionRequest
-	17, // 70: fleet.v1.InventoryService.CreateSite:output_type -> fleet.v1.CreateSiteResponse
-	19, // 71: fleet.v1.InventoryService.GetSite:output_type -> fleet.v1.GetSiteResponse
-	21, // 72: fleet.v1.InventoryService.ListSites:output_type -> fleet.v1.ListSitesResponse
-	12, // 73: fleet.v1.InventoryService.SetSite:output_type -> fleet.v1.SetSiteResponse
-	15, // 74: fleet.v1.InventoryService.Import:output_type -> fleet.v1.ImportResponse
-	26, // 75: fleet.v1.InventoryService.GetTerminal:output_type -> fleet.v1.GetTerminalResponse
-	31, // 76: fleet.v1.InventoryService.ListTerminals:output_type -> fleet.v1.ListTerminalsResponse
-	33, // 77: fleet.v1.InventoryService.LabelTerminal:output_type -> fleet.v1.LabelTerminalResponse
-	35, // 78: fleet.v1.InventoryService.MoveTerminal:output_type -> fleet.v1.MoveTerminalResponse
-	37, // 79: fleet.v1.InventoryService.DecommissionTerminal:output_type -> fleet.v1.DecommissionTerminalResponse
-	41, // 80: fleet.v1.InventoryService.ReEnrolTerminal:output_type -> fleet.v1.ReEnrolTerminalResponse
-	39, // 81: fleet.v1.InventoryService.ReleaseTerminal:output_type -> fleet.v1.ReleaseTerminalResponse
-	45, // 82: fleet.v1.InventoryService.CreateBand:output_type -> fleet.v1.CreateBandResponse
-	47, // 83: fleet.v1.InventoryService.GetBand:output_type -> fleet.v1.GetBandResponse
-	49, // 84: fleet.v1.InventoryService.ListBands:output_type -> fleet.v1.ListBandsResponse
-	51, // 85: fleet.v1.InventoryService.SetBandStatus:output_type -> fleet.v1.SetBandStatusResponse
-	54, // 86: fleet.v1.InventoryService.ListActions:output_type -> fleet.v1.ListActionsResponse
-	56, // 87: fleet.v1.InventoryService.GetAction:output_type -> fleet.v1.GetActionResponse
-	70, // [70:88] is the sub-list for method output_type
-	52, // [52:70] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	11, // 8: fleet.v1.SiteSettings.known_hosts:type_name -> fleet.v1.KnownHost
+	6,  // 9: fleet.v1.SetSiteRequest.settings:type_name -> fleet.v1.SiteSettings
+	5,  // 10: fleet.v1.SetSiteResponse.site:type_name -> fleet.v1.Site
+	1,  // 11: fleet.v1.ImportRequest.kind:type_name -> fleet.v1.ImportKind
+	15, // 12: fleet.v1.ImportRequest.rows:type_name -> fleet.v1.ImportRow
+	5,  // 13: fleet.v1.CreateSiteResponse.site:type_name -> fleet.v1.Site
+	5,  // 14: fleet.v1.GetSiteResponse.site:type_name -> fleet.v1.Site
+	5,  // 15: fleet.v1.ListSitesResponse.sites:type_name -> fleet.v1.Site
+	2,  // 16: fleet.v1.Terminal.role:type_name -> fleet.v1.TerminalRole
+	59, // 17: fleet.v1.Terminal.labels:type_name -> fleet.v1.Terminal.LabelsEntry
+	3,  // 18: fleet.v1.Terminal.state:type_name -> fleet.v1.TerminalState
+	62, // 19: fleet.v1.Terminal.last_seen:type_name -> google.protobuf.Timestamp
+	62, // 20: fleet.v1.Terminal.enrolled:type_name -> google.protobuf.Timestamp
+	63, // 21: fleet.v1.Terminal.facts:type_name -> agent.v1.Facts
+	25, // 22: fleet.v1.Terminal.plugins:type_name -> fleet.v1.InstalledPlugin
+	62, // 23: fleet.v1.Terminal.certificate_expires:type_name -> google.protobuf.Timestamp
+	24, // 24: fleet.v1.Terminal.quarantine:type_name -> fleet.v1.Quarantine
+	62, // 25: fleet.v1.Quarantine.time:type_name -> google.protobuf.Timestamp
+	23, // 26: fleet.v1.GetTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	2,  // 27: fleet.v1.Selection.role:type_name -> fleet.v1.TerminalRole
+	60, // 28: fleet.v1.Selection.labels:type_name -> fleet.v1.Selection.LabelsEntry
+	29, // 29: fleet.v1.Selection.from_job:type_name -> fleet.v1.FromJob
+	30, // 30: fleet.v1.Selection.limit:type_name -> fleet.v1.Amount
+	28, // 31: fleet.v1.ListTerminalsRequest.selection:type_name -> fleet.v1.Selection
+	23, // 32: fleet.v1.ListTerminalsResponse.terminals:type_name -> fleet.v1.Terminal
+	61, // 33: fleet.v1.LabelTerminalRequest.set:type_name -> fleet.v1.LabelTerminalRequest.SetEntry
+	23, // 34: fleet.v1.LabelTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	23, // 35: fleet.v1.MoveTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	23, // 36: fleet.v1.DecommissionTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	23, // 37: fleet.v1.ReleaseTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	62, // 38: fleet.v1.ReEnrolTerminalResponse.expires:type_name -> google.protobuf.Timestamp
+	4,  // 39: fleet.v1.Band.status:type_name -> fleet.v1.BandStatus
+	44, // 40: fleet.v1.Band.history:type_name -> fleet.v1.BandEvent
+	62, // 41: fleet.v1.BandEvent.time:type_name -> google.protobuf.Timestamp
+	4,  // 42: fleet.v1.BandEvent.status:type_name -> fleet.v1.BandStatus
+	4,  // 43: fleet.v1.CreateBandRequest.status:type_name -> fleet.v1.BandStatus
+	43, // 44: fleet.v1.CreateBandResponse.band:type_name -> fleet.v1.Band
+	43, // 45: fleet.v1.GetBandResponse.band:type_name -> fleet.v1.Band
+	4,  // 46: fleet.v1.ListBandsRequest.status:type_name -> fleet.v1.BandStatus
+	43, // 47: fleet.v1.ListBandsResponse.bands:type_name -> fleet.v1.Band
+	4,  // 48: fleet.v1.SetBandStatusRequest.status:type_name -> fleet.v1.BandStatus
+	43, // 49: fleet.v1.SetBandStatusResponse.band:type_name -> fleet.v1.Band
+	64, // 50: fleet.v1.OfferedAction.action:type_name -> action.v1.Action
+	53, // 51: fleet.v1.ListActionsResponse.actions:type_name -> fleet.v1.OfferedAction
+	53, // 52: fleet.v1.GetActionResponse.actions:type_name -> fleet.v1.OfferedAction
+	17, // 53: fleet.v1.InventoryService.CreateSite:input_type -> fleet.v1.CreateSiteRequest
+	19, // 54: fleet.v1.InventoryService.GetSite:input_type -> fleet.v1.GetSiteRequest
+	21, // 55: fleet.v1.InventoryService.ListSites:input_type -> fleet.v1.ListSitesRequest
+	12, // 56: fleet.v1.InventoryService.SetSite:input_type -> fleet.v1.SetSiteRequest
+	14, // 57: fleet.v1.InventoryService.Import:input_type -> fleet.v1.ImportRequest
+	26, // 58: fleet.v1.InventoryService.GetTerminal:input_type -> fleet.v1.GetTerminalRequest
+	31, // 59: fleet.v1.InventoryService.ListTerminals:input_type -> fleet.v1.ListTerminalsRequest
+	33, // 60: fleet.v1.InventoryService.LabelTerminal:input_type -> fleet.v1.LabelTerminalRequest
+	35, // 61: fleet.v1.InventoryService.MoveTerminal:input_type -> fleet.v1.MoveTerminalRequest
+	37, // 62: fleet.v1.InventoryService.DecommissionTerminal:input_type -> fleet.v1.DecommissionTerminalRequest
+	41, // 63: fleet.v1.InventoryService.ReEnrolTerminal:input_type -> fleet.v1.ReEnrolTerminalRequest
+	39, // 64: fleet.v1.InventoryService.ReleaseTerminal:input_type -> fleet.v1.ReleaseTerminalRequest
+	45, // 65: fleet.v1.InventoryService.CreateBand:input_type -> fleet.v1.CreateBandRequest
+	47, // 66: fleet.v1.InventoryService.GetBand:input_type -> fleet.v1.GetBandRequest
+	49, // 67: fleet.v1.InventoryService.ListBands:input_type -> fleet.v1.ListBandsRequest
+	51, // 68: fleet.v1.InventoryService.SetBandStatus:input_type -> fleet.v1.SetBandStatusRequest
+	54, // 69: fleet.v1.InventoryService.ListActions:input_type -> fleet.v1.ListActionsRequest
+	56, // 70: fleet.v1.InventoryService.GetAction:input_type -> fleet.v1.GetActionRequest
+	18, // 71: fleet.v1.InventoryService.CreateSite:output_type -> fleet.v1.CreateSiteResponse
+	20, // 72: fleet.v1.InventoryService.GetSite:output_type -> fleet.v1.GetSiteResponse
+	22, // 73: fleet.v1.InventoryService.ListSites:output_type -> fleet.v1.ListSitesResponse
+	13, // 74: fleet.v1.InventoryService.SetSite:output_type -> fleet.v1.SetSiteResponse
+	16, // 75: fleet.v1.InventoryService.Import:output_type -> fleet.v1.ImportResponse
+	27, // 76: fleet.v1.InventoryService.GetTerminal:output_type -> fleet.v1.GetTerminalResponse
+	32, // 77: fleet.v1.InventoryService.ListTerminals:output_type -> fleet.v1.ListTerminalsResponse
+	34, // 78: fleet.v1.InventoryService.LabelTerminal:output_type -> fleet.v1.LabelTerminalResponse
+	36, // 79: fleet.v1.InventoryService.MoveTerminal:output_type -> fleet.v1.MoveTerminalResponse
+	38, // 80: fleet.v1.InventoryService.DecommissionTerminal:output_type -> fleet.v1.DecommissionTerminalResponse
+	42, // 81: fleet.v1.InventoryService.ReEnrolTerminal:output_type -> fleet.v1.ReEnrolTerminalResponse
+	40, // 82: fleet.v1.InventoryService.ReleaseTerminal:output_type -> fleet.v1.ReleaseTerminalResponse
+	46, // 83: fleet.v1.InventoryService.CreateBand:output_type -> fleet.v1.CreateBandResponse
+	48, // 84: fleet.v1.InventoryService.GetBand:output_type -> fleet.v1.GetBandResponse
+	50, // 85: fleet.v1.InventoryService.ListBands:output_type -> fleet.v1.ListBandsResponse
+	52, // 86: fleet.v1.InventoryService.SetBandStatus:output_type -> fleet.v1.SetBandStatusResponse
+	55, // 87: fleet.v1.InventoryService.ListActions:output_type -> fleet.v1.ListActionsResponse
+	57, // 88: fleet.v1.InventoryService.GetAction:output_type -> fleet.v1.GetActionResponse
+	71, // [71:89] is the sub-list for method output_type
+	53, // [53:71] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_fleet_v1_inventory_proto_init() }
@@ -4005,7 +4087,7 @@ func file_fleet_v1_inventory_proto_init() {
 	if File_fleet_v1_inventory_proto != nil {
 		return
 	}
-	file_fleet_v1_inventory_proto_msgTypes[24].OneofWrappers = []any{
+	file_fleet_v1_inventory_proto_msgTypes[25].OneofWrappers = []any{
 		(*Amount_Count)(nil),
 		(*Amount_Percent)(nil),
 	}
@@ -4015,7 +4097,7 @@ func file_fleet_v1_inventory_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fleet_v1_inventory_proto_rawDesc), len(file_fleet_v1_inventory_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   56,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -380,7 +380,9 @@ type Job struct {
 	// Version of the action that the parameters were read by.
 	ActionVersion string `protobuf:"bytes,27,opt,name=action_version,json=actionVersion,proto3" json:"action_version,omitempty"`
 	// Pauses that are over, oldest first; the last 100.
-	PastPauses    []*Pause `protobuf:"bytes,28,rep,name=past_pauses,json=pastPauses,proto3" json:"past_pauses,omitempty"`
+	PastPauses []*Pause `protobuf:"bytes,28,rep,name=past_pauses,json=pastPauses,proto3" json:"past_pauses,omitempty"`
+	// The schedule that asked for it; empty when a person did.
+	Schedule      string `protobuf:"bytes,29,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -610,6 +612,13 @@ func (x *Job) GetPastPauses() []*Pause {
 		return x.PastPauses
 	}
 	return nil
+}
+
+func (x *Job) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
 }
 
 // Rollout says how a job spreads over its targets. Shares are of the targets that are not refused from the start, rounded up.
@@ -3573,7 +3582,7 @@ var File_fleet_v1_job_proto protoreflect.FileDescriptor
 
 const file_fleet_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x12fleet/v1/job.proto\x12\bfleet.v1\x1a\x16action/v1/result.proto\x1a\x18fleet/v1/inventory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\t\n" +
+	"\x12fleet/v1/job.proto\x12\bfleet.v1\x1a\x16action/v1/result.proto\x1a\x18fleet/v1/inventory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\t\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x121\n" +
@@ -3606,7 +3615,8 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\aattempt\x18\x1a \x01(\rR\aattempt\x12%\n" +
 	"\x0eaction_version\x18\x1b \x01(\tR\ractionVersion\x120\n" +
 	"\vpast_pauses\x18\x1c \x03(\v2\x0f.fleet.v1.PauseR\n" +
-	"pastPauses\x1a9\n" +
+	"pastPauses\x12\x1a\n" +
+	"\bschedule\x18\x1d \x01(\tR\bschedule\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\x03\n" +

@@ -102,6 +102,9 @@ type TerminalRecord struct {
 	// Greatest sequence of that journal that its agent had told when its last session ended, or when the journal was new to the server. A
 	// hello with one that is not greater is of a journal that was rolled back. 0 means that none was told.
 	JournalSequence uint64 `protobuf:"varint,9,opt,name=journal_sequence,json=journalSequence,proto3" json:"journal_sequence,omitempty"`
+	// Signature of its TLS key over the sealing key, and the certificate of that TLS key (DER, leaf first); empty until its agent has given them.
+	SealingKeyProof []byte   `protobuf:"bytes,10,opt,name=sealing_key_proof,json=sealingKeyProof,proto3" json:"sealing_key_proof,omitempty"`
+	SealingKeyChain [][]byte `protobuf:"bytes,11,rep,name=sealing_key_chain,json=sealingKeyChain,proto3" json:"sealing_key_chain,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -197,6 +200,20 @@ func (x *TerminalRecord) GetJournalSequence() uint64 {
 		return x.JournalSequence
 	}
 	return 0
+}
+
+func (x *TerminalRecord) GetSealingKeyProof() []byte {
+	if x != nil {
+		return x.SealingKeyProof
+	}
+	return nil
+}
+
+func (x *TerminalRecord) GetSealingKeyChain() [][]byte {
+	if x != nil {
+		return x.SealingKeyChain
+	}
+	return nil
 }
 
 // TokenRecord is an enrolment token as the server stores it.
@@ -1550,6 +1567,330 @@ func (x *JournalEffect) GetRun() uint32 {
 	return 0
 }
 
+// SecretRecord is a sealed secret as the server stores it.
+type SecretRecord struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Secret        *v1.Secret             `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	Sealed        *v11.SealedSecret      `protobuf:"bytes,2,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretRecord) Reset() {
+	*x = SecretRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretRecord) ProtoMessage() {}
+
+func (x *SecretRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretRecord.ProtoReflect.Descriptor instead.
+func (*SecretRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SecretRecord) GetSecret() *v1.Secret {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *SecretRecord) GetSealed() *v11.SealedSecret {
+	if x != nil {
+		return x.Sealed
+	}
+	return nil
+}
+
+// CertificatesRecord is what the last scan of a terminal found.
+type CertificatesRecord struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Report *v12.CertificateReport `protobuf:"bytes,1,opt,name=report,proto3" json:"report,omitempty"`
+	JobId  string                 `protobuf:"bytes,2,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// The expiry level that was last noted of each certificate, by SHA-256 and store, so that each crossing is noted once.
+	Levels        map[string]v1.ExpiryLevel `protobuf:"bytes,3,rep,name=levels,proto3" json:"levels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value,enum=fleet.v1.ExpiryLevel"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CertificatesRecord) Reset() {
+	*x = CertificatesRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CertificatesRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CertificatesRecord) ProtoMessage() {}
+
+func (x *CertificatesRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CertificatesRecord.ProtoReflect.Descriptor instead.
+func (*CertificatesRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *CertificatesRecord) GetReport() *v12.CertificateReport {
+	if x != nil {
+		return x.Report
+	}
+	return nil
+}
+
+func (x *CertificatesRecord) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *CertificatesRecord) GetLevels() map[string]v1.ExpiryLevel {
+	if x != nil {
+		return x.Levels
+	}
+	return nil
+}
+
+// ScheduleRecord is a schedule as the server stores it.
+type ScheduleRecord struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Schedule *v1.Schedule           `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// The next time of the cron expression that was not acted upon yet, and how much later it is acted upon.
+	Due    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=due,proto3" json:"due,omitempty"`
+	Jitter *durationpb.Duration   `protobuf:"bytes,3,opt,name=jitter,proto3" json:"jitter,omitempty"`
+	// The job of the last time, while it may not be done.
+	Running string `protobuf:"bytes,4,opt,name=running,proto3" json:"running,omitempty"`
+	// A time came while it was not done, and the rule is AFTER.
+	Waiting       bool `protobuf:"varint,5,opt,name=waiting,proto3" json:"waiting,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScheduleRecord) Reset() {
+	*x = ScheduleRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScheduleRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScheduleRecord) ProtoMessage() {}
+
+func (x *ScheduleRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScheduleRecord.ProtoReflect.Descriptor instead.
+func (*ScheduleRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ScheduleRecord) GetSchedule() *v1.Schedule {
+	if x != nil {
+		return x.Schedule
+	}
+	return nil
+}
+
+func (x *ScheduleRecord) GetDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *ScheduleRecord) GetJitter() *durationpb.Duration {
+	if x != nil {
+		return x.Jitter
+	}
+	return nil
+}
+
+func (x *ScheduleRecord) GetRunning() string {
+	if x != nil {
+		return x.Running
+	}
+	return ""
+}
+
+func (x *ScheduleRecord) GetWaiting() bool {
+	if x != nil {
+		return x.Waiting
+	}
+	return false
+}
+
+// JournalLease is a change on this machine that the agent puts back when its time is over.
+type JournalLease struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Task  *v11.TaskKey           `protobuf:"bytes,2,opt,name=task,proto3" json:"task,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
+	// By this machine's clock, and how long it was to last from since; the earlier end counts.
+	Until *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	Ttl   *durationpb.Duration   `protobuf:"bytes,5,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	// What was done, in order, as recorded.
+	Effects         []*v12.RecordedEffect `protobuf:"bytes,6,rep,name=effects,proto3" json:"effects,omitempty"`
+	RestartServices []string              `protobuf:"bytes,7,rep,name=restart_services,json=restartServices,proto3" json:"restart_services,omitempty"`
+	// The action's resources; nothing else may hold them while it is put back.
+	Locks     []string `protobuf:"bytes,8,rep,name=locks,proto3" json:"locks,omitempty"`
+	Tries     uint32   `protobuf:"varint,9,opt,name=tries,proto3" json:"tries,omitempty"`
+	LastError string   `protobuf:"bytes,10,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	// Boot in which it was made.
+	BootId        string `protobuf:"bytes,11,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JournalLease) Reset() {
+	*x = JournalLease{}
+	mi := &file_storage_v1_storage_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JournalLease) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JournalLease) ProtoMessage() {}
+
+func (x *JournalLease) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JournalLease.ProtoReflect.Descriptor instead.
+func (*JournalLease) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *JournalLease) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *JournalLease) GetTask() *v11.TaskKey {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *JournalLease) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *JournalLease) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *JournalLease) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *JournalLease) GetEffects() []*v12.RecordedEffect {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
+}
+
+func (x *JournalLease) GetRestartServices() []string {
+	if x != nil {
+		return x.RestartServices
+	}
+	return nil
+}
+
+func (x *JournalLease) GetLocks() []string {
+	if x != nil {
+		return x.Locks
+	}
+	return nil
+}
+
+func (x *JournalLease) GetTries() uint32 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *JournalLease) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+func (x *JournalLease) GetBootId() string {
+	if x != nil {
+		return x.BootId
+	}
+	return ""
+}
+
 // Obligation is something that must still be put right on this machine.
 type Obligation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1562,14 +1903,16 @@ type Obligation struct {
 	Tries     uint32                 `protobuf:"varint,5,opt,name=tries,proto3" json:"tries,omitempty"`
 	LastError string                 `protobuf:"bytes,6,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
 	// The action's resources; nothing else may hold them while it is put right.
-	Locks         []string `protobuf:"bytes,7,rep,name=locks,proto3" json:"locks,omitempty"`
+	Locks []string `protobuf:"bytes,7,rep,name=locks,proto3" json:"locks,omitempty"`
+	// Set when it is not about a service: the effects on the resource, in order, as recorded; the first one's before-state is to be brought back.
+	Effects       []*v12.RecordedEffect `protobuf:"bytes,8,rep,name=effects,proto3" json:"effects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Obligation) Reset() {
 	*x = Obligation{}
-	mi := &file_storage_v1_storage_proto_msgTypes[18]
+	mi := &file_storage_v1_storage_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1924,7 @@ func (x *Obligation) String() string {
 func (*Obligation) ProtoMessage() {}
 
 func (x *Obligation) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[18]
+	mi := &file_storage_v1_storage_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1937,7 @@ func (x *Obligation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligation.ProtoReflect.Descriptor instead.
 func (*Obligation) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{18}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Obligation) GetResource() string {
@@ -1646,12 +1989,19 @@ func (x *Obligation) GetLocks() []string {
 	return nil
 }
 
+func (x *Obligation) GetEffects() []*v12.RecordedEffect {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
+}
+
 var File_storage_v1_storage_proto protoreflect.FileDescriptor
 
 const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"\x18storage/v1/storage.proto\x12\n" +
-	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x02\n" +
+	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x1afleet/v1/certificate.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x17fleet/v1/schedule.proto\x1a\x15fleet/v1/secret.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x03\n" +
 	"\x0eTerminalRecord\x12.\n" +
 	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\x12\x1f\n" +
 	"\vsealing_key\x18\x02 \x01(\fR\n" +
@@ -1663,7 +2013,10 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\btoken_id\x18\x06 \x01(\tR\atokenId\x12,\n" +
 	"\x12renewed_key_sha256\x18\a \x01(\fR\x10renewedKeySha256\x12)\n" +
 	"\x11re_enrol_token_id\x18\b \x01(\tR\x0ereEnrolTokenId\x12)\n" +
-	"\x10journal_sequence\x18\t \x01(\x04R\x0fjournalSequence\"Y\n" +
+	"\x10journal_sequence\x18\t \x01(\x04R\x0fjournalSequence\x12*\n" +
+	"\x11sealing_key_proof\x18\n" +
+	" \x01(\fR\x0fsealingKeyProof\x12*\n" +
+	"\x11sealing_key_chain\x18\v \x03(\fR\x0fsealingKeyChain\"Y\n" +
 	"\vTokenRecord\x12%\n" +
 	"\x05token\x18\x01 \x01(\v2\x0f.fleet.v1.TokenR\x05token\x12#\n" +
 	"\rsecret_sha256\x18\x02 \x01(\fR\fsecretSha256\"\xb3\x01\n" +
@@ -1782,7 +2135,37 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\rJournalEffect\x121\n" +
 	"\x06effect\x18\x01 \x01(\v2\x19.action.v1.RecordedEffectR\x06effect\x12\x1a\n" +
 	"\bfinished\x18\x02 \x01(\bR\bfinished\x12\x10\n" +
-	"\x03run\x18\x03 \x01(\rR\x03run\"\xe6\x01\n" +
+	"\x03run\x18\x03 \x01(\rR\x03run\"h\n" +
+	"\fSecretRecord\x12(\n" +
+	"\x06secret\x18\x01 \x01(\v2\x10.fleet.v1.SecretR\x06secret\x12.\n" +
+	"\x06sealed\x18\x02 \x01(\v2\x16.agent.v1.SealedSecretR\x06sealed\"\xf7\x01\n" +
+	"\x12CertificatesRecord\x124\n" +
+	"\x06report\x18\x01 \x01(\v2\x1c.action.v1.CertificateReportR\x06report\x12\x15\n" +
+	"\x06job_id\x18\x02 \x01(\tR\x05jobId\x12B\n" +
+	"\x06levels\x18\x03 \x03(\v2*.storage.v1.CertificatesRecord.LevelsEntryR\x06levels\x1aP\n" +
+	"\vLevelsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12+\n" +
+	"\x05value\x18\x02 \x01(\x0e2\x15.fleet.v1.ExpiryLevelR\x05value:\x028\x01\"\xd5\x01\n" +
+	"\x0eScheduleRecord\x12.\n" +
+	"\bschedule\x18\x01 \x01(\v2\x12.fleet.v1.ScheduleR\bschedule\x12,\n" +
+	"\x03due\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x121\n" +
+	"\x06jitter\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06jitter\x12\x18\n" +
+	"\arunning\x18\x04 \x01(\tR\arunning\x12\x18\n" +
+	"\awaiting\x18\x05 \x01(\bR\awaiting\"\x9a\x03\n" +
+	"\fJournalLease\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
+	"\x04task\x18\x02 \x01(\v2\x11.agent.v1.TaskKeyR\x04task\x120\n" +
+	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12+\n" +
+	"\x03ttl\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x123\n" +
+	"\aeffects\x18\x06 \x03(\v2\x19.action.v1.RecordedEffectR\aeffects\x12)\n" +
+	"\x10restart_services\x18\a \x03(\tR\x0frestartServices\x12\x14\n" +
+	"\x05locks\x18\b \x03(\tR\x05locks\x12\x14\n" +
+	"\x05tries\x18\t \x01(\rR\x05tries\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\n" +
+	" \x01(\tR\tlastError\x12\x17\n" +
+	"\aboot_id\x18\v \x01(\tR\x06bootId\"\x9b\x02\n" +
 	"\n" +
 	"Obligation\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x12\x18\n" +
@@ -1792,7 +2175,8 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x05tries\x18\x05 \x01(\rR\x05tries\x12\x1d\n" +
 	"\n" +
 	"last_error\x18\x06 \x01(\tR\tlastError\x12\x14\n" +
-	"\x05locks\x18\a \x03(\tR\x05locks*v\n" +
+	"\x05locks\x18\a \x03(\tR\x05locks\x123\n" +
+	"\aeffects\x18\b \x03(\v2\x19.action.v1.RecordedEffectR\aeffects*v\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16IMPORT_STATE_PREPARING\x10\x01\x12\x16\n" +
@@ -1812,7 +2196,7 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 }
 
 var file_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_storage_v1_storage_proto_goTypes = []any{
 	(ImportState)(0),              // 0: storage.v1.ImportState
 	(*TerminalRecord)(nil),        // 1: storage.v1.TerminalRecord
@@ -1833,77 +2217,101 @@ var file_storage_v1_storage_proto_goTypes = []any{
 	(*JournalTask)(nil),           // 16: storage.v1.JournalTask
 	(*JournalArtifact)(nil),       // 17: storage.v1.JournalArtifact
 	(*JournalEffect)(nil),         // 18: storage.v1.JournalEffect
-	(*Obligation)(nil),            // 19: storage.v1.Obligation
-	nil,                           // 20: storage.v1.JobRecord.SiteCountsEntry
-	nil,                           // 21: storage.v1.ImportedRow.CellsEntry
-	nil,                           // 22: storage.v1.JournalTask.AnswersEntry
-	(*v1.Terminal)(nil),           // 23: fleet.v1.Terminal
-	(*v1.Token)(nil),              // 24: fleet.v1.Token
-	(*v1.Operator)(nil),           // 25: fleet.v1.Operator
-	(*v11.Plugin)(nil),            // 26: agent.v1.Plugin
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
-	(*v1.Task)(nil),               // 28: fleet.v1.Task
-	(*v1.Job)(nil),                // 29: fleet.v1.Job
-	(*durationpb.Duration)(nil),   // 30: google.protobuf.Duration
-	(v1.ImportKind)(0),            // 31: fleet.v1.ImportKind
-	(*v1.ImportResponse)(nil),     // 32: fleet.v1.ImportResponse
-	(*v11.Task)(nil),              // 33: agent.v1.Task
-	(v11.TaskState)(0),            // 34: agent.v1.TaskState
-	(*v12.Plan)(nil),              // 35: action.v1.Plan
-	(*v12.TaskResult)(nil),        // 36: action.v1.TaskResult
-	(v12.Phase)(0),                // 37: action.v1.Phase
-	(*v12.Undo)(nil),              // 38: action.v1.Undo
-	(*v11.TaskKey)(nil),           // 39: agent.v1.TaskKey
-	(*v12.ArtifactReference)(nil), // 40: action.v1.ArtifactReference
-	(*v12.RecordedEffect)(nil),    // 41: action.v1.RecordedEffect
-	(*v1.JobCounts)(nil),          // 42: fleet.v1.JobCounts
-	(*v12.Confirmation)(nil),      // 43: action.v1.Confirmation
+	(*SecretRecord)(nil),          // 19: storage.v1.SecretRecord
+	(*CertificatesRecord)(nil),    // 20: storage.v1.CertificatesRecord
+	(*ScheduleRecord)(nil),        // 21: storage.v1.ScheduleRecord
+	(*JournalLease)(nil),          // 22: storage.v1.JournalLease
+	(*Obligation)(nil),            // 23: storage.v1.Obligation
+	nil,                           // 24: storage.v1.JobRecord.SiteCountsEntry
+	nil,                           // 25: storage.v1.ImportedRow.CellsEntry
+	nil,                           // 26: storage.v1.JournalTask.AnswersEntry
+	nil,                           // 27: storage.v1.CertificatesRecord.LevelsEntry
+	(*v1.Terminal)(nil),           // 28: fleet.v1.Terminal
+	(*v1.Token)(nil),              // 29: fleet.v1.Token
+	(*v1.Operator)(nil),           // 30: fleet.v1.Operator
+	(*v11.Plugin)(nil),            // 31: agent.v1.Plugin
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*v1.Task)(nil),               // 33: fleet.v1.Task
+	(*v1.Job)(nil),                // 34: fleet.v1.Job
+	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
+	(v1.ImportKind)(0),            // 36: fleet.v1.ImportKind
+	(*v1.ImportResponse)(nil),     // 37: fleet.v1.ImportResponse
+	(*v11.Task)(nil),              // 38: agent.v1.Task
+	(v11.TaskState)(0),            // 39: agent.v1.TaskState
+	(*v12.Plan)(nil),              // 40: action.v1.Plan
+	(*v12.TaskResult)(nil),        // 41: action.v1.TaskResult
+	(v12.Phase)(0),                // 42: action.v1.Phase
+	(*v12.Undo)(nil),              // 43: action.v1.Undo
+	(*v11.TaskKey)(nil),           // 44: agent.v1.TaskKey
+	(*v12.ArtifactReference)(nil), // 45: action.v1.ArtifactReference
+	(*v12.RecordedEffect)(nil),    // 46: action.v1.RecordedEffect
+	(*v1.Secret)(nil),             // 47: fleet.v1.Secret
+	(*v11.SealedSecret)(nil),      // 48: agent.v1.SealedSecret
+	(*v12.CertificateReport)(nil), // 49: action.v1.CertificateReport
+	(*v1.Schedule)(nil),           // 50: fleet.v1.Schedule
+	(*v1.JobCounts)(nil),          // 51: fleet.v1.JobCounts
+	(*v12.Confirmation)(nil),      // 52: action.v1.Confirmation
+	(v1.ExpiryLevel)(0),           // 53: fleet.v1.ExpiryLevel
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
-	23, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
-	24, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
-	25, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
-	26, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
-	27, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
-	28, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
-	29, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
-	30, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
-	20, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
-	27, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
-	27, // 10: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
-	27, // 11: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	28, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
+	29, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
+	30, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
+	31, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
+	32, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
+	33, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
+	34, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
+	35, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
+	24, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
+	32, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
+	32, // 10: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
+	32, // 11: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
 	10, // 12: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
 	0,  // 13: storage.v1.ImportRecord.state:type_name -> storage.v1.ImportState
-	31, // 14: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
-	27, // 15: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
-	32, // 16: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
+	36, // 14: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
+	32, // 15: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
+	37, // 16: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
 	14, // 17: storage.v1.ImportPart.rows:type_name -> storage.v1.ImportedRow
 	15, // 18: storage.v1.ImportPart.total:type_name -> storage.v1.ImportTotal
-	21, // 19: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
-	32, // 20: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
-	33, // 21: storage.v1.JournalTask.task:type_name -> agent.v1.Task
-	34, // 22: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
-	27, // 23: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
-	27, // 24: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
-	35, // 25: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
-	36, // 26: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
-	27, // 27: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
-	37, // 28: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
-	38, // 29: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
-	22, // 30: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
-	39, // 31: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
-	40, // 32: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
-	27, // 33: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
-	41, // 34: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
-	39, // 35: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
-	27, // 36: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
-	42, // 37: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
-	43, // 38: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	25, // 19: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
+	37, // 20: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
+	38, // 21: storage.v1.JournalTask.task:type_name -> agent.v1.Task
+	39, // 22: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
+	32, // 23: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
+	32, // 24: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
+	40, // 25: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
+	41, // 26: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
+	32, // 27: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
+	42, // 28: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
+	43, // 29: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
+	26, // 30: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
+	44, // 31: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
+	45, // 32: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
+	32, // 33: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
+	46, // 34: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
+	47, // 35: storage.v1.SecretRecord.secret:type_name -> fleet.v1.Secret
+	48, // 36: storage.v1.SecretRecord.sealed:type_name -> agent.v1.SealedSecret
+	49, // 37: storage.v1.CertificatesRecord.report:type_name -> action.v1.CertificateReport
+	27, // 38: storage.v1.CertificatesRecord.levels:type_name -> storage.v1.CertificatesRecord.LevelsEntry
+	50, // 39: storage.v1.ScheduleRecord.schedule:type_name -> fleet.v1.Schedule
+	32, // 40: storage.v1.ScheduleRecord.due:type_name -> google.protobuf.Timestamp
+	35, // 41: storage.v1.ScheduleRecord.jitter:type_name -> google.protobuf.Duration
+	44, // 42: storage.v1.JournalLease.task:type_name -> agent.v1.TaskKey
+	32, // 43: storage.v1.JournalLease.since:type_name -> google.protobuf.Timestamp
+	32, // 44: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
+	35, // 45: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
+	46, // 46: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
+	44, // 47: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
+	32, // 48: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
+	46, // 49: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
+	51, // 50: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
+	52, // 51: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
+	53, // 52: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
@@ -1917,7 +2325,7 @@ func file_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
