@@ -14,7 +14,7 @@ const SchemaVersion = 2
 // T-10000 follows T-9999), <be64> a big-endian number, <sha256> a hash in lower case hexadecimal. Values are protobuf
 // messages of package storage.v1, or fleet.v1 where marked; "number" is a big-endian number; "-" is empty.
 //
-//	meta                <name>                        number                   version, epoch, terminals, administrators, restored
+//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules
 //	sites               <name>                        fleet.v1.Site            with its count of terminals in service
 //	terminals           <ordinal>                     TerminalRecord           by terminal id
 //	terminal-names      <name>                        fleet.v1.Terminal        folded name to id; only the id is set
@@ -104,6 +104,8 @@ const (
 	KeyAdministrators = "administrators"
 	// KeyRestored is when the store was last restored from a backup, in ms since 1970; it is missing when it never was.
 	KeyRestored = "restored"
+	// KeySchedules counts the schedules that came with the server; it is there once they were made, so that one that was deleted stays so.
+	KeySchedules = "schedules"
 )
 
 // Key joins the parts of a key.
