@@ -22,6 +22,7 @@ func newScheduleList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Short:   "List schedules by name",
+		Long:    "Lists the schedules of your sites by name, with when each comes next and what came of its last time.",
 		Example: "  fleetctl schedule list\n  fleetctl schedule list -o wide",
 		Args:    takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -96,6 +97,7 @@ func newScheduleShow(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:               "show SCHEDULE",
 		Short:             "Show a schedule and what it does",
+		Long:              "Shows a schedule in full: when it comes, what it creates where, by which rules and in whose name.",
 		Example:           "  fleetctl schedule show certificates",
 		Args:              takes(1, "SCHEDULE"),
 		ValidArgsFunction: byPlace(a.completeSchedules),

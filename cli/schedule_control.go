@@ -44,6 +44,7 @@ func newScheduleResume(a *app) *cobra.Command {
 	return scheduleVerb(a, &cobra.Command{
 		Use:     "resume SCHEDULE",
 		Short:   "Let a schedule that is paused go on",
+		Long:    "Lets a schedule that is paused go on with its next time. Times that passed meanwhile are not made up for.",
 		Example: "  fleetctl schedule resume nightly-look",
 	}, func(ctx context.Context, c *client.Client, name, reason string) error {
 		return pauseSchedule(ctx, a, c, &fleetv1.PauseScheduleRequest{Name: name, Reason: reason})
@@ -82,6 +83,7 @@ func newScheduleDelete(a *app) *cobra.Command {
 	return scheduleVerb(a, &cobra.Command{
 		Use:     "delete SCHEDULE",
 		Short:   "Remove a schedule and its history; its jobs stay",
+		Long:    "Removes a schedule and the history of its times. The jobs that it created stay, and the audit record names it.",
 		Example: "  fleetctl schedule delete nightly-look --reason \"replaced by weekly-look\"",
 	}, func(ctx context.Context, c *client.Client, name, reason string) error {
 		if _, err := c.Schedules.DeleteSchedule(ctx, &fleetv1.DeleteScheduleRequest{Name: name, Reason: reason}); err != nil {
