@@ -94,13 +94,15 @@ func assemble(ctx context.Context, c Config, id *identity.Identity, book *journa
 	first := collector.Collect(ctx)
 	run := runner.New(runner.Config{
 		Host: mortalHost(machine), Journal: mortalJournal(book), Plugins: set, Spool: files, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
+		Unsealer: id,
 		Terminal: &actionv1.Terminal{Id: record.TerminalID, Name: record.Name, Site: record.Site, Role: record.Role},
 	})
 	session := link.New(link.Config{
-		Identity: id, Runner: run, Journal: book, Plugins: set.Report(), Spool: files, Log: c.Log.With("part", "link"),
+		Identity: id, Runner: run, Journal: book, Plugins: set.Report(), Spool: files, Prober: machine.Network, Log: c.Log.With("part", "link"),
 	})
 	session.SetFacts(first)
 	run.SetReporter(session)
+	run.SetAsker(session)
 	return &parts{runner: run, link: session, collector: collector}, nil
 }
 
