@@ -146,12 +146,12 @@ func open(format actionv1.ConfigFormat, content []byte) (*document, error) {
 const maxEntries = 4096
 
 // add adds a value. A second one of the same key is refused: nobody can say which one counts.
-func (d *document) add(line int, what string, e entry) error {
+func (d *document) add(at int, what string, e entry) error {
 	if d.find(e.key) != nil {
-		return malformed(line, "has %s %q for the second time", what, clip(e.key))
+		return malformed(lineAt(d.text, at), "has %s %q for the second time", what, clip(e.key))
 	}
 	if len(d.entries) == maxEntries {
-		return malformed(line, "has more than %d keys", maxEntries)
+		return malformed(lineAt(d.text, at), "has more than %d keys", maxEntries)
 	}
 	d.entries = append(d.entries, e)
 	return nil

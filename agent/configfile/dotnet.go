@@ -42,7 +42,7 @@ func (d *document) addSwitch(e *element) error {
 	if !ok {
 		return malformed(line, "has switch %q without a value", clip(name.value))
 	}
-	return d.add(line, "switch", entry{key: name.value, value: value.value, span: value.span, whole: value.span, quote: value.quote})
+	return d.add(e.start.from, "switch", entry{key: name.value, value: value.value, span: value.span, whole: value.span, quote: value.quote})
 }
 
 // readSettings picks the settings that are text. A setting whose name stands in several groups has the group before its name:
@@ -64,7 +64,7 @@ func (d *document) readSettings(elements []*element) error {
 		if groups[name] > 1 {
 			name = v.parent.parent.name + "/" + name
 		}
-		if err := d.add(lineAt(d.text, v.start.from), "setting", d.settingEntry(name, v)); err != nil {
+		if err := d.add(v.start.from, "setting", d.settingEntry(name, v)); err != nil {
 			return err
 		}
 	}

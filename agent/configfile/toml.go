@@ -34,7 +34,7 @@ func (d *document) readTOML() error {
 			d.tables = append(d.tables, tableOf(d.text, e, counts))
 		case unstable.KeyValue:
 			e := d.entryOf(e)
-			if err := d.add(lineAt(d.text, e.span.from), "key", e); err != nil {
+			if err := d.add(e.span.from, "key", e); err != nil {
 				return err
 			}
 		}
