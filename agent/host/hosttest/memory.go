@@ -47,6 +47,7 @@ type Memory struct {
 	boots      int
 	calls      []string
 	interpose  func(call string) error
+	guard      func(call string) error
 }
 
 // AgentAddress is where the Nymi Agent of a new Memory listens, as its nbe.toml says.
@@ -135,9 +136,30 @@ func (m *Memory) Interpose(check func(call string) error) {
 	m.interpose = check
 }
 
+// Guard has every call that may change the machine ask check before anything else: a call that is turned away is not even among Calls.
+// It is for processes of an agent that die in the middle. nil takes it away.
+func (m *Memory) Guard(check func(call string) error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.guard = check
+}
+
+func (m *Memory) guarded(call string) error {
+	m.mu.Lock()
+	check := m.guard
+	m.mu.Unlock()
+	if check == nil {
+		return nil
+	}
+	return check(call)
+}
+
 // mutating records a call and asks Interpose's check.
 func (m *Memory) mutating(verb, object string) error {
 	call := fmt.Sprintf("%s %q", verb, object)
+	if err := m.guarded(call); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	m.calls = append(m.calls, call)
 	check := m.interpose
