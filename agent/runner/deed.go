@@ -63,7 +63,7 @@ func (w work) deedOf(e *actionv1.Effect) (deed, error) {
 	case *actionv1.Effect_ServiceKill:
 		return w.killDeed(k.ServiceKill), nil
 	}
-	return nil, errUnknownKind
+	return w.machineDeed(e)
 }
 
 // deedOf returns how an effect of this course is done.
