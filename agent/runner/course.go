@@ -25,6 +25,8 @@ type course struct {
 	action *actionv1.Action
 	plugin Plugin
 	params map[string]string
+	// site is what the server said of the site, nil before it was asked.
+	site *actionv1.Surroundings
 	// process is the plugin while it runs, nil before and after; whole is where all that it writes goes, nil for nowhere.
 	process Process
 	whole   Whole

@@ -42,6 +42,8 @@ func (p *phaseCalls) query(ctx context.Context, q *actionv1.Query) (*actionv1.Qu
 		return p.queryProbe(ctx, q.TcpProbe)
 	case *actionv1.Query_Host:
 		return p.queryHost(ctx)
+	case *actionv1.Query_Site, *actionv1.Query_Secret, *actionv1.Query_Coverage:
+		return p.queryServer(ctx, q)
 	}
 	return nil, p.refuse("it asked for something that this agent does not know; update the agent")
 }
