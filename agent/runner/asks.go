@@ -105,9 +105,6 @@ func (p *phaseCalls) queryServer(ctx context.Context, q any) (*actionv1.QueryRes
 }
 
 func (p *phaseCalls) querySite(ctx context.Context) (*actionv1.QueryResult, error) {
-	if err := p.may(actionv1.CapabilityKind_CAPABILITY_KIND_SITE_READ, ""); err != nil {
-		return nil, err
-	}
 	site, err := p.c.surroundings(ctx)
 	if err != nil {
 		return nil, err
@@ -116,9 +113,6 @@ func (p *phaseCalls) querySite(ctx context.Context) (*actionv1.QueryResult, erro
 }
 
 func (p *phaseCalls) querySecret(ctx context.Context, q *actionv1.SecretQuery) (*actionv1.QueryResult, error) {
-	if err := p.may(actionv1.CapabilityKind_CAPABILITY_KIND_SECRET_USE, ""); err != nil {
-		return nil, err
-	}
 	if err := p.c.ownSecrets(q.GetPfx(), q.GetPassword()); err != nil {
 		return nil, p.refuse("%v", err)
 	}
@@ -130,9 +124,6 @@ func (p *phaseCalls) querySecret(ctx context.Context, q *actionv1.SecretQuery) (
 }
 
 func (p *phaseCalls) queryCoverage(ctx context.Context, q *actionv1.CoverageQuery) (*actionv1.QueryResult, error) {
-	if err := p.may(actionv1.CapabilityKind_CAPABILITY_KIND_PEER_PROBE, ""); err != nil {
-		return nil, err
-	}
 	if n := len(q.GetRootSha256()); n == 0 || n > maxCoverageRoots {
 		return nil, p.refuse("it asked who trusts one of %d roots, want 1 to %d", n, maxCoverageRoots)
 	}
