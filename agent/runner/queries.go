@@ -45,7 +45,7 @@ func (p *phaseCalls) query(ctx context.Context, q *actionv1.Query) (*actionv1.Qu
 	case *actionv1.Query_Site, *actionv1.Query_Secret, *actionv1.Query_Coverage:
 		return p.queryServer(ctx, q)
 	}
-	return nil, p.refuse("it asked for something that this agent does not know; update the agent")
+	return p.queryMachine(ctx, q)
 }
 
 // mayRead ends the run when the capability that a query needs was not declared.
