@@ -179,7 +179,7 @@ func Declares(a *actionv1.Action, needed *actionv1.Capability) bool {
 // covers compares objects. Stars stand for a part of a file's name, and for any program of the agent's own list; nowhere else.
 func covers(kind actionv1.CapabilityKind, declared, needed string) bool {
 	switch kind {
-	case actionv1.CapabilityKind_CAPABILITY_KIND_FILE_WRITE, actionv1.CapabilityKind_CAPABILITY_KIND_FILE_READ:
+	case actionv1.CapabilityKind_CAPABILITY_KIND_FILE_WRITE, actionv1.CapabilityKind_CAPABILITY_KIND_FILE_READ, actionv1.CapabilityKind_CAPABILITY_KIND_CONFIG_READ:
 		dir, name := path.Split(declared)
 		neededDir, neededName := path.Split(needed)
 		ok, err := path.Match(name, neededName)

@@ -60,6 +60,7 @@ func TestALeaseNeedsItsOwnCapabilities(t *testing.T) {
 func TestCovers(t *testing.T) {
 	write := actionv1.CapabilityKind_CAPABILITY_KIND_FILE_WRITE
 	edit := actionv1.CapabilityKind_CAPABILITY_KIND_CONFIG_EDIT
+	read := actionv1.CapabilityKind_CAPABILITY_KIND_CONFIG_READ
 	run := actionv1.CapabilityKind_CAPABILITY_KIND_PROGRAM_RUN
 	for _, c := range []struct {
 		kind             actionv1.CapabilityKind
@@ -73,6 +74,8 @@ func TestCovers(t *testing.T) {
 		{write, "endpoint/*", "endpoint/a/b", false},
 		{write, "*/nbe.toml", "endpoint/nbe.toml", false},
 		{edit, "endpoint/*", "endpoint/nbe.toml", false},
+		{read, "endpoint/*.toml", "endpoint/nbe.default.toml", true},
+		{read, "endpoint/*.toml", "nes/web.toml", false},
 		{run, "*", "setup", true},
 		{run, "firmware-log-tool", "setup", false},
 	} {

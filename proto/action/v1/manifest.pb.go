@@ -114,7 +114,7 @@ const (
 	CapabilityKind_CAPABILITY_KIND_HOST_READ CapabilityKind = 7
 	// Ask a person to confirm something; the object is empty.
 	CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM CapabilityKind = 8
-	// Read, or change, keys of a configuration file: "root/path".
+	// Read, or change, keys of a configuration file: "root/path"; to read, the last element may hold "*".
 	CapabilityKind_CAPABILITY_KIND_CONFIG_READ CapabilityKind = 9
 	CapabilityKind_CAPABILITY_KIND_CONFIG_EDIT CapabilityKind = 10
 	// List a folder: "root/path".
