@@ -121,7 +121,7 @@ const (
 	CapabilityKind_CAPABILITY_KIND_FILE_LIST CapabilityKind = 11
 	// Make or remove a file: "root/path"; the last element may hold "*".
 	CapabilityKind_CAPABILITY_KIND_FILE_WRITE CapabilityKind = 12
-	// Read, or change, a registry value: "KEY\\VALUE".
+	// Read, or change, a registry value: "KEY\\VALUE"; to read, "KEY\\*" is every value of the key and of the keys below it.
 	CapabilityKind_CAPABILITY_KIND_REGISTRY_READ  CapabilityKind = 13
 	CapabilityKind_CAPABILITY_KIND_REGISTRY_WRITE CapabilityKind = 14
 	// Read a certificate store, or add to it: the store's name.
