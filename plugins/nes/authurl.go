@@ -109,8 +109,8 @@ func refuseBadURL(ctx context.Context, r *sdk.Run) (*actionv1.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !neshost.Known(site, target.GetHost()) {
-		return sdk.Refuse(fmt.Sprintf("host %q is not known to the inventory of site %s", target.GetHost(), r.Terminal().GetSite()),
+	if !neshost.Known(site, target) {
+		return sdk.Refuse(fmt.Sprintf("%s is not known to the inventory of site %s", neshost.Address(target), r.Terminal().GetSite()),
 			"see that the name is right; if it is, add the host to the site's NES hosts or known hosts, then run this again"), nil
 	}
 	p, err := probeURL(ctx, r)

@@ -21,6 +21,7 @@ const (
 	probePause = 3 * time.Second
 	// serverError is the first of the statuses with which an application says that it does not work.
 	serverError = 500
+	httpPort    = 80
 	httpsPort   = 443
 )
 
@@ -152,19 +153,27 @@ func probe(ctx context.Context, r *sdk.Run, target *actionv1.ProbeTarget) (*acti
 	}
 }
 
-// Known says whether the server knows a host of the site, as a NES host or as another one that may be probed.
-func Known(s *actionv1.Surroundings, host string) bool {
+// Known says whether a target may be connected to, by the rule that the agent holds every action to: a NES host of the site on the port of
+// its URL and on those of the web, another known host on the port that it is known with.
+func Known(s *actionv1.Surroundings, t *actionv1.ProbeTarget) bool {
 	for _, h := range s.GetNesHosts() {
-		if u, err := url.Parse(h.GetUrl()); strings.EqualFold(h.GetHost(), host) || err == nil && strings.EqualFold(u.Hostname(), host) {
+		if own, err := Target(h.GetUrl(), ""); err == nil && strings.EqualFold(own.GetHost(), t.GetHost()) && (own.GetPort() == t.GetPort() || webPort(t)) {
+			return true
+		}
+		if strings.EqualFold(h.GetHost(), t.GetHost()) && webPort(t) {
 			return true
 		}
 	}
 	for _, k := range s.GetKnownHosts() {
-		if name, _, err := net.SplitHostPort(k.GetAddress()); err == nil && strings.EqualFold(name, host) {
+		if strings.EqualFold(k.GetAddress(), Address(t)) {
 			return true
 		}
 	}
 	return false
+}
+
+func webPort(t *actionv1.ProbeTarget) bool {
+	return t.GetPort() == httpPort || t.GetPort() == httpsPort
 }
 
 // PathOf is the path of a URL, "/" when it has none.
