@@ -50,7 +50,7 @@ func (appPoolIdentitySet) Manifest() *actionv1.Action {
 		Undo:          "Exactly: the pool gets its earlier account back. That its worker processes started anew cannot be undone.",
 		Verifies:      "The account reads back; the pool is started; the applications answer without 5xx, where the host's address is known.",
 		Source:        "NES Installation Messages > Installation fails with the application pool identity LocalService",
-		Roles:         []string{"nes-host"},
+		Roles:         []string{neshost.Role},
 		MaxDuration:   durationpb.New(10 * time.Minute),
 	}
 }

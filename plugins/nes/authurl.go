@@ -49,7 +49,7 @@ func (nesAuthURLSet) Manifest() *actionv1.Action {
 		Undo:          "Exactly: the file gets its earlier bytes back.",
 		Verifies:      "The setting reads back; the new address answers over trusted TLS without 404 and 5xx; W3SVC runs. A person then looks at System Diagnostics.",
 		Source:        "NES Administrator Console > The remote server returned an error (404) Not Found",
-		Roles:         []string{"nes-host"},
+		Roles:         []string{neshost.Role},
 		MaxDuration:   durationpb.New(10 * time.Minute),
 	}
 }

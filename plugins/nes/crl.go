@@ -53,7 +53,7 @@ func (crlHTTPAllow) Manifest() *actionv1.Action {
 		Undo:          "Exactly: the flags get their earlier value back.",
 		Verifies:      "The flag is gone; both revocation lists answer HTTP 200 on this host's port 80.",
 		Source:        "NES Infrastructure > The revocation function was unable to check revocation",
-		Roles:         []string{"nes-host"},
+		Roles:         []string{neshost.Role},
 		Approvals:     1,
 		MaxDuration:   durationpb.New(5 * time.Minute),
 	}

@@ -45,7 +45,7 @@ func (windowsFeatureEnsure) Manifest() *actionv1.Action {
 		Undo:          "None: a feature that was added stays. It does no harm by being there.",
 		Verifies:      "Every feature reads as installed.",
 		Source:        "NES Installation Messages > IIS Installation FAILED",
-		Roles:         []string{"nes-host"},
+		Roles:         []string{neshost.Role},
 		MaxDuration:   durationpb.New(20 * time.Minute),
 	}
 }

@@ -62,7 +62,7 @@ func (iisRestart) Manifest() *actionv1.Action {
 		Undo:          "Nothing is configured, so there is nothing to put back. If it fails, the agent makes sure that services run that ran before.",
 		Verifies:      "WAS and W3SVC keep running through stable_for; the sites and pools of NES are started; the three applications answer without 5xx, where the host's address is known.",
 		Source:        "NES Administrator Console > Restart the IIS",
-		Roles:         []string{"nes-host"},
+		Roles:         []string{neshost.Role},
 		MaxDuration:   durationpb.New(45 * time.Minute),
 	}
 }

@@ -26,6 +26,9 @@ const (
 	Authentication = "authenticationservice"
 )
 
+// Role is the role of a terminal that is a NES host.
+const Role = "nes-host"
+
 // WebConfig is the configuration file in the folder of each application.
 const WebConfig = "web.config"
 

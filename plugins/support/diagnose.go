@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/bandfleet/bandfleet/plugins/neshost"
 	"github.com/bandfleet/bandfleet/plugins/sdk"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
@@ -20,8 +21,6 @@ const (
 	profileInstall  = "nes-install"
 	profileCA       = "nes-ca"
 )
-
-const roleNESHost = "nes-host"
 
 // diagnose looks at a machine by rules and says what it finds. It never fails because something is bad: that is what it is for.
 //
@@ -45,7 +44,7 @@ func (diagnose) Manifest() *actionv1.Action {
 		Undo:          "Nothing is changed, so there is nothing to put back.",
 		Verifies:      "That every check of the profile was carried out, or its result is UNKNOWN with the reason.",
 		Source:        "All chapters: the first steps of troubleshooting",
-		Roles:         []string{"user-terminal", roleNESHost},
+		Roles:         []string{"user-terminal", neshost.Role},
 		ReadOnly:      true,
 		MaxDuration:   durationpb.New(2 * time.Minute),
 	}
@@ -56,14 +55,14 @@ func profileOf(r *sdk.Run) string {
 	switch {
 	case r.String("profile") != "":
 		return r.String("profile")
-	case r.Terminal().GetRole() == roleNESHost:
+	case r.Terminal().GetRole() == neshost.Role:
 		return profileNES
 	default:
 		return profileTerminal
 	}
 }
 
-// selected are the checks to carry out, and those that were asked for and are not of the profile.
+// selected are the checks to carry out, and the names that were asked for and that the profile does not have.
 func selected(r *sdk.Run) (checks []check, foreign []string) {
 	profile := profileOf(r)
 	var wanted []string
@@ -71,21 +70,19 @@ func selected(r *sdk.Run) (checks []check, foreign []string) {
 		wanted = strings.Split(text, ",")
 	}
 	for _, c := range allChecks() {
-		asked := len(wanted) == 0 || slices.Contains(wanted, c.name)
-		switch of := slices.Contains(c.profiles, profile); {
-		case asked && of && !(c.onRequest && len(wanted) == 0):
+		asked := slices.Contains(wanted, c.name) || len(wanted) == 0 && !c.onRequest
+		if asked && slices.Contains(c.profiles, profile) {
 			checks = append(checks, c)
-		case asked && !of && len(wanted) > 0:
-			foreign = append(foreign, c.name)
 		}
 	}
+	foreign = slices.DeleteFunc(wanted, func(name string) bool { return slices.Contains(checksOf(profile), name) })
 	return checks, foreign
 }
 
 func (diagnose) Plan(_ context.Context, r *sdk.Run) (*actionv1.Plan, error) {
 	_, foreign := selected(r)
 	profile := profileOf(r)
-	switch onNES := r.Terminal().GetRole() == roleNESHost; {
+	switch onNES := r.Terminal().GetRole() == neshost.Role; {
 	case len(foreign) > 0:
 		return sdk.Refuse(fmt.Sprintf("profile %s has no check %s; it has: %s", profile, strings.Join(foreign, ", "), strings.Join(checksOf(profile), ", ")),
 			"name checks of the profile, or another profile"), nil

@@ -37,7 +37,7 @@ func (netProbe) Manifest() *actionv1.Action {
 		Undo:          "Nothing is changed, so there is nothing to put back.",
 		Verifies:      "That every target was probed.",
 		Source:        "Network and certificate faults of all chapters",
-		Roles:         []string{"user-terminal", roleNESHost},
+		Roles:         []string{"user-terminal", neshost.Role},
 		ReadOnly:      true,
 		MaxDuration:   durationpb.New(20 * time.Minute),
 	}
@@ -45,7 +45,7 @@ func (netProbe) Manifest() *actionv1.Action {
 
 func (netProbe) Plan(ctx context.Context, r *sdk.Run) (*actionv1.Plan, error) {
 	wantNES := r.String("from") == "nes"
-	if isNES := r.Terminal().GetRole() == roleNESHost; r.IsSet("from") && wantNES != isNES {
+	if isNES := r.Terminal().GetRole() == neshost.Role; r.IsSet("from") && wantNES != isNES {
 		return sdk.Refuse(fmt.Sprintf("from=%s was asked for, and this terminal has the role %s", r.String("from"), r.Terminal().GetRole()),
 			"choose other terminals, or leave from out"), nil
 	}

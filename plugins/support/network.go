@@ -42,7 +42,8 @@ func (e *exam) connect(ctx context.Context, rule string, target *actionv1.ProbeT
 	if target.GetTls() && p.GetConnected() {
 		e.trusts(rule, subject, p)
 	}
-	if target.GetHttpPath() != "" && p.GetConnected() && (p.GetHandshake() || !target.GetTls()) {
+	// A chain that is not trusted ends the probe: what is behind it was not asked.
+	if asked := p.GetHttpStatus() != 0 || p.GetTrusted() || !target.GetTls(); target.GetHttpPath() != "" && p.GetConnected() && asked {
 		e.serves(rule, subject+target.GetHttpPath(), p)
 	}
 }

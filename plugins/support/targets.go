@@ -135,7 +135,7 @@ const (
 
 // enrollmentPath is the path of the enrolment service as this host's IIS has it.
 func enrollmentPath(ctx context.Context, r *sdk.Run) (string, error) {
-	if r.Terminal().GetRole() != roleNESHost {
+	if r.Terminal().GetRole() != neshost.Role {
 		return besideConsole, nil
 	}
 	inv, err := r.IIS(ctx)
