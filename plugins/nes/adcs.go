@@ -37,7 +37,7 @@ func (adcsStart) Manifest() *actionv1.Action {
 		Interrupts:    "Nothing.",
 		Undo:          "None is needed: a service that did not start is as it was.",
 		Verifies:      "CertSvc keeps running for 30 seconds.",
-		Source:        "NES Infrastructure > The certification authority could not be contacted",
+		Source:        "The Network Device Enrollment Service setup failed because the certification authority could not be contacted",
 		Roles:         []string{neshost.Role},
 		MaxDuration:   durationpb.New(5 * time.Minute),
 	}

@@ -49,7 +49,7 @@ func (appPoolIdentitySet) Manifest() *actionv1.Action {
 		Interrupts:    "The NES applications of this pool, for a few seconds: its worker processes start anew.",
 		Undo:          "Exactly: the pool gets its earlier account back. That its worker processes started anew cannot be undone.",
 		Verifies:      "The account reads back; the pool is started; the applications answer without 5xx, where the host's address is known.",
-		Source:        "NES Installation Messages > Installation fails with the application pool identity LocalService",
+		Source:        "NES Installation Messages",
 		Roles:         []string{neshost.Role},
 		MaxDuration:   durationpb.New(10 * time.Minute),
 	}

@@ -48,7 +48,7 @@ func (nesAuthURLSet) Manifest() *actionv1.Action {
 		Interrupts:    "The NES console of this host, for 10 to 30 seconds: the web server starts it anew when its web.config changes.",
 		Undo:          "Exactly: the file gets its earlier bytes back.",
 		Verifies:      "The setting reads back; the new address answers over trusted TLS without 404 and 5xx; W3SVC runs. A person then looks at System Diagnostics.",
-		Source:        "NES Administrator Console > The remote server returned an error (404) Not Found",
+		Source:        "Troubleshooting NES Administrator Console connection issues > The remote server returned an error (404) Not Found",
 		Roles:         []string{neshost.Role},
 		MaxDuration:   durationpb.New(10 * time.Minute),
 	}

@@ -52,7 +52,7 @@ func (crlHTTPAllow) Manifest() *actionv1.Action {
 		Interrupts:    "Nothing. What is at the location can be fetched without encryption afterwards.",
 		Undo:          "Exactly: the flags get their earlier value back.",
 		Verifies:      "The flag is gone; both revocation lists answer HTTP 200 on this host's port 80.",
-		Source:        "NES Infrastructure > The revocation function was unable to check revocation",
+		Source:        "Certificate Authority installation fails with the error \"Revocation Server is offline\"",
 		Roles:         []string{neshost.Role},
 		Approvals:     1,
 		MaxDuration:   durationpb.New(5 * time.Minute),

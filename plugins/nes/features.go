@@ -44,7 +44,7 @@ func (windowsFeatureEnsure) Manifest() *actionv1.Action {
 		Interrupts:    "IIS may restart while its features are added, 1 to 15 minutes in all.",
 		Undo:          "None: a feature that was added stays. It does no harm by being there.",
 		Verifies:      "Every feature reads as installed.",
-		Source:        "NES Installation Messages > IIS Installation FAILED",
+		Source:        "NES Installation Messages; NES Pre-requisite Check Fails With IIS Components Missing",
 		Roles:         []string{neshost.Role},
 		MaxDuration:   durationpb.New(20 * time.Minute),
 	}

@@ -61,7 +61,7 @@ func (iisRestart) Manifest() *actionv1.Action {
 		Interrupts:    "All that this NES host does, for 15 to 60 seconds, with mode=restart; with ensure-running nothing that runs.",
 		Undo:          "Nothing is configured, so there is nothing to put back. If it fails, the agent makes sure that services run that ran before.",
 		Verifies:      "WAS and W3SVC keep running through stable_for; the sites and pools of NES are started; the three applications answer without 5xx, where the host's address is known.",
-		Source:        "NES Administrator Console > Restart the IIS",
+		Source:        "Troubleshooting NES Administrator Console connection issues > This site can't be reached; NES Installation Messages",
 		Roles:         []string{neshost.Role},
 		MaxDuration:   durationpb.New(45 * time.Minute),
 	}

@@ -50,7 +50,7 @@ func (verboseLogging) Manifest() *actionv1.Action {
 			"too: the web server starts an application anew when its web.config changes.",
 		Undo:        "Exactly: the files get their earlier bytes back. Once it has succeeded, the agent does so by itself at the end of ttl.",
 		Verifies:    "Every switch reads back as asked; W3SVC runs and was restarted where that was asked for; the three applications answer without 5xx, where the host's address is known.",
-		Source:      "Log Files > Changing the log level",
+		Source:      "Log Files > NES log files > Enabling Verbose Logging",
 		Roles:       []string{"nes-host"},
 		MaxDuration: durationpb.New(15 * time.Minute),
 	}
