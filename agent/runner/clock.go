@@ -1,6 +1,13 @@
 package runner
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+)
 
 // serverClock is the server's clock as this machine knows it: the time told at Welcome, carried on by the monotonic clock,
 // so that nobody who sets this machine's clock makes a task live longer or shorter.
@@ -17,4 +24,20 @@ func (c serverClock) now() time.Time {
 		return time.Now()
 	}
 	return c.told.Add(time.Since(c.at))
+}
+
+// clockOffset is the name of what MachineState says of the clock.
+const clockOffset = "clock_offset"
+
+// addClock adds what only the runner knows of a machine: how far its clock is from the server's.
+func (r *Runner) addClock(s *actionv1.MachineState) {
+	r.mu.Lock()
+	clock := r.clock
+	r.mu.Unlock()
+	s.Unknown = slices.DeleteFunc(s.GetUnknown(), func(field string) bool { return field == clockOffset })
+	if !clock.known() {
+		s.Unknown = append(s.GetUnknown(), clockOffset)
+		return
+	}
+	s.ClockOffset = durationpb.New(time.Now().Round(0).Sub(clock.now().Round(0)))
 }

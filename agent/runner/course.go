@@ -10,6 +10,7 @@ import (
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	"github.com/bandfleet/bandfleet/proto/rights"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 )
 
@@ -24,6 +25,8 @@ type course struct {
 	action *actionv1.Action
 	plugin Plugin
 	params map[string]string
+	// site is what the server said of the site, nil before it was asked.
+	site *actionv1.Surroundings
 	// process is the plugin while it runs, nil before and after; whole is where all that it writes goes, nil for nowhere.
 	process Process
 	whole   Whole
@@ -102,7 +105,7 @@ func (c *course) run(ctx context.Context, way func(*course, context.Context) (ou
 		fail = c.leftStopped(ctx)
 	}
 	if fail != nil {
-		c.undo(ctx)
+		c.undo(ctx, anything)
 	}
 	if c.broken != nil || (fail != nil && ctx.Err() != nil) {
 		c.log.Warn("task was interrupted; it is settled when the agent runs again", "reason", reasonOf(fail))
@@ -127,7 +130,7 @@ func (c *course) attempt(ctx context.Context, way func(*course, context.Context)
 // duration is the time from start to result, before anything is put back.
 func (c *course) duration() time.Duration {
 	limit := c.r.cfg.MaxDuration
-	if hasCapability(c.action, actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM, "") {
+	if rights.Declares(c.action, &actionv1.Capability{Kind: actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM}) {
 		limit += mostConfirm
 	}
 	return min(declaredDuration(c.action), limit)

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -26,20 +27,22 @@ func retryAfter(tries uint32) time.Duration {
 	return d
 }
 
-// oblige notes that a service could not be put back at once, so that the agent keeps at it, over restarts too.
-func (c *course) oblige(u *actionv1.Undo, t touch, reason string) *actionv1.Undo {
-	u.Reason = reason
+// oblige notes that a resource could not be put back at once, so that the agent keeps at it, over restarts too.
+func (c *course) oblige(u *actionv1.Undo, t touch) {
 	o := &storagev1.Obligation{
-		Resource: resourceOf(t.service), Service: t.service, Task: c.key(), Since: stamp(time.Now()),
-		LastError: clip(reason, maxText), Locks: c.r.claimOf(c.rec.GetTask().GetAction()),
+		Resource: t.resource(), Task: c.key(), Since: stamp(time.Now()),
+		LastError: u.GetReason(), Locks: c.r.claimOf(c.rec.GetTask().GetAction()),
 	}
-	u.Outcome = actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION
+	if s := t.first.GetService(); s != nil {
+		o.Service = s.GetService()
+	} else {
+		o.Effects = t.records
+	}
 	if c.journalled(c.r.journal.PutObligation(o)) != nil {
 		u.Outcome = actionv1.UndoOutcome_UNDO_OUTCOME_FAILED
-		return u
+		return
 	}
 	c.r.awaitObligation(o, retryAfter(0))
-	return u
 }
 
 // awaitObligation queues the next try. There is one entry for each resource.
@@ -55,10 +58,10 @@ func (r *Runner) awaitObligation(o *storagev1.Obligation, after time.Duration) {
 	r.poke()
 }
 
-// discharge tries once to put a service back. It gives the obligation up only when somebody has disabled or removed the
-// service.
+// discharge tries once to put a resource back. It gives the obligation up only when somebody else has decided otherwise: disabled or
+// removed the service, or changed the value.
 func (r *Runner) discharge(ctx context.Context, o *storagev1.Obligation) {
-	done, err := r.bringBack(ctx, o.GetService())
+	done, err := r.putRight(ctx, o)
 	switch {
 	case ctx.Err() != nil:
 		return
@@ -71,13 +74,36 @@ func (r *Runner) discharge(ctx context.Context, o *storagev1.Obligation) {
 	}
 	o.Tries++
 	o.LastError = clip(err.Error(), maxText)
-	r.log.Warn("a service that a task stopped is still not running", "resource", o.GetResource(), "task", nameOf(o.GetTask()),
+	r.log.Warn("what a task has changed could still not be put back", "resource", o.GetResource(), "task", nameOf(o.GetTask()),
 		"tries", o.GetTries(), "again_in", retryAfter(o.GetTries()), "error", err)
 	if err := r.journal.PutObligation(o); err != nil {
 		r.fail(err)
 		return
 	}
 	r.awaitObligation(o, retryAfter(o.GetTries()))
+}
+
+// putRight says whether nothing is left to do about an obligation, or why it is not put right.
+func (r *Runner) putRight(ctx context.Context, o *storagev1.Obligation) (done bool, err error) {
+	if o.GetService() != "" {
+		return r.bringBack(ctx, o.GetService())
+	}
+	for _, t := range r.touches(o.GetTask(), recordedAs(o.GetEffects())) {
+		u := r.restore(ctx, t)
+		if !isBack(u) && u.GetOutcome() != actionv1.UndoOutcome_UNDO_OUTCOME_CONFLICT {
+			return false, errors.New(u.GetReason())
+		}
+	}
+	return true, nil
+}
+
+// recordedAs makes journal entries of records. One that has no end was interrupted, and nobody knows what came of it.
+func recordedAs(records []*actionv1.RecordedEffect) []*storagev1.JournalEffect {
+	var effects []*storagev1.JournalEffect
+	for _, record := range records {
+		effects = append(effects, &storagev1.JournalEffect{Effect: record, Finished: record.GetFinished() != nil})
+	}
+	return effects
 }
 
 // bringBack says whether nothing is left to do about a service, or why it does not run.

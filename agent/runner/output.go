@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"unicode/utf8"
@@ -16,6 +17,10 @@ const kindOutput = "output"
 type Spool interface {
 	// Begin begins a file of a kind.
 	Begin(kind string) Whole
+	// Add keeps what from holds, durably, as a file of a kind about a subject (empty for the terminal), and has it brought to the server. What
+	// is kept is bounded; the reference says when it was cut. An error says why nothing is kept: there is nothing in it, from failed, ctx ended,
+	// no room.
+	Add(ctx context.Context, k *agentv1.TaskKey, kind, subject string, from io.Reader) (*actionv1.ArtifactReference, error)
 }
 
 // Whole takes all that a plugin writes. It ends with Keep or Discard.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,10 @@ type fakeSpool struct {
 }
 
 func (s *fakeSpool) Begin(string) Whole { s.began++; s.Reset(); return s }
+func (s *fakeSpool) Add(context.Context, *agentv1.TaskKey, string, string, io.Reader) (*actionv1.ArtifactReference, error) {
+	return nil, errors.New("nothing is added here")
+}
+
 func (s *fakeSpool) Seen() uint64       { return uint64(s.Len()) }
 func (s *fakeSpool) Discard() error     { s.discarded++; return nil }
 

@@ -86,7 +86,7 @@ func (c *course) plan(ctx context.Context) (*actionv1.Plan, *failure) {
 		return nil, fail
 	}
 	plan := finish.GetPlan()
-	if err := checkPlan(plan, c.action); err != nil {
+	if err := c.checkPlan(plan); err != nil {
 		return nil, c.misbehaved("its plan was not taken: %v", err)
 	}
 	if fail := c.journalled(c.r.journal.SavePlan(c.key(), plan)); fail != nil {

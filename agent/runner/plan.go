@@ -16,7 +16,7 @@ const (
 )
 
 // checkPlan says what is wrong with a plan. A plan that is taken holds nothing that the action did not declare.
-func checkPlan(plan *actionv1.Plan, a *actionv1.Action) error {
+func (c *course) checkPlan(plan *actionv1.Plan) error {
 	if plan == nil {
 		return errors.New("there is none")
 	}
@@ -25,7 +25,7 @@ func checkPlan(plan *actionv1.Plan, a *actionv1.Action) error {
 	}
 	switch plan.GetVerdict() {
 	case actionv1.PlanVerdict_PLAN_VERDICT_READY:
-		return checkReady(plan, a)
+		return c.checkReady(plan)
 	case actionv1.PlanVerdict_PLAN_VERDICT_NO_CHANGE, actionv1.PlanVerdict_PLAN_VERDICT_REFUSED:
 		if len(plan.GetEffects()) > 0 {
 			return fmt.Errorf("its verdict is %s and it has effects", plan.GetVerdict())
@@ -35,8 +35,8 @@ func checkPlan(plan *actionv1.Plan, a *actionv1.Action) error {
 	return fmt.Errorf("its verdict is %s", plan.GetVerdict())
 }
 
-func checkReady(plan *actionv1.Plan, a *actionv1.Action) error {
-	effects := plan.GetEffects()
+func (c *course) checkReady(plan *actionv1.Plan) error {
+	effects, a := plan.GetEffects(), c.action
 	switch {
 	case len(effects) == 0 && !a.GetReadOnly():
 		return errors.New("it is ready and has no effects")
@@ -51,26 +51,11 @@ func checkReady(plan *actionv1.Plan, a *actionv1.Action) error {
 			return fmt.Errorf("effect %d has no id of its own", i+1)
 		}
 		seen[e.GetId()] = true
-		if err := checkEffect(e.GetEffect(), a); err != nil {
+		if err := c.checkEffect(e.GetId(), e.GetEffect()); err != nil {
 			return fmt.Errorf("effect %q: %w", e.GetId(), err)
 		}
 	}
 	return nil
-}
-
-// checkEffect says why an action may not have an effect.
-func checkEffect(e *actionv1.Effect, a *actionv1.Action) error {
-	if e.GetConfirm() != nil {
-		return checkConfirm(e.GetConfirm(), a)
-	}
-	ctl, err := controlOf(e)
-	if err != nil {
-		return err
-	}
-	if ctl.timeout <= 0 || ctl.timeout > maxEffectTimeout {
-		return fmt.Errorf("its timeout is %s, want more than 0s and at most %s", ctl.timeout, maxEffectTimeout)
-	}
-	return requireCapability(a, ctl.needs, ctl.service)
 }
 
 // admit says whether the plugin may ask for an effect now: it is applying, the effect is in the plan word for word, and it was
@@ -89,7 +74,7 @@ func (p *phaseCalls) admit(req *actionv1.EffectRequest) error {
 	case p.used[id]:
 		return p.refuse("it asked for effect %q twice", id)
 	}
-	if err := checkEffect(req.GetEffect(), p.c.action); err != nil {
+	if err := p.c.checkEffect(id, req.GetEffect()); err != nil {
 		return p.refuse("effect %q: %v", id, err)
 	}
 	if p.used == nil {

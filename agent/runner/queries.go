@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	"github.com/bandfleet/bandfleet/proto/rights"
 )
 
 const (
@@ -25,6 +26,9 @@ const (
 
 // query reads what the action declared that it reads; anything else ends the run.
 func (p *phaseCalls) query(ctx context.Context, q *actionv1.Query) (*actionv1.QueryResult, error) {
+	if err := p.mayRead(q); err != nil {
+		return nil, err
+	}
 	switch q := q.GetQuery().(type) {
 	case *actionv1.Query_Service:
 		return p.queryService(ctx, q.Service)
@@ -38,22 +42,25 @@ func (p *phaseCalls) query(ctx context.Context, q *actionv1.Query) (*actionv1.Qu
 		return p.queryProbe(ctx, q.TcpProbe)
 	case *actionv1.Query_Host:
 		return p.queryHost(ctx)
+	case *actionv1.Query_Site, *actionv1.Query_Secret, *actionv1.Query_Coverage:
+		return p.queryServer(ctx, q)
 	}
-	return nil, p.refuse("it asked for something that this agent does not know; update the agent")
+	return p.queryMachine(ctx, q)
 }
 
-// may ends the run when a capability was not declared.
-func (p *phaseCalls) may(kind actionv1.CapabilityKind, object string) error {
-	if err := requireCapability(p.c.action, kind, object); err != nil {
+// mayRead ends the run when the capability that a query needs was not declared.
+func (p *phaseCalls) mayRead(q *actionv1.Query) error {
+	needed := rights.OfQuery(q)
+	if needed.GetKind() == actionv1.CapabilityKind_CAPABILITY_KIND_UNSPECIFIED {
+		return p.refuse("it asked for something that this agent does not know; update the agent")
+	}
+	if err := rights.Missing(p.c.action, needed); err != nil {
 		return p.refuse("%v", err)
 	}
 	return nil
 }
 
 func (p *phaseCalls) queryService(ctx context.Context, q *actionv1.ServiceQuery) (*actionv1.QueryResult, error) {
-	if err := p.may(actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_READ, q.GetService()); err != nil {
-		return nil, err
-	}
 	state, err := p.c.r.host.Services.State(ctx, q.GetService())
 	if err != nil {
 		return nil, err
@@ -63,9 +70,6 @@ func (p *phaseCalls) queryService(ctx context.Context, q *actionv1.ServiceQuery)
 }
 
 func (p *phaseCalls) queryWatch(ctx context.Context, q *actionv1.ServiceWatch) (*actionv1.QueryResult, error) {
-	if err := p.may(actionv1.CapabilityKind_CAPABILITY_KIND_SERVICE_READ, q.GetService()); err != nil {
-		return nil, err
-	}
 	watched, err := p.c.r.watch(ctx, q)
 	if err != nil {
 		return nil, err
@@ -106,9 +110,6 @@ func (r *Runner) watch(ctx context.Context, q *actionv1.ServiceWatch) (*actionv1
 }
 
 func (p *phaseCalls) queryDevice(ctx context.Context, q *actionv1.DeviceQuery) (*actionv1.QueryResult, error) {
-	if err := p.may(actionv1.CapabilityKind_CAPABILITY_KIND_DEVICE_READ, q.GetVendor()+":"+q.GetProduct()); err != nil {
-		return nil, err
-	}
 	state, err := p.c.r.host.Devices.USB(ctx, q.GetVendor(), q.GetProduct())
 	if err != nil {
 		return nil, err
@@ -117,9 +118,6 @@ func (p *phaseCalls) queryDevice(ctx context.Context, q *actionv1.DeviceQuery) (
 }
 
 func (p *phaseCalls) queryFile(ctx context.Context, q *actionv1.FileQuery) (*actionv1.QueryResult, error) {
-	if err := p.may(actionv1.CapabilityKind_CAPABILITY_KIND_FILE_READ, q.GetRoot()+"/"+q.GetPath()); err != nil {
-		return nil, err
-	}
 	limit := maxFileRead
 	if n := q.GetMaxBytes(); n > 0 && n < maxFileRead {
 		limit = int(n)
@@ -132,9 +130,6 @@ func (p *phaseCalls) queryFile(ctx context.Context, q *actionv1.FileQuery) (*act
 }
 
 func (p *phaseCalls) queryProbe(ctx context.Context, q *actionv1.TCPProbe) (*actionv1.QueryResult, error) {
-	if err := p.may(actionv1.CapabilityKind_CAPABILITY_KIND_NETWORK_PROBE, probeAgentURL); err != nil {
-		return nil, err
-	}
 	allowed, err := agentAddress(ctx, p.c.r.host.Files)
 	if err != nil {
 		return nil, err
@@ -155,9 +150,6 @@ func (p *phaseCalls) queryProbe(ctx context.Context, q *actionv1.TCPProbe) (*act
 }
 
 func (p *phaseCalls) queryHost(ctx context.Context) (*actionv1.QueryResult, error) {
-	if !hasHostRead(p.c.action) {
-		return nil, p.refuse("action %q did not declare the capability host_read", p.c.action.GetName())
-	}
 	state, err := p.c.r.host.System.Describe(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("this machine: %w", err)

@@ -63,17 +63,18 @@ func (r *Runner) takeUp(rec *storagev1.JournalTask, bootWait time.Time) error {
 	return nil
 }
 
-// takeUp settles an interrupted task, puts back what it had stopped, and takes it to its end.
+// takeUp settles an interrupted task, has what it had stopped run again, and takes it to its end.
 func (c *course) takeUp(ctx context.Context, bootWait time.Time) {
 	c.log.Info("a task that was interrupted is taken up", "phase", phaseName(c.rec.GetPhase()), "run", c.rec.GetRuns(), "effects", len(c.effects))
 	c.settle(ctx, bootWait)
-	c.undo(ctx)
+	c.undo(ctx, runningServices)
 	if c.broken == nil && ctx.Err() == nil {
 		c.run(ctx, (*course).resume)
 	}
 }
 
-// resume ends a task that was interrupted, as its action declares. The machine has been put back already.
+// resume ends a task that was interrupted, as its action declares. Nothing is stopped any more; other changes stand until it is known
+// whether they are to be kept.
 func (c *course) resume(ctx context.Context) (outcome, *failure) {
 	repeatability := c.action.GetRepeatability()
 	switch {
@@ -89,9 +90,9 @@ func (c *course) resume(ctx context.Context) (outcome, *failure) {
 	return outcome{}, &failure{reason: "the agent was stopped in the middle, and the action is not one to be repeated", unknown: true}
 }
 
-// didNothing says that no effect on the machine was begun: a person may have been asked, which changes nothing.
+// didNothing says that no effect that could change the machine was begun: a person may have been asked, which changes nothing.
 func (c *course) didNothing() bool {
-	return !slices.ContainsFunc(c.effects, func(e *storagev1.JournalEffect) bool { return e.GetEffect().GetEffect().GetConfirm() == nil })
+	return !slices.ContainsFunc(c.effects, func(e *storagev1.JournalEffect) bool { return !changesNothing(e.GetEffect().GetEffect()) })
 }
 
 // onlyReads says whether running the task again can do no harm.
@@ -99,9 +100,12 @@ func (c *course) onlyReads() bool {
 	return c.action != nil && (c.rec.GetTask().GetDryRun() || c.action.GetReadOnly())
 }
 
-// again begins the task once more from its plan.
+// again puts back what an earlier run has changed and begins the task once more from its plan.
 func (c *course) again(ctx context.Context) (outcome, *failure) {
+	c.undo(ctx, anything)
 	switch {
+	case c.broken != nil:
+		return outcome{}, failed("%v", c.broken)
 	case slices.ContainsFunc(c.result.undone, notBack):
 		return outcome{}, failed("the agent was stopped in the middle, and what was done could not be put back")
 	case c.rec.GetRuns() >= maxRuns:
@@ -117,8 +121,11 @@ func (c *course) again(ctx context.Context) (outcome, *failure) {
 	return c.phases(ctx)
 }
 
-func notBack(u *actionv1.Undo) bool {
-	return u.GetOutcome() != actionv1.UndoOutcome_UNDO_OUTCOME_NOT_NEEDED && u.GetOutcome() != actionv1.UndoOutcome_UNDO_OUTCOME_DONE
+func notBack(u *actionv1.Undo) bool { return !isBack(u) }
+
+// isBack says whether a resource is as it is to be.
+func isBack(u *actionv1.Undo) bool {
+	return u.GetOutcome() == actionv1.UndoOutcome_UNDO_OUTCOME_NOT_NEEDED || u.GetOutcome() == actionv1.UndoOutcome_UNDO_OUTCOME_DONE
 }
 
 // probe lets Verify decide whether the wanted state is there. Without a verdict nobody can say.

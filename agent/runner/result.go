@@ -204,12 +204,19 @@ func notPutBack(undone []*actionv1.Undo) string {
 	for _, u := range undone {
 		switch u.GetOutcome() {
 		case actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION:
-			steps = append(steps, u.GetResource()+" is not running: the agent keeps trying to start it; look at the machine if it does not come back")
+			steps = append(steps, keepsTrying(u))
 		case actionv1.UndoOutcome_UNDO_OUTCOME_FAILED:
 			steps = append(steps, u.GetResource()+" could not be put back: look at the machine now")
 		}
 	}
 	return strings.Join(steps, "; ")
+}
+
+func keepsTrying(u *actionv1.Undo) string {
+	if strings.HasPrefix(u.GetResource(), resourceService) {
+		return u.GetResource() + " is not running: the agent keeps trying to start it; look at the machine if it does not come back"
+	}
+	return u.GetResource() + " is not as before: the agent keeps trying to put it back; look at the machine if that does not help"
 }
 
 func joinSteps(steps ...string) string {

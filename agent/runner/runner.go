@@ -19,6 +19,8 @@ type Config struct {
 	Plugins Plugins
 	// Spool keeps whole outputs; nil means that they are cut and nothing more.
 	Spool Spool
+	// Unsealer opens the terminal's secrets; nil means that no action can use one.
+	Unsealer Unsealer
 	// Terminal is what is known of the machine's place in the inventory before the first Welcome.
 	Terminal *actionv1.Terminal
 	Log      *slog.Logger
@@ -46,6 +48,7 @@ type Runner struct {
 
 	mu       sync.Mutex
 	reporter Reporter
+	asker    Asker
 	terminal *actionv1.Terminal
 	clock    serverClock
 	session  bool
@@ -71,7 +74,7 @@ func New(cfg Config) *Runner {
 	}
 	return &Runner{
 		cfg: cfg, host: cfg.Host, journal: cfg.Journal, plugins: cfg.Plugins, log: cfg.Log,
-		wake: make(chan struct{}, 1), reporter: silent{}, terminal: cfg.Terminal,
+		wake: make(chan struct{}, 1), reporter: silent{}, asker: unreachable{}, terminal: cfg.Terminal,
 	}
 }
 

@@ -66,9 +66,9 @@ func (c *course) settle(ctx context.Context, bootWait time.Time) {
 // awaitBoot gives the services that are to run the time that they need after a start of the machine.
 func (c *course) awaitBoot(ctx context.Context, until time.Time) {
 	for _, t := range c.touched() {
-		if t.mustRun() {
+		if service := t.service(); service != "" {
 			// A service that cannot be read is met again when it is put back.
-			_, _ = c.r.await(ctx, t.service, until, running)
+			_, _ = c.r.await(ctx, service, until, running)
 		}
 	}
 }
@@ -80,29 +80,44 @@ func (c *course) settleEffect(ctx context.Context, record *actionv1.RecordedEffe
 		c.settleConfirm(record)
 		return true
 	}
-	ctl, err := controlOf(record.GetEffect())
+	if changesNothing(record.GetEffect()) {
+		record.Finished, record.Error = stamp(time.Now()), "the agent was stopped while it was done; it changes nothing"
+		return true
+	}
+	d, err := c.deedOf(record.GetPlanId(), record.GetEffect())
 	if err != nil {
 		record.Error = err.Error()
 		return false
 	}
-	now, err := c.r.settled(ctx, ctl.service, settleTimeout)
+	now, err := atRest(ctx, d)
 	if err != nil {
 		record.Error = clip("the agent was stopped while it was done, and the state cannot be read: "+err.Error(), maxText)
 		return false
 	}
-	before := record.GetBefore().GetService()
-	record.After, record.Finished, record.Changed = stateOf(now), stamp(time.Now()), differs(before, now)
+	record.After, record.Finished, record.Changed = now, stamp(time.Now()), !same(record.GetBefore(), now)
+	return settledBy(d, record, sameBoot)
+}
+
+// settledBy judges an interrupted effect by the state after it. A start of the machine brings what is restless to rest by itself, so
+// that nothing can be told of it; anything else outlasts it.
+func settledBy(d deed, record *actionv1.RecordedEffect, sameBoot bool) bool {
+	_, byItself := d.(restless)
+	wrong := d.reached(record.GetAfter())
 	switch {
-	case !sameBoot:
+	case byItself && !sameBoot:
 		record.Error = "the machine was started again while it was done"
 		return false
 	case !record.GetChanged():
 		record.Error = "the agent was stopped before it was done"
 		return true
-	case now.GetStatus() == ctl.want:
+	case wrong == nil:
 		record.Error = ""
 		return true
 	}
-	record.Error = "the agent was stopped while it was done, and the state is neither as before nor as wanted: the service is " + statusName(now.GetStatus())
+	if !byItself {
+		// Nobody saw the end of it: what is there is not taken for the course's own.
+		record.Finished = nil
+	}
+	record.Error = clip("the agent was stopped while it was done, and the state is neither as before nor as wanted: "+wrong.Error(), maxText)
 	return false
 }

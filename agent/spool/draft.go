@@ -1,11 +1,13 @@
 package spool
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"os"
 	"strings"
 	"sync"
@@ -35,7 +37,8 @@ var (
 // Draft is a file that is being written. It implements runner.Whole and is safe for concurrent use.
 type Draft struct {
 	spool *Spool
-	kind  string
+	// kind is what it is, subject what it is about; empty for the terminal.
+	kind, subject string
 
 	mu   sync.Mutex
 	head []byte
@@ -57,7 +60,35 @@ var (
 
 // Begin begins a file of a kind. It ends with Keep or Discard.
 func (s *Spool) Begin(kind string) runner.Whole {
-	return &Draft{spool: s, kind: kind, sum: sha256.New()}
+	return s.begin(kind, "")
+}
+
+func (s *Spool) begin(kind, subject string) *Draft {
+	return &Draft{spool: s, kind: kind, subject: subject, sum: sha256.New()}
+}
+
+// Add implements runner.Spool: it keeps what from holds, as much of it as a file of its kind may have.
+func (s *Spool) Add(ctx context.Context, k *agentv1.TaskKey, kind, subject string, from io.Reader) (*actionv1.ArtifactReference, error) {
+	d := s.begin(kind, subject)
+	// One byte more than is kept tells that there was more.
+	_, err := io.Copy(d, io.LimitReader(untilDone{ctx, from}, s.limits.most(kind)+1))
+	if err != nil {
+		return nil, errors.Join(err, d.Discard())
+	}
+	return d.Keep(k)
+}
+
+// untilDone reads until ctx ends.
+type untilDone struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (u untilDone) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.from.Read(p)
 }
 
 // Write implements io.Writer. It takes everything and never fails, so that whoever writes is not held up; what is kept of it
@@ -103,8 +134,9 @@ func (d *Draft) create() (err error) {
 // append writes as much of p as the file may still take. What is hashed is what was written.
 func (d *Draft) append(p []byte) error {
 	var cut error
-	if room := d.spool.limits.MaxFile - d.size; int64(len(p)) > room {
-		p, cut = p[:room], fmt.Errorf("it is larger than %d bytes", d.spool.limits.MaxFile)
+	most := d.spool.limits.most(d.kind)
+	if room := most - d.size; int64(len(p)) > room {
+		p, cut = p[:room], fmt.Errorf("it is larger than %d bytes", most)
 	}
 	if d.size-d.looked >= lookEvery {
 		if err := d.room(); err != nil {
@@ -152,7 +184,7 @@ func (d *Draft) Keep(k *agentv1.TaskKey) (*actionv1.ArtifactReference, error) {
 		return nil, errors.Join(err, d.discard())
 	}
 	ref := &actionv1.ArtifactReference{
-		Kind: d.kind, Size: uint64(d.size), Sha256: hex.EncodeToString(d.sum.Sum(nil)), Truncated: d.stopped != nil,
+		Kind: d.kind, Subject: d.subject, Size: uint64(d.size), Sha256: hex.EncodeToString(d.sum.Sum(nil)), Truncated: d.stopped != nil,
 	}
 	if err := d.keep(k, ref); err != nil {
 		return nil, errors.Join(err, d.discard())

@@ -1,5 +1,5 @@
 // Package spool keeps the files that tasks have made on this machine until the server has them: whole outputs that are too long
-// for a result. It owns a private folder and the journal's records of what lies in it. The runner fills it, package link
+// for a result, archives of logs, what programs wrote. It owns a private folder and the journal's records of what lies in it. The runner fills it, package link
 // uploads from it. It is bounded in files, bytes and age: what no longer fits is dropped, the oldest first, and logged. A file
 // that is lost costs no result, so nothing here ever holds a task up.
 package spool
@@ -29,7 +29,7 @@ type Journal interface {
 
 // Limits bound a spool. The zero value of each means its default.
 type Limits struct {
-	// MaxFile is how much of one file is kept, in bytes; 16 MiB.
+	// MaxFile is how much of one file is kept, in bytes; 16 MiB. Kinds of files that are larger by their nature have their own: see most.
 	MaxFile int64
 	// MaxTotal is how much all files together may take, in bytes; 256 MiB.
 	MaxTotal int64
@@ -46,6 +46,23 @@ func (l Limits) withDefaults() Limits {
 		MaxFile: or(l.MaxFile, 16<<20), MaxTotal: or(l.MaxTotal, 256<<20), MaxFiles: or(l.MaxFiles, 256),
 		MaxAge: or(l.MaxAge, 7*24*time.Hour), MinFree: or(l.MinFree, 256<<20),
 	}
+}
+
+// Kinds of artefacts that may be larger than a plugin's output.
+const (
+	kindLogs     = "logs"
+	kindFirmware = "firmware-log"
+)
+
+// most is how much of one file of a kind is kept, in bytes.
+func (l Limits) most(kind string) int64 {
+	switch kind {
+	case kindLogs:
+		return min(200<<20, l.MaxTotal)
+	case kindFirmware:
+		return min(64<<20, l.MaxTotal)
+	}
+	return l.MaxFile
 }
 
 func or[T int | int64 | uint64 | time.Duration](set, otherwise T) T {

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
@@ -350,3 +351,35 @@ func TestDroppingIsLogged(t *testing.T) {
 	}
 	r.wantFiles(0)
 }
+
+func TestAddKeepsWhatAProgramWrote(t *testing.T) {
+	r := newRig(t, Limits{MaxFile: 10})
+	ref, err := r.Add(t.Context(), key("j"), "firmware-log", "NB-0007", strings.NewReader("longer than an output may be"))
+	if err != nil || ref.GetKind() != "firmware-log" || ref.GetSubject() != "NB-0007" || ref.GetSize() != 28 || ref.GetTruncated() {
+		t.Fatalf("got %v, %v; want a whole firmware log about NB-0007", ref, err)
+	}
+	if ref, err := r.Add(t.Context(), key("j"), "other", "", strings.NewReader("longer than others may be")); err != nil || ref.GetSize() != 10 || !ref.GetTruncated() {
+		t.Errorf("another kind: got %v, %v; want its first 10 bytes, and that it was cut", ref, err)
+	}
+	r.restart()
+	if next, ok := r.Next(); !ok || next.GetReference().GetSubject() != "NB-0007" {
+		t.Errorf("after a restart %v waits, want what was added first", next)
+	}
+	for name, from := range map[string]io.Reader{"an empty one": strings.NewReader(""), "one that cannot be read": failingReader{}} {
+		if ref, err := r.Add(t.Context(), key("j"), "firmware-log", "", from); err == nil {
+			t.Errorf("%s: got %v, want an error", name, ref)
+		}
+	}
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Add(over, key("j"), "firmware-log", "", strings.NewReader("x")); !errors.Is(err, context.Canceled) {
+		t.Errorf("error is %v, want that there was no time", err)
+	}
+	if entries, err := os.ReadDir(r.dir); err != nil || len(entries) != 2 {
+		t.Errorf("the folder has %v, %v; want the two files that were kept", entries, err)
+	}
+}
+
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, errors.New("a sector is gone") }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bandfleet/bandfleet/agent/host/hosttest"
+	"github.com/bandfleet/bandfleet/agent/runner/runnertest"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
@@ -19,6 +20,11 @@ const (
 	rollbackFailed = actionv1.TaskStatus_TASK_STATUS_ROLLBACK_FAILED
 	taskRefused    = actionv1.TaskStatus_TASK_STATUS_REFUSED
 )
+
+// here offers the plugin's actions in this process.
+func here() runnertest.Setup {
+	return runnertest.Setup{Plugins: runnertest.Actions(bleRestart{}, nymiAgentRestart{})}
+}
 
 // outcome is an action on a terminal and what must come of it.
 type outcome struct {
@@ -32,10 +38,10 @@ type outcome struct {
 	calls []string
 }
 
-func (o outcome) check(t *testing.T, b *bench) {
+func (o outcome) check(t *testing.T, b *runnertest.Bench) {
 	t.Helper()
-	o.arrange(b.machine)
-	res := b.run(o.action, o.params)
+	o.arrange(b.Machine)
+	res := b.Run(o.action, o.params)
 	if res.GetStatus() != o.want {
 		t.Errorf("status = %v (%s), want %v", res.GetStatus(), res.GetReason(), o.want)
 	}
@@ -48,7 +54,7 @@ func (o outcome) check(t *testing.T, b *bench) {
 	if warnings := strings.Join(res.GetPlan().GetWarnings(), "\n"); !strings.Contains(warnings, o.warning) {
 		t.Errorf("warnings = %q, want %q in them", warnings, o.warning)
 	}
-	if calls := b.machine.Calls(); o.calls != nil && !slices.Equal(calls, o.calls) {
+	if calls := b.Machine.Calls(); o.calls != nil && !slices.Equal(calls, o.calls) {
 		t.Errorf("the machine was asked for %q, want %q", calls, o.calls)
 	}
 }
@@ -59,7 +65,7 @@ func checkOutcomes(t *testing.T, action string, outcomes map[string]outcome) {
 		if o.arrange == nil {
 			o.arrange = func(*hosttest.Memory) {}
 		}
-		t.Run(name, func(t *testing.T) { inBench(t, func(b *bench) { o.check(t, b) }) })
+		t.Run(name, func(t *testing.T) { runnertest.In(t, here(), func(b *runnertest.Bench) { o.check(t, b) }) })
 	}
 }
 
@@ -217,8 +223,8 @@ func TestNymiAgentRestartOutcomes(t *testing.T) {
 
 // TestResultExplainsItself holds that a result names the process before and after, the adapter and agent_url.
 func TestResultExplainsItself(t *testing.T) {
-	inBench(t, func(b *bench) {
-		res := b.run("ble-restart", nil)
+	runnertest.In(t, here(), func(b *runnertest.Bench) {
+		res := b.Run("ble-restart", nil)
 		seen := map[string]string{}
 		for _, e := range res.GetEvidence() {
 			seen[e.GetName()] = e.GetValue()
@@ -238,12 +244,12 @@ func TestResultExplainsItself(t *testing.T) {
 }
 
 func TestEnsureRestartsAServiceStuckOnItsWay(t *testing.T) {
-	inBench(t, func(b *bench) {
-		b.machine.Install(endpointService, hosttest.Script{HangsOnStop: true})
+	runnertest.In(t, here(), func(b *runnertest.Bench) {
+		b.Machine.Install(endpointService, hosttest.Script{HangsOnStop: true})
 		// A person asked it to stop, and it hangs since.
-		go b.machine.Host().Services.Stop(b.t.Context(), endpointService) //nolint:errcheck // it hangs until the process is ended
+		go b.Machine.Host().Services.Stop(b.T.Context(), endpointService) //nolint:errcheck // it hangs until the process is ended
 		time.Sleep(time.Second)
-		res := b.run("ble-restart", params("mode=ensure-running", "force_kill=true"))
+		res := b.Run("ble-restart", params("mode=ensure-running", "force_kill=true"))
 		if res.GetStatus() != succeeded || !strings.Contains(strings.Join(res.GetPlan().GetWarnings(), ""), "counts as hung") {
 			t.Errorf("result = %v, want the hung service restarted, with a warning that says why", res)
 		}
@@ -253,26 +259,26 @@ func TestEnsureRestartsAServiceStuckOnItsWay(t *testing.T) {
 // TestInterruptedRestart ends the agent between stop and start of the service, and starts it again: the agent brings the
 // service back, and the action's Verify decides from the recorded process id that the restart came about.
 func TestInterruptedRestart(t *testing.T) {
-	inBench(t, func(b *bench) {
+	runnertest.In(t, here(), func(b *runnertest.Bench) {
 		reached := make(chan struct{})
 		var once sync.Once
-		b.machine.Interpose(func(call string) error {
+		b.Machine.Interpose(func(call string) error {
 			if call != startBLE {
 				return nil
 			}
 			once.Do(func() { close(reached) })
 			return errors.New("the machine is busy")
 		})
-		b.begin("ble-restart", nil)
+		job := b.Begin("ble-restart", nil)
 		<-reached
-		b.stop()
-		b.machine.Interpose(nil)
-		b.start()
-		res := b.result()
+		b.Stop()
+		b.Machine.Interpose(nil)
+		b.Start()
+		res := b.Result(job)
 		if res.GetStatus() != succeeded || !res.GetRecovered() || res.GetRuns() != 1 {
 			t.Errorf("result = %v, want one recovered run whose restart was verified", res)
 		}
-		state, err := b.machine.Host().Services.State(b.t.Context(), endpointService)
+		state, err := b.Machine.Host().Services.State(b.T.Context(), endpointService)
 		if err != nil || !running(state) {
 			t.Errorf("the service is %v (%v) in the end, want it running", state, err)
 		}

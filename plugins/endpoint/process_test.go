@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/bandfleet/bandfleet/agent/plugins"
+	"github.com/bandfleet/bandfleet/agent/runner/runnertest"
 )
 
 // The test binary is the plugin when it has the plugin's name.
@@ -43,8 +44,8 @@ func TestAsAProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	withBench(t, set, func(b *bench) {
-		res := b.run("ble-restart", params("stable_for=10s"))
+	runnertest.On(t, runnertest.Setup{Plugins: set}, func(b *runnertest.Bench) {
+		res := b.Run("ble-restart", params("stable_for=10s"))
 		if res.GetStatus() != succeeded || res.GetPluginSha256() != pins[0].SHA256 {
 			t.Errorf("result = %v, want success by the pinned plugin %s", res, pins[0].SHA256)
 		}
