@@ -19,7 +19,7 @@ import (
 
 const (
 	// MaxBytes is the most that an archive may be asked to hold of files, in bytes.
-	MaxBytes = 1 << 30
+	MaxBytes = 200 << 20
 	// MaxTail is the most last lines that may be asked for.
 	MaxTail = 100_000
 	// maxFiles bounds the files of one archive.

@@ -62,6 +62,8 @@ func (w work) deedOf(e *actionv1.Effect) (deed, error) {
 		return w.startDeed(k.ServiceStart), nil
 	case *actionv1.Effect_ServiceKill:
 		return w.killDeed(k.ServiceKill), nil
+	case *actionv1.Effect_Collect:
+		return collectDeed{w, k.Collect}, nil
 	}
 	return nil, errUnknownKind
 }
