@@ -3,7 +3,9 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +15,9 @@ import (
 
 // kindLogs is the kind of artefact that an archive of logs is.
 const kindLogs = "logs"
+
+// maxCollected bounds the files of an archive that its record lists.
+const maxCollected = 200
 
 // collectDeed brings log files into an archive, which the spool keeps. It changes nothing on the machine, and one that was interrupted has
 // left nothing: the archive goes straight to the spool, which forgets what is not whole.
@@ -55,7 +60,7 @@ func (d collectDeed) do(ctx context.Context, _ *actionv1.State) (*actionv1.State
 	case ref.GetTruncated():
 		return nil, errors.New("the archive does not fit into what this agent may keep for the server; ask for less, with since, tail or max_size")
 	}
-	got.Artifact = ref
+	got.Artifact, got.Files = ref, headOf(got.GetFiles())
 	d.c.result.artifacts = append(d.c.result.artifacts, ref)
 	return collection(got), nil
 }
@@ -70,6 +75,15 @@ func (d collectDeed) reached(now *actionv1.State) error {
 // restore is never needed: nothing was changed.
 func (d collectDeed) restore(context.Context, touch) *actionv1.Undo {
 	return &actionv1.Undo{Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_NOT_NEEDED, Reason: "nothing was changed"}
+}
+
+// headOf bounds what a record holds of an archive's files; its own manifest has all of them.
+func headOf(files []*actionv1.CollectedFile) []*actionv1.CollectedFile {
+	if len(files) <= maxCollected {
+		return files
+	}
+	rest := fmt.Sprintf("%d more files are in the archive and in its manifest", len(files)-maxCollected)
+	return append(slices.Clone(files[:maxCollected]), &actionv1.CollectedFile{Note: rest})
 }
 
 func collection(c *actionv1.Collection) *actionv1.State {
