@@ -1,5 +1,5 @@
 // Command support is the action plugin for finding out what is wrong: it looks at a machine by the rules of the troubleshooting guide and
-// probes the hosts that it needs. It changes nothing. The agent starts it; each action is a file of its own, and so is each group of rules.
+// probes the hosts that it needs. It brings logs together. It changes nothing. The agent starts it; each action is a file of its own, and so is each group of rules.
 package main
 
 import "github.com/bandfleet/bandfleet/plugins/sdk"
@@ -12,5 +12,5 @@ func main() {
 }
 
 func actions() []sdk.Action {
-	return []sdk.Action{diagnose{}, netProbe{}}
+	return []sdk.Action{diagnose{}, netProbe{}, logsCollect{}}
 }
