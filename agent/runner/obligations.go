@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -51,11 +50,7 @@ func (r *Runner) awaitObligation(o *storagev1.Obligation, after time.Duration) {
 		who: "the agent, which puts back " + o.GetResource(), claim: claim(o.GetLocks()), due: time.Now().Add(after), obligation: o.GetResource(),
 		run: func(ctx context.Context) { r.discharge(ctx, proto.CloneOf(o)) },
 	}
-	r.mu.Lock()
-	r.queue = slices.DeleteFunc(r.queue, func(other *entry) bool { return other.obligation == e.obligation })
-	r.queue = append(r.queue, e)
-	r.mu.Unlock()
-	r.poke()
+	r.requeue(e)
 }
 
 // discharge tries once to put a resource back. It gives the obligation up only when somebody else has decided otherwise: disabled or
