@@ -101,6 +101,10 @@ func (c *course) key() *agentv1.TaskKey { return c.rec.GetTask().GetKey() }
 func (c *course) run(ctx context.Context, way func(*course, context.Context) (outcome, *failure)) {
 	out, fail := c.attempt(ctx, way)
 	c.closeProcess()
+	if ctx.Err() != nil && c.leaving() {
+		c.log.Info("the machine is being started again; the task goes on after it")
+		return
+	}
 	if fail == nil {
 		fail = c.leftStopped(ctx)
 	}
@@ -132,6 +136,9 @@ func (c *course) duration() time.Duration {
 	limit := c.r.cfg.MaxDuration
 	if rights.Declares(c.action, &actionv1.Capability{Kind: actionv1.CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM}) {
 		limit += mostConfirm
+	}
+	if rights.Declares(c.action, &actionv1.Capability{Kind: actionv1.CapabilityKind_CAPABILITY_KIND_REBOOT}) {
+		limit += mostReboot
 	}
 	return min(declaredDuration(c.action), limit)
 }

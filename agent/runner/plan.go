@@ -51,6 +51,9 @@ func (c *course) checkReady(plan *actionv1.Plan) error {
 			return fmt.Errorf("effect %d has no id of its own", i+1)
 		}
 		seen[e.GetId()] = true
+		if e.GetEffect().GetReboot() != nil && i+1 < len(effects) {
+			return fmt.Errorf("effect %q starts the machine again and is not the last one", e.GetId())
+		}
 		if err := c.checkEffect(e.GetId(), e.GetEffect()); err != nil {
 			return fmt.Errorf("effect %q: %w", e.GetId(), err)
 		}

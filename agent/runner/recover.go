@@ -28,6 +28,7 @@ func (r *Runner) Recover() error {
 		return err
 	}
 	r.endPrograms()
+	r.letGo()
 	bootWait := time.Now().Add(bootTimeout)
 	for _, rec := range recs {
 		if rec.GetState() != agentv1.TaskState_TASK_STATE_STARTED {
@@ -79,6 +80,9 @@ func (c *course) takeUp(ctx context.Context, bootWait time.Time) {
 	c.log.Info("a task that was interrupted is taken up", "phase", phaseName(c.rec.GetPhase()), "run", c.rec.GetRuns(), "effects", len(c.effects))
 	c.endPressing(ctx)
 	c.settle(ctx, bootWait)
+	if ctx.Err() != nil && c.leaving() {
+		return // the agent is to end while the machine has time to be back: the next process waits on
+	}
 	c.undo(ctx, outOfService)
 	if c.broken == nil && ctx.Err() == nil {
 		c.run(ctx, (*course).resume)
@@ -89,6 +93,9 @@ func (c *course) takeUp(ctx context.Context, bootWait time.Time) {
 // whether they are to be kept.
 func (c *course) resume(ctx context.Context) (outcome, *failure) {
 	repeatability := c.action.GetRepeatability()
+	if boot := c.awaitedBoot(); boot != nil {
+		return c.afterBoot(ctx, boot.GetEffect())
+	}
 	switch {
 	case c.onlyReads() || repeatability == actionv1.Repeatability_REPEATABILITY_REPEATABLE:
 		return c.again(ctx)
@@ -100,6 +107,14 @@ func (c *course) resume(ctx context.Context) (outcome, *failure) {
 		return c.probe(ctx, actionv1.TaskStatus_TASK_STATUS_SUCCEEDED)
 	}
 	return outcome{}, &failure{reason: "the agent was stopped in the middle, and the action is not one to be repeated", unknown: true}
+}
+
+// afterBoot goes on at Verify when the machine was started again, which was the last thing to do, and says so when it was not.
+func (c *course) afterBoot(ctx context.Context, boot *actionv1.RecordedEffect) (outcome, *failure) {
+	if boot.GetError() != "" {
+		return outcome{}, &failure{reason: boot.GetError(), nextStep: "look at the machine: something keeps it from being started again"}
+	}
+	return c.probe(ctx, actionv1.TaskStatus_TASK_STATUS_SUCCEEDED)
 }
 
 // didNothing says that no effect that could change the machine was begun: a person may have been asked, which changes nothing.

@@ -19,6 +19,8 @@ type Config struct {
 	Plugins Plugins
 	// Spool keeps whole outputs; nil means that they are cut and nothing more.
 	Spool Spool
+	// Kept keeps what files held before an effect changed them; nil means that no effect may change a file.
+	Kept Kept
 	// Unsealer opens the terminal's secrets; nil means that no action can use one.
 	Unsealer Unsealer
 	// Terminal is what is known of the machine's place in the inventory before the first Welcome.
@@ -45,6 +47,8 @@ type Runner struct {
 	wake chan struct{}
 	// courses counts what runs now.
 	courses sync.WaitGroup
+	// keeping is held while an earlier file is put away, and while those are removed that nobody needs.
+	keeping sync.Mutex
 
 	mu       sync.Mutex
 	reporter Reporter
@@ -172,6 +176,9 @@ func (r *Runner) close(k *agentv1.TaskKey, result *actionv1.TaskResult) {
 	if err := r.journal.Finish(k, result, time.Now()); err != nil {
 		r.fail(err)
 		return
+	}
+	if len(result.GetEffects()) > 0 {
+		r.letGo()
 	}
 	r.log.Info("task ended", "task", nameOf(k), "status", result.GetStatus(), "reason", result.GetReason())
 	r.report().Result(&agentv1.Result{Key: k, Result: result})
