@@ -38,8 +38,10 @@ type doer struct {
 	reads []*actionv1.Capability
 	look  func(ctx context.Context, r *sdk.VerifyRun) (bool, error)
 	// fails has Apply give up after everything was done, and Verify find that it is not there.
-	fails  bool
-	repeat actionv1.Repeatability
+	fails bool
+	// meanwhile is what somebody else does when all is done; nil for nothing.
+	meanwhile func()
+	repeat    actionv1.Repeatability
 }
 
 func (d doer) Manifest() *actionv1.Action {
@@ -73,6 +75,9 @@ func (d doer) Apply(ctx context.Context, r *sdk.ApplyRun) error {
 		if err := r.MustDo(ctx, id(i)); err != nil {
 			return err
 		}
+	}
+	if d.meanwhile != nil {
+		d.meanwhile()
 	}
 	if d.fails {
 		return sdk.Fail("it was not to be", "")
