@@ -27,8 +27,8 @@ func (r *Runner) Recover() error {
 	if err != nil {
 		return err
 	}
-	r.endPrograms()
 	r.letGo()
+	r.endPrograms()
 	bootWait := time.Now().Add(bootTimeout)
 	for _, rec := range recs {
 		if rec.GetState() != agentv1.TaskState_TASK_STATE_STARTED {

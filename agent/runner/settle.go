@@ -105,15 +105,15 @@ func settledBy(d deed, record *actionv1.RecordedEffect, sameBoot bool) bool {
 	_, blind := d.(traceless)
 	wrong := d.reached(record.GetAfter())
 	switch {
-	case blind:
-		record.Error, record.Finished, record.Changed = "the agent was stopped while it was done, and nothing tells whether it was", nil, true
-		return false
 	case record.GetEffect().GetReboot() != nil && wrong != nil:
 		record.Changed, record.Error = true, "the machine was not started again in time"
 		return true
 	case record.GetEffect().GetReboot() != nil:
 		record.Error = ""
 		return true
+	case blind:
+		record.Error, record.Finished, record.Changed = "the agent was stopped while it was done, and nothing tells whether it was", nil, true
+		return false
 	case byItself && !sameBoot:
 		record.Error = "the machine was started again while it was done"
 		return false
