@@ -3,6 +3,8 @@ package runner_test
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,13 +110,68 @@ func TestAnOldCertificateThatIsGone(t *testing.T) {
 			}
 			return nil
 		})
-		b.Run("do", k.params).Want(actionv1.TaskStatus_TASK_STATUS_ROLLBACK_FAILED).WantUndone("binding", obligation).WantUndone("certificate", conflict)
+		b.Run("do", k.params).Want(actionv1.TaskStatus_TASK_STATUS_ROLLBACK_FAILED).WantUndone("binding", obligation).WantUndone("certificate", obligation)
 		if b.Machine.Bound() != w.new.SHA256() {
 			t.Errorf("the site serves %q, want the new certificate while the old one is gone", b.Machine.Bound())
 		}
 		b.Machine.Hold("WebHosting", w.old.Certificate, true)
 		time.Sleep(10 * time.Minute)
 		w.checkOld(t, b.Machine)
+		if w.holdsNew(t, b.Machine) {
+			t.Error("the new certificate is in its store, want it removed once nothing serves it")
+		}
+	})
+}
+
+func (w world) holdsNew(t *testing.T, m *hosttest.Memory) bool {
+	t.Helper()
+	list, err := m.Host().Certificates.List(context.Background(), "WebHosting")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(list, func(c *actionv1.Certificate) bool { return c.GetSha256() == w.new.SHA256() })
+}
+
+// TestASiteIsNotLeftCutOff: while nothing can be bound the agent keeps trying, and through a restart of it, every few seconds.
+func TestASiteIsNotLeftCutOff(t *testing.T) {
+	w := newWorld(t)
+	k := w.binder()
+	runnertest.In(t, withActions(w.clumsySetup(""), k.doer), func(b *runnertest.Bench) {
+		stuck := true
+		b.Machine.Interpose(func(call string) error {
+			if stuck && strings.HasPrefix(call, "bind ") {
+				return errors.New("the web server answers nothing")
+			}
+			return nil
+		})
+		b.Run("do", k.params).Want(actionv1.TaskStatus_TASK_STATUS_ROLLBACK_FAILED).WantUndone("binding", obligation)
+		time.Sleep(time.Hour)
+		b.Stop()
+		stuck = false
+		b.Start()
+		time.Sleep(20 * time.Second)
+		w.checkOld(t, b.Machine)
+	})
+}
+
+// TestACertificateThatIsServedElsewhere stays, whatever becomes of the action: taking it away would cut others off.
+func TestACertificateThatIsServedElsewhere(t *testing.T) {
+	w := newWorld(t)
+	k := w.binder()
+	k.fails = true
+	var machine *hosttest.Memory
+	k.meanwhile = func() {
+		other := machine.NESBinding(w.new.SHA256())
+		other.Port = 8443
+		machine.SetBinding(other)
+	}
+	runnertest.In(t, withActions(w.setup(w.host), k.doer), func(b *runnertest.Bench) {
+		machine = b.Machine
+		b.Run("do", k.params).Want(actionv1.TaskStatus_TASK_STATUS_CONFLICT).WantUndone("binding", done).WantUndone("certificate", conflict)
+		w.checkOld(t, b.Machine)
+		if !w.holdsNew(t, b.Machine) {
+			t.Error("the new certificate is gone from its store, want it there: a binding of somebody else serves it")
+		}
 	})
 }
 
