@@ -68,7 +68,10 @@ func healthy() *sdktest.Machine {
 				NesHosts:   []*actionv1.NESHost{{Host: "nes-lyon-1.example", Url: nesURL, Used: true}},
 				NbeProfile: map[string]string{keyTapThreshold: "-42", keyCutoffFar: "-80"},
 			},
-			Net: map[string]*actionv1.NetProbeResult{"nes-lyon-1.example:443": {Connected: true, Handshake: true, Trusted: true, HttpStatus: 200}},
+			Net: map[string]*actionv1.NetProbeResult{
+				"nes-lyon-1.example:443":  {Connected: true, Handshake: true, Trusted: true, HttpStatus: 200},
+				"agent.lyon.example:9120": {Connected: true},
+			},
 			Programs: map[string]*actionv1.ProgramState{
 				"nymi-runtime": {Known: true, Exists: true, Approved: true, Path: `C:\Packages\setup.exe`, Sha256: "11"},
 			},
@@ -155,6 +158,7 @@ func TestNBEConfigSetConforms(t *testing.T) {
 		"url from default, absent": {Machine: machine(noTemplate), Verdict: refused, Params: values(keyAgentURL, urlDefault)},
 		"url local at central":     {Machine: machine(atCentral), Verdict: refused, Params: values(keyAgentURL, urlDefault)},
 		"url of the inventory":     {Machine: machine(atCentral, func(m *sdktest.Machine) { m.Configs["endpoint/nbe.toml"].Values[0].Value = localURL }), Verdict: ready, Params: values(keyAgentURL, urlInventory)},
+		"url that is not reached":  {Machine: machine(atCentral, func(m *sdktest.Machine) { m.Net = nil }), Verdict: refused, Params: values(keyAgentURL, urlInventory)},
 		"url of no inventory":      {Machine: machine(), Verdict: refused, Params: values(keyAgentURL, urlInventory)},
 		"central, other key":       {Machine: machine(atCentral), Verdict: ready, Params: tap},
 	})

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -12,6 +14,9 @@ import (
 )
 
 // What the two actions on nbe.toml have in common.
+
+// agentProbeTimeout is how long the site's Nymi Agent may take to take a connection.
+const agentProbeTimeout = 5 * time.Second
 
 func nbeCommonParams() []*actionv1.Param {
 	params := []*actionv1.Param{
@@ -32,6 +37,7 @@ func nbeCapabilities() []*actionv1.Capability {
 		sdk.ReadFile(bleservice.Root, bleservice.ConfigFile),
 		sdk.ReadFile(bleservice.Root, bleservice.TemplateFile),
 		sdk.ProbeAgentURL(),
+		sdk.ProbeInventory(),
 		sdk.ReadSite(),
 	}
 }
@@ -136,6 +142,22 @@ func inventoryAddress(site *actionv1.Surroundings) string {
 func noInventoryAddress() *actionv1.Plan {
 	return sdk.Refuse("the server knows no address of a Nymi Agent for this site",
 		"tell it with fleetctl site set --nymi-agent central=ADDRESS, or run this with another agent_url")
+}
+
+// unreachable refuses the site's central Nymi Agent when this terminal does not reach it: it would be cut off. Other addresses of the
+// inventory may not be probed before they are set; Verify does it.
+func unreachable(ctx context.Context, r *sdk.Run, site *actionv1.Surroundings, address string) (*actionv1.Plan, error) {
+	url, err := bleservice.ParseAgentURL(address, urlInventory)
+	if err != nil || !site.GetCentralAgent() {
+		return nil, nil
+	}
+	answer, err := r.ProbeNet(ctx, &actionv1.ProbeTarget{Host: url.Host, Port: uint32(url.Port)}, agentProbeTimeout)
+	if err != nil || answer.GetConnected() {
+		return nil, err
+	}
+	why := cmp.Or(answer.GetNameProblem(), answer.GetConnectProblem())
+	return sdk.Refuse(fmt.Sprintf("this terminal does not reach the site's Nymi Agent at %s: %s", url.Address(), why),
+		"see that the Nymi Agent runs there and that the network lets this terminal through (action net-probe), then run this again"), nil
 }
 
 func orNothing(text string) string {

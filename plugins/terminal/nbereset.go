@@ -53,8 +53,13 @@ func (nbeConfigReset) Plan(ctx context.Context, r *sdk.Run) (*actionv1.Plan, err
 	if err != nil {
 		return nil, err
 	}
-	if r.String(keyAgentURL) == urlInventory && inventoryAddress(site) == "" {
-		return noInventoryAddress(), nil
+	if r.String(keyAgentURL) == urlInventory {
+		if inventoryAddress(site) == "" {
+			return noInventoryAddress(), nil
+		}
+		if refusal, err := unreachable(ctx, r, site, inventoryAddress(site)); err != nil || refusal != nil {
+			return refusal, err
+		}
 	}
 	x := reset{r: r, folder: folder, site: site}
 	switch source := r.String("source"); source {

@@ -133,7 +133,10 @@ func wantAddress(ctx context.Context, r *sdk.Run, folder nbe, base *actionv1.Con
 	if refusal := wouldLoseCentral(site, addressIn(folder.file), next); refusal != nil {
 		return refusal, nil
 	}
-	return want(next, from, wanted), nil
+	if refusal := want(next, from, wanted); refusal != nil || from != urlInventory {
+		return refusal, nil
+	}
+	return unreachable(ctx, r, site, next)
 }
 
 // want adds an address to what is wanted, or refuses one that the endpoint could not use.

@@ -115,7 +115,7 @@ func nbeNextStep(r *sdk.VerifyRun, fileHolds, serviceHolds bool) string {
 	case !fileHolds:
 		return "find out what else changes nbe.toml on this terminal (an installer, a software distribution), then run this again"
 	case !serviceHolds:
-		return "the earlier nbe.toml is put back: run ble-restart so that the endpoint reads it, and look at its entries in the event log of this terminal"
+		return "nbe.toml is put back as it was: look at the endpoint's entries in the event log of this terminal, and at the address in agent_url if that was to change"
 	case changed && r.Effect(bleservice.EffectStart) == nil:
 		return "run ble-restart on this terminal, so that the endpoint reads nbe.toml"
 	case changes(r, tapKeys()...) || r.Effect(effectCopy) != nil || r.Effect(effectRemove) != nil:
