@@ -106,13 +106,15 @@ func assemble(ctx context.Context, c Config, id *identity.Identity, s storage) (
 	first := collector.Collect(ctx)
 	run := runner.New(runner.Config{
 		Host: mortalHost(machine), Journal: mortalJournal(s.book), Plugins: set, Spool: s.files, Kept: s.kept, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
+		Unsealer: id,
 		Terminal: &actionv1.Terminal{Id: record.TerminalID, Name: record.Name, Site: record.Site, Role: record.Role},
 	})
 	session := link.New(link.Config{
-		Identity: id, Runner: run, Journal: s.book, Plugins: set.Report(), Spool: s.files, Log: c.Log.With("part", "link"),
+		Identity: id, Runner: run, Journal: s.book, Plugins: set.Report(), Spool: s.files, Prober: machine.Network, Log: c.Log.With("part", "link"),
 	})
 	session.SetFacts(first)
 	run.SetReporter(session)
+	run.SetAsker(session)
 	return &parts{runner: run, link: session, collector: collector}, nil
 }
 

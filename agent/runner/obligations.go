@@ -16,7 +16,20 @@ import (
 const (
 	firstRetry = 5 * time.Second
 	lastRetry  = 5 * time.Minute
+	// pressingRetry is the longest time between two tries to put back what cuts off a site.
+	pressingRetry = 15 * time.Second
 )
+
+// nextTry is how long after a failed try the next one comes.
+func nextTry(o *storagev1.Obligation) time.Duration {
+	after := retryAfter(o.GetTries())
+	for _, e := range o.GetEffects() {
+		if e.GetEffect().GetBindingSet() != nil {
+			return min(after, pressingRetry)
+		}
+	}
+	return after
+}
 
 func retryAfter(tries uint32) time.Duration {
 	d := firstRetry
@@ -41,7 +54,7 @@ func (c *course) oblige(u *actionv1.Undo, t touch) {
 		u.Outcome = actionv1.UndoOutcome_UNDO_OUTCOME_FAILED
 		return
 	}
-	c.r.awaitObligation(o, retryAfter(0))
+	c.r.awaitObligation(o, nextTry(o))
 }
 
 // awaitObligation queues the next try. There is one entry for each resource.
@@ -70,12 +83,12 @@ func (r *Runner) discharge(ctx context.Context, o *storagev1.Obligation) {
 	o.Tries++
 	o.LastError = clip(err.Error(), maxText)
 	r.log.Warn("what a task has changed could still not be put back", "resource", o.GetResource(), "task", nameOf(o.GetTask()),
-		"tries", o.GetTries(), "again_in", retryAfter(o.GetTries()), "error", err)
+		"tries", o.GetTries(), "again_in", nextTry(o), "error", err)
 	if err := r.journal.PutObligation(o); err != nil {
 		r.fail(err)
 		return
 	}
-	r.awaitObligation(o, retryAfter(o.GetTries()))
+	r.awaitObligation(o, nextTry(o))
 }
 
 // putRight says whether nothing is left to do about an obligation, or why it is not put right.

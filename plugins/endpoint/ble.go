@@ -7,15 +7,9 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/bandfleet/bandfleet/plugins/bleservice"
 	"github.com/bandfleet/bandfleet/plugins/sdk"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
-)
-
-// The Bluetooth Endpoint's service, and the USB ids of its adapter, a BLED112.
-const (
-	endpointService = "Nymi Bluetooth Endpoint"
-	adapterVendor   = "2458"
-	adapterProduct  = "0001"
 )
 
 // bleRestart restarts the Bluetooth Endpoint.
@@ -33,11 +27,11 @@ func (bleRestart) Manifest() *actionv1.Action {
 			"watches it. With force_kill=true a service that does not stop has its process ended. It cannot prove that a tap works: ask the " +
 			"user to tap once.",
 		Params:      restartParams(modeRestart),
-		BudgetRules: restartBudget(),
-		Capabilities: append(restartCapabilities(endpointService),
-			sdk.ReadDevice(adapterVendor, adapterProduct),
-			sdk.ReadFile(endpointRoot, configFile),
-			sdk.ReadFile(endpointRoot, templateFile),
+		BudgetRules: bleservice.Budget(),
+		Capabilities: append(restartCapabilities(bleservice.Endpoint),
+			sdk.ReadDevice(bleservice.AdapterVendor, bleservice.AdapterProduct),
+			sdk.ReadFile(bleservice.Root, bleservice.ConfigFile),
+			sdk.ReadFile(bleservice.Root, bleservice.TemplateFile),
 			sdk.ProbeAgentURL(),
 		),
 		Repeatability: actionv1.Repeatability_REPEATABILITY_PROBE,
@@ -54,17 +48,17 @@ func (bleRestart) Manifest() *actionv1.Action {
 }
 
 func (bleRestart) Plan(ctx context.Context, r *sdk.Run) (*actionv1.Plan, error) {
-	p, err := planRestart(ctx, r, endpointService, func() (string, error) { return "", nil })
+	p, err := planRestart(ctx, r, bleservice.Endpoint, func() (string, error) { return "", nil })
 	if err != nil || p.GetVerdict() == actionv1.PlanVerdict_PLAN_VERDICT_REFUSED {
 		return p, err
 	}
-	adapter, devices, works := adapterState(ctx, r)
+	adapter, devices, works := bleservice.AdapterState(ctx, r)
 	r.Evidence("adapter before", "%s", adapter)
 	if devices != 1 || !works {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("Bluetooth adapter: %s; want exactly one that works, so the restart alone may not help", adapter))
 	}
-	if _, err := readAgentURL(ctx, r); err != nil {
-		broken, ok := errors.AsType[*configError](err)
+	if _, err := bleservice.ReadAgentURL(ctx, r); err != nil {
+		broken, ok := errors.AsType[*bleservice.ConfigError](err)
 		if !ok {
 			return nil, err
 		}
@@ -74,42 +68,29 @@ func (bleRestart) Plan(ctx context.Context, r *sdk.Run) (*actionv1.Plan, error) 
 }
 
 func (bleRestart) Apply(ctx context.Context, r *sdk.ApplyRun) error {
-	return applyRestart(ctx, r, endpointService)
+	return applyRestart(ctx, r, bleservice.Endpoint)
 }
 
 func (bleRestart) Verify(ctx context.Context, r *sdk.VerifyRun) (*actionv1.Verdict, error) {
-	checks, err := verifyService(ctx, r, endpointService)
+	checks, err := verifyService(ctx, r, bleservice.Endpoint)
 	if err != nil {
 		return nil, err
 	}
-	adapter, _, works := adapterState(ctx, &r.Run)
+	adapter, _, works := bleservice.AdapterState(ctx, &r.Run)
 	r.Evidence("adapter after", "%s", adapter)
 	checks = append(checks, sdk.Check("the Bluetooth adapter works", "present, problem code 0", adapter, works))
-	reachable, err := agentReachable(ctx, &r.Run)
+	reachable, err := bleservice.VerifyReachable(ctx, &r.Run)
 	if err != nil {
 		return nil, err
 	}
 	v := sdk.Verdict(append(checks, reachable)...)
-	v.NextStep = bleNextStep(r, works, reachable.GetOk(), allHold(checks))
+	v.NextStep = bleNextStep(r, works, reachable.GetOk(), bleservice.AllHold(checks))
 	return v, nil
-}
-
-// agentReachable checks the port of agent_url; a file that cannot be used is a check that does not hold.
-func agentReachable(ctx context.Context, r *sdk.Run) (*actionv1.Check, error) {
-	url, err := readAgentURL(ctx, r)
-	if broken, ok := errors.AsType[*configError](err); ok {
-		return sdk.Check("the Nymi Agent's port is reachable", "agent_url in "+broken.File, broken.Error(), false), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	r.Evidence("agent_url", "%s (%s)", url.Text, url.Source)
-	return verifyReachable(ctx, r, url)
 }
 
 // bleNextStep is what a person does next, worst first.
 func bleNextStep(r *sdk.VerifyRun, adapterWorks, reachable, serviceHolds bool) string {
-	ended := r.Effect(effectEnd)
+	ended := r.Effect(bleservice.EffectEnd)
 	switch {
 	case !adapterWorks && ended.GetChanged():
 		return "the process was ended while it used the Bluetooth adapter, which can leave the adapter in a wrong state: unplug the adapter and plug it in again"

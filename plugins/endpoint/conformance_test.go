@@ -3,6 +3,7 @@ package main
 import (
 	"testing"
 
+	"github.com/bandfleet/bandfleet/plugins/bleservice"
 	"github.com/bandfleet/bandfleet/plugins/sdk"
 	"github.com/bandfleet/bandfleet/plugins/sdk/sdktest"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
@@ -19,11 +20,11 @@ func machine(changes ...func(*sdktest.Machine)) func() *sdktest.Machine {
 	return func() *sdktest.Machine {
 		m := &sdktest.Machine{
 			Services: map[string]*actionv1.ServiceState{
-				endpointService: {Service: endpointService, Installed: true, Status: actionv1.ServiceStatus_SERVICE_STATUS_RUNNING, Pid: 41},
-				agentService:    {Service: agentService, Installed: true, Status: actionv1.ServiceStatus_SERVICE_STATUS_RUNNING, Pid: 42},
+				bleservice.Endpoint:  {Service: bleservice.Endpoint, Installed: true, Status: actionv1.ServiceStatus_SERVICE_STATUS_RUNNING, Pid: 41},
+				bleservice.NymiAgent: {Service: bleservice.NymiAgent, Installed: true, Status: actionv1.ServiceStatus_SERVICE_STATUS_RUNNING, Pid: 42},
 			},
-			Devices:  map[string][]*actionv1.Device{adapterVendor + ":" + adapterProduct: {{Name: "Bluegiga Bluetooth Low Energy (COM3)"}}},
-			Files:    map[string]string{endpointRoot + "/" + configFile: `agent_url = "` + defaultAgentURL + `"`},
+			Devices:  map[string][]*actionv1.Device{bleservice.AdapterVendor + ":" + bleservice.AdapterProduct: {{Name: "Bluegiga Bluetooth Low Energy (COM3)"}}},
+			Files:    map[string]string{bleservice.Root + "/" + bleservice.ConfigFile: `agent_url = "` + bleservice.DefaultAgentURL + `"`},
 			Open:     map[string]bool{"127.0.0.1:9120": true},
 			AgentURL: "127.0.0.1:9120",
 			Host:     &actionv1.HostState{Hostname: "press-4", Addresses: []string{"192.0.2.4"}},
@@ -54,12 +55,12 @@ func TestBLERestartConforms(t *testing.T) {
 	sdktest.Conformance(t, func() sdk.Action { return bleRestart{} }, map[string]sdktest.Case{
 		"healthy":           {Machine: machine(), Verdict: ready},
 		"force":             {Machine: machine(), Verdict: ready, Params: map[string]string{"force_kill": "true", "stop_timeout": "1m", "allow_in_session": "true"}},
-		"stopped":           {Machine: machine(stopped(endpointService)), Verdict: ready},
+		"stopped":           {Machine: machine(stopped(bleservice.Endpoint)), Verdict: ready},
 		"ensure: running":   {Machine: machine(), Verdict: noChange, Params: ensure},
-		"ensure: stopped":   {Machine: machine(stopped(endpointService)), Verdict: ready, Params: ensure},
-		"not installed":     {Machine: machine(missing(endpointService)), Verdict: refused},
-		"disabled":          {Machine: machine(stopped(endpointService), disabled(endpointService)), Verdict: refused},
-		"disabled, running": {Machine: machine(disabled(endpointService)), Verdict: refused},
+		"ensure: stopped":   {Machine: machine(stopped(bleservice.Endpoint)), Verdict: ready, Params: ensure},
+		"not installed":     {Machine: machine(missing(bleservice.Endpoint)), Verdict: refused},
+		"disabled":          {Machine: machine(stopped(bleservice.Endpoint), disabled(bleservice.Endpoint)), Verdict: refused},
+		"disabled, running": {Machine: machine(disabled(bleservice.Endpoint)), Verdict: refused},
 	})
 }
 
@@ -67,13 +68,13 @@ func TestNymiAgentRestartConforms(t *testing.T) {
 	sdktest.Conformance(t, func() sdk.Action { return nymiAgentRestart{} }, map[string]sdktest.Case{
 		"running":       {Machine: machine(), Verdict: noChange},
 		"restart":       {Machine: machine(), Verdict: ready, Params: map[string]string{"mode": "restart"}},
-		"stopped":       {Machine: machine(stopped(agentService)), Verdict: ready},
-		"not installed": {Machine: machine(missing(agentService)), Verdict: refused},
-		"disabled":      {Machine: machine(stopped(agentService), disabled(agentService)), Verdict: refused},
+		"stopped":       {Machine: machine(stopped(bleservice.NymiAgent)), Verdict: ready},
+		"not installed": {Machine: machine(missing(bleservice.NymiAgent)), Verdict: refused},
+		"disabled":      {Machine: machine(stopped(bleservice.NymiAgent), disabled(bleservice.NymiAgent)), Verdict: refused},
 		"no files":      {Machine: machine(func(m *sdktest.Machine) { m.Files = nil }), Verdict: noChange},
 		"elsewhere": {Verdict: refused, Machine: machine(func(m *sdktest.Machine) {
-			m.Files[endpointRoot+"/"+configFile] = `agent_url = "ws://central.plant.example:9120/socket/websocket"`
+			m.Files[bleservice.Root+"/"+bleservice.ConfigFile] = `agent_url = "ws://central.plant.example:9120/socket/websocket"`
 		})},
-		"broken nbe.toml": {Verdict: refused, Machine: machine(func(m *sdktest.Machine) { m.Files[endpointRoot+"/"+configFile] = "agent_url = " })},
+		"broken nbe.toml": {Verdict: refused, Machine: machine(func(m *sdktest.Machine) { m.Files[bleservice.Root+"/"+bleservice.ConfigFile] = "agent_url = " })},
 	})
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/bandfleet/bandfleet/agent/host/hosttest"
 	"github.com/bandfleet/bandfleet/agent/runner/runnertest"
+	"github.com/bandfleet/bandfleet/plugins/bleservice"
 )
 
 // TestCrashes kills the agent at each step of each action.
@@ -16,7 +17,7 @@ func TestCrashes(t *testing.T) {
 		"ble-restart of a slow service": {
 			Action: bleRestart{}, Setup: runnertest.Setup{Machine: func() *hosttest.Memory {
 				m := hosttest.NewMemory()
-				m.Install(endpointService, hosttest.Script{StopDelay: 5 * time.Second, StartDelay: 5 * time.Second})
+				m.Install(bleservice.Endpoint, hosttest.Script{StopDelay: 5 * time.Second, StartDelay: 5 * time.Second})
 				return m
 			}},
 		},

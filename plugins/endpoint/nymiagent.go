@@ -7,12 +7,10 @@ import (
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/bandfleet/bandfleet/plugins/bleservice"
 	"github.com/bandfleet/bandfleet/plugins/sdk"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
-
-// agentService is the display name of the Nymi Agent.
-const agentService = "Nymi Agent"
 
 // nymiAgentRestart starts or restarts the Nymi Agent of the terminal it runs on.
 //
@@ -28,11 +26,11 @@ func (nymiAgentRestart) Manifest() *actionv1.Action {
 			"mode=restart always restarts it. It refuses when agent_url in nbe.toml names another machine: the Nymi Agent is there then. Afterwards " +
 			"the user must close the Nymi Band Application and open it again.",
 		Params:      restartParams(modeEnsure),
-		BudgetRules: restartBudget(),
-		Capabilities: append(restartCapabilities(agentService),
-			sdk.ReadService(endpointService),
-			sdk.ReadFile(endpointRoot, configFile),
-			sdk.ReadFile(endpointRoot, templateFile),
+		BudgetRules: bleservice.Budget(),
+		Capabilities: append(restartCapabilities(bleservice.NymiAgent),
+			sdk.ReadService(bleservice.Endpoint),
+			sdk.ReadFile(bleservice.Root, bleservice.ConfigFile),
+			sdk.ReadFile(bleservice.Root, bleservice.TemplateFile),
 			sdk.ReadHost(),
 			sdk.ProbeAgentURL(),
 		),
@@ -54,15 +52,15 @@ func (nymiAgentRestart) Plan(ctx context.Context, r *sdk.Run) (*actionv1.Plan, e
 	if err != nil || refusal != nil {
 		return refusal, err
 	}
-	return planRestart(ctx, r, agentService, func() (string, error) { return agentHangs(ctx, r, url) })
+	return planRestart(ctx, r, bleservice.NymiAgent, func() (string, error) { return agentHangs(ctx, r, url) })
 }
 
 // localAgentURL reads agent_url and refuses when the Nymi Agent to restart is not on this machine.
-func localAgentURL(ctx context.Context, r *sdk.Run) (agentURL, *actionv1.Plan, error) {
-	url, err := readAgentURL(ctx, r)
-	if broken, ok := errors.AsType[*configError](err); ok {
+func localAgentURL(ctx context.Context, r *sdk.Run) (bleservice.AgentURL, *actionv1.Plan, error) {
+	url, err := bleservice.ReadAgentURL(ctx, r)
+	if broken, ok := errors.AsType[*bleservice.ConfigError](err); ok {
 		return url, sdk.Refuse(fmt.Sprintf("it is not known where the Nymi Agent is: %v", broken),
-			fmt.Sprintf("repair %s on this terminal (it can be copied from %s), then run this again", configFile, templateFile)), nil
+			fmt.Sprintf("repair %s on this terminal (it can be copied from %s), then run this again", bleservice.ConfigFile, bleservice.TemplateFile)), nil
 	}
 	if err != nil {
 		return url, nil, err
@@ -72,7 +70,7 @@ func localAgentURL(ctx context.Context, r *sdk.Run) (agentURL, *actionv1.Plan, e
 	if err != nil {
 		return url, nil, err
 	}
-	if !url.pointsHere(host) {
+	if !url.PointsHere(host) {
 		return url, sdk.Refuse(fmt.Sprintf("this terminal uses the Nymi Agent on %q, not one of its own", url.Host),
 			fmt.Sprintf("run nymi-agent-restart on %s; every terminal attached to it is interrupted", url.Host)), nil
 	}
@@ -80,42 +78,35 @@ func localAgentURL(ctx context.Context, r *sdk.Run) (agentURL, *actionv1.Plan, e
 }
 
 // agentHangs says why a running Nymi Agent counts as hung.
-func agentHangs(ctx context.Context, r *sdk.Run, url agentURL) (string, error) {
-	p, err := probe(ctx, r, url)
+func agentHangs(ctx context.Context, r *sdk.Run, url bleservice.AgentURL) (string, error) {
+	p, err := bleservice.Probe(ctx, r, url)
 	if err != nil || p.GetReachable() {
 		return "", err
 	}
-	return fmt.Sprintf("it runs but %s does not take connections (%s)", url.address(), p.GetReason()), nil
+	return fmt.Sprintf("it runs but %s does not take connections (%s)", url.Address(), p.GetReason()), nil
 }
 
 func (nymiAgentRestart) Apply(ctx context.Context, r *sdk.ApplyRun) error {
-	return applyRestart(ctx, r, agentService)
+	return applyRestart(ctx, r, bleservice.NymiAgent)
 }
 
 func (nymiAgentRestart) Verify(ctx context.Context, r *sdk.VerifyRun) (*actionv1.Verdict, error) {
-	checks, err := verifyService(ctx, r, agentService)
+	checks, err := verifyService(ctx, r, bleservice.NymiAgent)
 	if err != nil {
 		return nil, err
 	}
-	reachable, err := agentReachable(ctx, &r.Run)
+	reachable, err := bleservice.VerifyReachable(ctx, &r.Run)
 	if err != nil {
 		return nil, err
 	}
-	endpoint, err := r.Service(ctx, endpointService)
+	endpoint, err := r.Service(ctx, bleservice.Endpoint)
 	if err != nil {
 		return nil, err
 	}
-	r.Evidence("endpoint", "%s", endpointText(endpoint))
+	r.Evidence("endpoint", "%s", bleservice.StateText(endpoint))
 	v := sdk.Verdict(append(checks, reachable)...)
-	v.NextStep = agentNextStep(r, endpoint, allHold(v.GetChecks()))
+	v.NextStep = agentNextStep(r, endpoint, bleservice.AllHold(v.GetChecks()))
 	return v, nil
-}
-
-func endpointText(s *actionv1.ServiceState) string {
-	if !s.GetInstalled() {
-		return "not installed"
-	}
-	return stateText(s)
 }
 
 // agentNextStep is what a person does next. The applications keep their old connection, so they must be opened anew; the
@@ -128,11 +119,11 @@ func agentNextStep(r *sdk.VerifyRun, endpoint *actionv1.ServiceState, good bool)
 	if len(r.Effects()) > 0 {
 		step = "the user must close the Nymi Band Application and open it again"
 	}
-	if endpoint.GetInstalled() && !running(endpoint) {
+	if endpoint.GetInstalled() && !bleservice.Running(endpoint) {
 		if step != "" {
 			step += "; "
 		}
-		step += fmt.Sprintf("%q is %s: run ble-restart on this terminal", endpointService, statusWord(endpoint))
+		step += fmt.Sprintf("%q is %s: run ble-restart on this terminal", bleservice.Endpoint, bleservice.StatusWord(endpoint))
 	}
 	return step
 }

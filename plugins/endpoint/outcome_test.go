@@ -10,6 +10,7 @@ import (
 
 	"github.com/bandfleet/bandfleet/agent/host/hosttest"
 	"github.com/bandfleet/bandfleet/agent/runner/runnertest"
+	"github.com/bandfleet/bandfleet/plugins/bleservice"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
@@ -93,23 +94,23 @@ const (
 func TestBLERestartOutcomes(t *testing.T) {
 	problem := func(code uint32) func(*hosttest.Memory) {
 		return func(m *hosttest.Memory) {
-			m.SetDevices(adapterVendor, adapterProduct, &actionv1.Device{Name: "Bluegiga", ProblemCode: code})
+			m.SetDevices(bleservice.AdapterVendor, bleservice.AdapterProduct, &actionv1.Device{Name: "Bluegiga", ProblemCode: code})
 		}
 	}
 	checkOutcomes(t, "ble-restart", map[string]outcome{
 		"healthy":         {want: succeeded, calls: []string{stopBLE, startBLE}},
-		"stopped":         {arrange: func(m *hosttest.Memory) { m.StopNow(endpointService) }, want: succeeded, calls: []string{startBLE}},
+		"stopped":         {arrange: func(m *hosttest.Memory) { m.StopNow(bleservice.Endpoint) }, want: succeeded, calls: []string{startBLE}},
 		"ensure, running": {params: params("mode=ensure-running"), want: unchanged, calls: []string{}},
 		"ensure, stopped": {
-			params: params("mode=ensure-running"), arrange: func(m *hosttest.Memory) { m.StopNow(endpointService) },
+			params: params("mode=ensure-running"), arrange: func(m *hosttest.Memory) { m.StopNow(bleservice.Endpoint) },
 			want: succeeded, calls: []string{startBLE},
 		},
 		"not installed": {
-			arrange: func(m *hosttest.Memory) { m.Uninstall(endpointService) },
+			arrange: func(m *hosttest.Memory) { m.Uninstall(bleservice.Endpoint) },
 			want:    taskRefused, reason: "is not installed", next: "install the Nymi Runtime, then run this again", calls: []string{},
 		},
 		"disabled": {
-			arrange: func(m *hosttest.Memory) { m.Install(endpointService, hosttest.Script{Disabled: true}) },
+			arrange: func(m *hosttest.Memory) { m.Install(bleservice.Endpoint, hosttest.Script{Disabled: true}) },
 			want:    taskRefused, reason: "is disabled", next: "startup type", calls: []string{},
 		},
 		"over the budget": {params: params("stop_timeout=20s"), want: taskRefused, reason: "allow_in_session=true", next: "put right", calls: []string{}},
@@ -117,29 +118,29 @@ func TestBLERestartOutcomes(t *testing.T) {
 			params: params("stop_timeout=20s", "allow_in_session=true"), want: succeeded, warning: "may lock",
 		},
 		"hangs on stop": {
-			arrange: script(endpointService, hosttest.Script{HangsOnStop: true}),
+			arrange: script(bleservice.Endpoint, hosttest.Script{HangsOnStop: true}),
 			want:    rollbackFailed, reason: "did not stop within 10s", next: "force_kill=true",
 		},
 		"hangs on stop, forced": {
-			params: params("force_kill=true"), arrange: script(endpointService, hosttest.Script{HangsOnStop: true}),
+			params: params("force_kill=true"), arrange: script(bleservice.Endpoint, hosttest.Script{HangsOnStop: true}),
 			want: succeeded, calls: []string{stopBLE, killBLE, startBLE},
 		},
 		"cannot even be ended": {
-			params: params("force_kill=true"), arrange: script(endpointService, hosttest.Script{HangsOnStop: true, IgnoresKill: true}),
+			params: params("force_kill=true"), arrange: script(bleservice.Endpoint, hosttest.Script{HangsOnStop: true, IgnoresKill: true}),
 			want: rollbackFailed, reason: "could not be ended", next: "host-reboot",
 		},
-		"stops late but in time": {arrange: script(endpointService, hosttest.Script{StopDelay: 9 * time.Second}), want: succeeded},
-		"fails to start once":    {arrange: script(endpointService, hosttest.Script{FailStarts: 1}), want: succeeded, calls: []string{stopBLE, startBLE, startBLE}},
+		"stops late but in time": {arrange: script(bleservice.Endpoint, hosttest.Script{StopDelay: 9 * time.Second}), want: succeeded},
+		"fails to start once":    {arrange: script(bleservice.Endpoint, hosttest.Script{FailStarts: 1}), want: succeeded, calls: []string{stopBLE, startBLE, startBLE}},
 		"never starts": {
-			arrange: script(endpointService, hosttest.Script{FailStarts: -1}),
+			arrange: script(bleservice.Endpoint, hosttest.Script{FailStarts: -1}),
 			want:    rollbackFailed, reason: "did not start, tried twice", next: "event log",
 		},
 		"dies in its settling time": {
-			arrange: script(endpointService, hosttest.Script{DieAfter: 5 * time.Second}),
+			arrange: script(bleservice.Endpoint, hosttest.Script{DieAfter: 5 * time.Second}),
 			want:    failed, reason: "keeps running", next: "event log",
 		},
 		"dies after its settling time": {
-			params: params("stable_for=10s"), arrange: script(endpointService, hosttest.Script{DieAfter: time.Minute}), want: succeeded,
+			params: params("stable_for=10s"), arrange: script(bleservice.Endpoint, hosttest.Script{DieAfter: time.Minute}), want: succeeded,
 		},
 		"no adapter": {
 			arrange: func(m *hosttest.Memory) { m.SetAdapters(0) },
@@ -150,7 +151,7 @@ func TestBLERestartOutcomes(t *testing.T) {
 		"adapter problem after force": {
 			params: params("force_kill=true"),
 			arrange: func(m *hosttest.Memory) {
-				m.Install(endpointService, hosttest.Script{HangsOnStop: true})
+				m.Install(bleservice.Endpoint, hosttest.Script{HangsOnStop: true})
 				problem(10)(m)
 			},
 			want: failed, reason: "problem code 10", next: "unplug the adapter and plug it in again",
@@ -161,21 +162,21 @@ func TestBLERestartOutcomes(t *testing.T) {
 		},
 		"agent_url elsewhere": {
 			arrange: func(m *hosttest.Memory) {
-				m.SetFile(endpointRoot, configFile, `agent_url = "wss://central.plant.example/socket"`)
+				m.SetFile(bleservice.Root, bleservice.ConfigFile, `agent_url = "wss://central.plant.example/socket"`)
 				m.SetReachable("central.plant.example:443", true)
 			},
 			want: succeeded,
 		},
 		"agent_url from the template": {
 			arrange: func(m *hosttest.Memory) {
-				m.SetFile(endpointRoot, configFile, "rssi_cutoff_far = -75\n")
-				m.SetFile(endpointRoot, templateFile, `agent_url = "ws://127.0.0.1:9999/"`)
+				m.SetFile(bleservice.Root, bleservice.ConfigFile, "rssi_cutoff_far = -75\n")
+				m.SetFile(bleservice.Root, bleservice.TemplateFile, `agent_url = "ws://127.0.0.1:9999/"`)
 				m.SetReachable("127.0.0.1:9999", true)
 			},
 			want: succeeded,
 		},
 		"broken nbe.toml": {
-			arrange: func(m *hosttest.Memory) { m.SetFile(endpointRoot, configFile, "agent_url = \n") },
+			arrange: func(m *hosttest.Memory) { m.SetFile(bleservice.Root, bleservice.ConfigFile, "agent_url = \n") },
 			want:    failed, reason: `file "nbe.toml": line 1`, next: "nymi-agent-restart", warning: "success cannot be proven",
 		},
 	})
@@ -183,15 +184,15 @@ func TestBLERestartOutcomes(t *testing.T) {
 
 func TestNymiAgentRestartOutcomes(t *testing.T) {
 	url := func(text string) func(*hosttest.Memory) {
-		return func(m *hosttest.Memory) { m.SetFile(endpointRoot, configFile, `agent_url = "`+text+`"`) }
+		return func(m *hosttest.Memory) { m.SetFile(bleservice.Root, bleservice.ConfigFile, `agent_url = "`+text+`"`) }
 	}
 	const reopen = "close the Nymi Band Application and open it again"
 	checkOutcomes(t, "nymi-agent-restart", map[string]outcome{
 		"running": {want: unchanged, calls: []string{}},
 		"restart": {params: params("mode=restart"), want: succeeded, next: reopen, calls: []string{stopAgent, startAgent}},
-		"stopped": {arrange: func(m *hosttest.Memory) { m.StopNow(agentService) }, want: succeeded, next: reopen, calls: []string{startAgent}},
+		"stopped": {arrange: func(m *hosttest.Memory) { m.StopNow(bleservice.NymiAgent) }, want: succeeded, next: reopen, calls: []string{startAgent}},
 		"stopped, and the endpoint too": {
-			arrange: func(m *hosttest.Memory) { m.StopNow(agentService); m.StopNow(endpointService) },
+			arrange: func(m *hosttest.Memory) { m.StopNow(bleservice.NymiAgent); m.StopNow(bleservice.Endpoint) },
 			want:    succeeded, next: "run ble-restart", calls: []string{startAgent},
 		},
 		"runs but does not answer": {
@@ -210,12 +211,12 @@ func TestNymiAgentRestartOutcomes(t *testing.T) {
 			want: unchanged,
 		},
 		"broken nbe.toml": {
-			arrange: func(m *hosttest.Memory) { m.SetFile(endpointRoot, configFile, "agent_url = ") },
+			arrange: func(m *hosttest.Memory) { m.SetFile(bleservice.Root, bleservice.ConfigFile, "agent_url = ") },
 			want:    taskRefused, reason: "it is not known where the Nymi Agent is", next: "repair nbe.toml", calls: []string{},
 		},
 		"no web socket": {arrange: url("ftp://127.0.0.1/"), want: taskRefused, reason: "want ws:// or wss://", next: "repair nbe.toml"},
 		"not installed": {
-			arrange: func(m *hosttest.Memory) { m.Uninstall(agentService) },
+			arrange: func(m *hosttest.Memory) { m.Uninstall(bleservice.NymiAgent) },
 			want:    taskRefused, reason: "is not installed", next: "install the Nymi Runtime, then run this again", calls: []string{},
 		},
 	})
@@ -245,9 +246,9 @@ func TestResultExplainsItself(t *testing.T) {
 
 func TestEnsureRestartsAServiceStuckOnItsWay(t *testing.T) {
 	runnertest.In(t, here(), func(b *runnertest.Bench) {
-		b.Machine.Install(endpointService, hosttest.Script{HangsOnStop: true})
+		b.Machine.Install(bleservice.Endpoint, hosttest.Script{HangsOnStop: true})
 		// A person asked it to stop, and it hangs since.
-		go b.Machine.Host().Services.Stop(b.T.Context(), endpointService) //nolint:errcheck // it hangs until the process is ended
+		go b.Machine.Host().Services.Stop(b.T.Context(), bleservice.Endpoint) //nolint:errcheck // it hangs until the process is ended
 		time.Sleep(time.Second)
 		res := b.Run("ble-restart", params("mode=ensure-running", "force_kill=true"))
 		if res.GetStatus() != succeeded || !strings.Contains(strings.Join(res.GetPlan().GetWarnings(), ""), "counts as hung") {
@@ -278,8 +279,8 @@ func TestInterruptedRestart(t *testing.T) {
 		if res.GetStatus() != succeeded || !res.GetRecovered() || res.GetRuns() != 1 {
 			t.Errorf("result = %v, want one recovered run whose restart was verified", res)
 		}
-		state, err := b.Machine.Host().Services.State(b.T.Context(), endpointService)
-		if err != nil || !running(state) {
+		state, err := b.Machine.Host().Services.State(b.T.Context(), bleservice.Endpoint)
+		if err != nil || !bleservice.Running(state) {
 			t.Errorf("the service is %v (%v) in the end, want it running", state, err)
 		}
 	})

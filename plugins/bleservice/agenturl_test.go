@@ -1,4 +1,4 @@
-package main
+package bleservice
 
 import (
 	"testing"
@@ -23,12 +23,12 @@ func TestPointsHere(t *testing.T) {
 		"ws://192.0.2.44/":                     false,
 		"wss://central/":                       false,
 	} {
-		u, err := parseAgentURL(url, "test")
+		u, err := ParseAgentURL(url, "test")
 		if err != nil {
 			t.Errorf("%s: %v", url, err)
 			continue
 		}
-		if got := u.pointsHere(h); got != want {
+		if got := u.PointsHere(h); got != want {
 			t.Errorf("%s points to %s: %v, want %v", url, h.GetHostname(), got, want)
 		}
 	}
@@ -41,12 +41,12 @@ func TestParseAgentURL(t *testing.T) {
 		"wss://central/":                       "central:443",
 		"wss://[2001:db8::4]:8443/":            "[2001:db8::4]:8443",
 	} {
-		if u, err := parseAgentURL(url, "test"); err != nil || u.address() != want {
-			t.Errorf("%s: address %q, %v; want %q", url, u.address(), err, want)
+		if u, err := ParseAgentURL(url, "test"); err != nil || u.Address() != want {
+			t.Errorf("%s: address %q, %v; want %q", url, u.Address(), err, want)
 		}
 	}
 	for _, url := range []string{"", "central:9120", "http://central/", "ws:///socket", "ws://central:0/", "ws://central:65536/", "ws://central:ws/", "ws://%zz/"} {
-		if u, err := parseAgentURL(url, "test"); err == nil {
+		if u, err := ParseAgentURL(url, "test"); err == nil {
 			t.Errorf("%q was taken as %v", url, u)
 		}
 	}
