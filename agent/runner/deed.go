@@ -76,7 +76,7 @@ func (w work) deedOf(e *actionv1.Effect) (deed, error) {
 	case *actionv1.Effect_Reboot:
 		return w.rebootDeed(k.Reboot), nil
 	}
-	return nil, errUnknownKind
+	return w.machineDeed(e)
 }
 
 // deedOf returns how an effect of this course is done.

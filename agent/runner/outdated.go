@@ -21,7 +21,7 @@ type outdated struct {
 // note takes in what became of one resource, in the order in which they are put back.
 func (o *outdated) note(t touch, u *actionv1.Undo) {
 	if t.first.GetService() == nil {
-		if wasPutBack(t, u) {
+		if t.inverse() == actionv1.Inverse_INVERSE_EXACT && wasPutBack(t, u) {
 			o.restored = true
 			o.services, o.fresh = append(o.services, o.fresh...), nil
 		}

@@ -28,6 +28,7 @@ func (r *Runner) Recover() error {
 		return err
 	}
 	r.letGo()
+	r.endPrograms()
 	bootWait := time.Now().Add(bootTimeout)
 	for _, rec := range recs {
 		if rec.GetState() != agentv1.TaskState_TASK_STATE_STARTED {
@@ -48,6 +49,16 @@ func (r *Runner) Recover() error {
 	return nil
 }
 
+// endPrograms ends what an earlier process of the agent left running. A program that cannot be ended keeps nothing else from being put right.
+func (r *Runner) endPrograms() {
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	_, err := contained(func() (struct{}, error) { return struct{}{}, r.host.Programs.EndAll(ctx) })
+	if err != nil {
+		r.log.Warn("a program that an earlier process of the agent ran could not be ended; end it by hand", "error", err)
+	}
+}
+
 // takeUp queues an interrupted task. It needs no permit: it has started.
 func (r *Runner) takeUp(rec *storagev1.JournalTask, bootWait time.Time) error {
 	c := r.newCourse(rec)
@@ -64,14 +75,15 @@ func (r *Runner) takeUp(rec *storagev1.JournalTask, bootWait time.Time) error {
 	return nil
 }
 
-// takeUp settles an interrupted task, has what it had stopped run again, and takes it to its end.
+// takeUp settles an interrupted task, has what it had taken out of service work again, and takes it to its end.
 func (c *course) takeUp(ctx context.Context, bootWait time.Time) {
 	c.log.Info("a task that was interrupted is taken up", "phase", phaseName(c.rec.GetPhase()), "run", c.rec.GetRuns(), "effects", len(c.effects))
+	c.endPressing(ctx)
 	c.settle(ctx, bootWait)
 	if ctx.Err() != nil && c.leaving() {
 		return // the agent is to end while the machine has time to be back: the next process waits on
 	}
-	c.undo(ctx, runningServices)
+	c.undo(ctx, outOfService)
 	if c.broken == nil && ctx.Err() == nil {
 		c.run(ctx, (*course).resume)
 	}

@@ -102,6 +102,7 @@ func (c *course) settleEffect(ctx context.Context, record *actionv1.RecordedEffe
 // that nothing can be told of it; anything else outlasts it.
 func settledBy(d deed, record *actionv1.RecordedEffect, sameBoot bool) bool {
 	_, byItself := d.(restless)
+	_, blind := d.(traceless)
 	wrong := d.reached(record.GetAfter())
 	switch {
 	case record.GetEffect().GetReboot() != nil && wrong != nil:
@@ -110,6 +111,9 @@ func settledBy(d deed, record *actionv1.RecordedEffect, sameBoot bool) bool {
 	case record.GetEffect().GetReboot() != nil:
 		record.Error = ""
 		return true
+	case blind:
+		record.Error, record.Finished, record.Changed = "the agent was stopped while it was done, and nothing tells whether it was", nil, true
+		return false
 	case byItself && !sameBoot:
 		record.Error = "the machine was started again while it was done"
 		return false

@@ -109,9 +109,11 @@ func (c *course) putBack(u *actionv1.Undo, t touch) {
 	c.result.putBack(u)
 }
 
-// anything and runningServices say what an undo puts back.
-func anything(touch) bool          { return true }
-func runningServices(t touch) bool { return t.first.GetService() != nil }
+// anything and outOfService say what an undo puts back.
+func anything(touch) bool { return true }
+
+// outOfService is what an interrupted task may have left so that people cannot work.
+func outOfService(t touch) bool { return t.first.GetService() != nil || t.first.GetDevice() != nil }
 
 // restore puts one resource back and contains a panic of the host.
 func (r *Runner) restore(ctx context.Context, t touch) *actionv1.Undo {
