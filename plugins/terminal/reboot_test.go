@@ -31,17 +31,17 @@ func TestHostRebootOutcomes(t *testing.T) {
 		},
 		"the endpoint does not come back": {
 			params: values("reason", "maintenance"), want: failed, reason: "runs again", next: "event log",
-			arrange: func(m *hosttest.Memory) { m.OnReboot(nil, func() { m.StopNow(bleservice.Endpoint) }) },
+			arrange: func(m *hosttest.Memory) { m.Install(bleservice.Endpoint, hosttest.Script{Disabled: true}) },
 		},
 		"the endpoint did not run before": {
 			params: values("reason", "maintenance"), want: succeeded,
 			arrange: func(m *hosttest.Memory) {
 				m.StopNow(bleservice.Endpoint)
-				m.OnReboot(nil, func() { m.StopNow(bleservice.Endpoint) })
+				m.Install(bleservice.Endpoint, hosttest.Script{Disabled: true})
 			},
 		},
-		"the machine goes on": {
-			params: values("reason", "maintenance", "back_within", "2m0s"), want: failed, reason: "was not started again",
+		"the machine does not want to": {
+			params: values("reason", "maintenance", "back_within", "2m0s"), want: failed, reason: "does not want to",
 			arrange: func(m *hosttest.Memory) { m.Interpose(refuse("reboot")) },
 		},
 	})
