@@ -12,6 +12,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+
 	"github.com/bandfleet/bandfleet/proto/identity"
 )
 
@@ -70,6 +72,7 @@ func setupScript(e *testscript.Env) error {
 //	fleet many                     add a site with 40 terminals
 //	fleet imported FILE            write what the last import brought
 //	fleet downloads OFFSET         check where the last download of an artefact began
+//	fleet offer-diagnose           offer the action diagnose
 //	fleet stop                     stop serving
 func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 	f := ts.Value(fleetKey{}).(*fakeFleet)
@@ -84,6 +87,8 @@ func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 	switch args[0] {
 	case "outcome":
 		f.outcomes[args[1]] = args[2]
+	case "offer-diagnose":
+		f.actions = append(f.actions, &fleetv1.OfferedAction{Action: fakeDiagnose(), Plugin: "support", PluginVersion: "1.0.0", Terminals: 5})
 	case "fault":
 		f.faults[args[1]] = true
 	case "imported":
