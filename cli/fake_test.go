@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/tls"
@@ -35,6 +36,8 @@ type fakeFleet struct {
 	fleetv1.UnimplementedJobServiceServer
 	fleetv1.UnimplementedMaintenanceServiceServer
 	fleetv1.UnimplementedArtifactServiceServer
+	fleetv1.UnimplementedSecretServiceServer
+	fleetv1.UnimplementedCertificateServiceServer
 
 	ca      *fakeCA
 	address string
@@ -51,6 +54,9 @@ type fakeFleet struct {
 	jobs      []*fakeJob
 	// imported is the last import, as text.
 	imported string
+	// secrets are by terminal and name; sealingKey opens them all.
+	secrets    map[string]*fakeSecret
+	sealingKey *ecdh.PrivateKey
 	// downloads are the offsets that artefacts were asked for from.
 	downloads []uint64
 
@@ -60,7 +66,7 @@ type fakeFleet struct {
 	outcomes map[string]string
 	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "die-in-watch" and "shut-out" (while watching),
 	// "targets-changed", "cut-backup", "spoil-backup", "hide-tasks" (the first one of a list), "miscount" (in GetJob),
-	// "moot", "cut-artifact", "spoil-artifact", "long-artifact".
+	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact".
 	faults map[string]bool
 }
 
@@ -70,8 +76,11 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fakeFleet{ca: ca, outcomes: map[string]string{}, faults: map[string]bool{}}
+	f := &fakeFleet{ca: ca, outcomes: map[string]string{}, faults: map[string]bool{}, secrets: map[string]*fakeSecret{}}
 	f.populate()
+	if f.sealingKey, err = ecdh.X25519().GenerateKey(rand.Reader); err != nil {
+		return nil, err
+	}
 	serverCert, err := ca.issue("server/fleetd", time.Now().Add(time.Hour), nil)
 	if err != nil {
 		return nil, err
@@ -88,6 +97,8 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterJobServiceServer(f.server, f)
 	fleetv1.RegisterMaintenanceServiceServer(f.server, f)
 	fleetv1.RegisterArtifactServiceServer(f.server, f)
+	fleetv1.RegisterSecretServiceServer(f.server, f)
+	fleetv1.RegisterCertificateServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()
 	return f, f.writeContext(filepath.Join(dir, "admin.yaml"), "operator/admin", time.Now().AddDate(10, 0, 0))
 }

@@ -22,6 +22,9 @@ type Client struct {
 	Jobs        fleetv1.JobServiceClient
 	Artifacts   fleetv1.ArtifactServiceClient
 	Maintenance fleetv1.MaintenanceServiceClient
+	Secrets     fleetv1.SecretServiceClient
+	// Certificates are those of machines and of the fleet itself.
+	Certificates fleetv1.CertificateServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -51,7 +54,11 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Jobs:        fleetv1.NewJobServiceClient(conn),
 		Artifacts:   fleetv1.NewArtifactServiceClient(conn),
 		Maintenance: fleetv1.NewMaintenanceServiceClient(conn),
-		conn:        conn,
+		Secrets:     fleetv1.NewSecretServiceClient(conn),
+
+		Certificates: fleetv1.NewCertificateServiceClient(conn),
+
+		conn: conn,
 	}, nil
 }
 
