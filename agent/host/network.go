@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -13,7 +14,10 @@ import (
 )
 
 // localNetwork probes from this machine.
-type localNetwork struct{}
+type localNetwork struct {
+	// roots are what the machine trusts; nil stands for the system's own.
+	roots *x509.CertPool
+}
 
 // ProbeTCP implements Network.
 func (localNetwork) ProbeTCP(ctx context.Context, addr string, timeout time.Duration) (*actionv1.TCPProbeResult, error) {
@@ -72,9 +76,4 @@ func localAddresses() ([]string, error) {
 		}
 	}
 	return texts, nil
-}
-
-// Probe implements Network.
-func (localNetwork) Probe(_ context.Context, target *actionv1.ProbeTarget, _ time.Duration) (*actionv1.NetProbeResult, error) {
-	return nil, fmt.Errorf("probe of %q: %w", target.GetHost(), ErrNotSupported)
 }
