@@ -20,7 +20,7 @@ func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
 		Files:    files,
 		Devices:  setupDevices{},
 		Network:  localNetwork{},
-		Registry: machineRegistry{},
+		Registry: newRegistry(),
 		System:   windowsSystem{bootID: boot},
 		Users:    wtsUsers{cfg.QuietAfter},
 

@@ -34,7 +34,7 @@ func (s windowsSystem) Describe(context.Context) (*actionv1.HostState, error) {
 func osVersion() string {
 	version := windows.RtlGetVersion()
 	text := fmt.Sprintf("%d.%d.%d", version.MajorVersion, version.MinorVersion, version.BuildNumber)
-	product, _, err := readValue(`SOFTWARE\Microsoft\Windows NT\CurrentVersion`, "ProductName")
+	product, _, err := newRegistry().read(`SOFTWARE\Microsoft\Windows NT\CurrentVersion`, "ProductName")
 	if err != nil || product == "" {
 		return "Windows " + text
 	}
