@@ -24,7 +24,7 @@ func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
 		System:   windowsSystem{bootID: boot},
 		Users:    wtsUsers{cfg.QuietAfter},
 
-		Certificates: NoCertificates{Lacking: "certificate stores"},
+		Certificates: machineCertificates{build: windows.RtlGetVersion().BuildNumber},
 		Bindings:     NoBindings{Lacking: "a web server"},
 		IIS:          NoIIS{Lacking: "IIS"},
 		Power:        NoPower{Lacking: "power schemes"},
