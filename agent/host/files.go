@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -39,15 +38,11 @@ func (f *localFiles) Read(_ context.Context, root, name string, limit int) ([]by
 		return nil, false, err
 	}
 	defer closeRoot(dir)
-	// O_NONBLOCK: a pipe put in the file's place must not hang the agent.
-	file, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := openRegular(dir, name)
 	if err != nil {
 		return nil, false, fileError(root, name, err)
 	}
 	defer func() { _ = file.Close() }() // only read
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, false, fileError(root, name, notRegular(err))
-	}
 	content, err := io.ReadAll(io.LimitReader(file, int64(max(limit, 0))+1))
 	if err != nil {
 		return nil, false, fileError(root, name, err)
@@ -235,12 +230,9 @@ func (f *localFiles) Open(_ context.Context, root, name string) (io.ReadCloser, 
 		return nil, err
 	}
 	defer closeRoot(dir)
-	file, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := openRegular(dir, name)
 	if err != nil {
 		return nil, fileError(root, name, err)
-	}
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fileError(root, name, errors.Join(notRegular(err), file.Close()))
 	}
 	return file, nil
 }

@@ -11,6 +11,8 @@ type LocalConfig struct {
 	ServiceKeys map[string]string
 	// QuietAfter is how long after the last input a person counts as active; 0 means DefaultQuietAfter.
 	QuietAfter time.Duration
+	// Programs is the allow-list of programs, by name.
+	Programs map[string]Program
 }
 
 // Local returns the machine that this program runs on.

@@ -31,7 +31,7 @@ func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
 		Bindings:     NoBindings{Lacking: "a web server"},
 		IIS:          NoIIS{Lacking: "IIS"},
 		Power:        NoPower{Lacking: "power schemes"},
-		Programs:     NoPrograms{Lacking: "an allow-list of programs"},
+		Programs:     newLocalPrograms(cfg.Programs),
 		Features:     NoFeatures{Lacking: "features of Windows"},
 	}, nil
 }
