@@ -21,19 +21,19 @@ import (
 // leads out. On Windows os.Root opens with FILE_SHARE_DELETE (os.Open does not), so reading never blocks another program
 // from replacing or rotating the file.
 type localFiles struct {
-	folders map[string]string
+	roots rootFolders
 	// writes lets one write at a time happen, since a file's temporary name is fixed: what a crash leaves is found again
 	// and replaced by the next write.
 	writes sync.Mutex
 }
 
-func newLocalFiles(folders map[string]string) *localFiles {
-	return &localFiles{folders: folders}
+func newLocalFiles(roots rootFolders) *localFiles {
+	return &localFiles{roots: roots}
 }
 
 // Read implements Files.
-func (f *localFiles) Read(_ context.Context, root, name string, limit int) ([]byte, bool, error) {
-	dir, err := f.open(root, name)
+func (f *localFiles) Read(ctx context.Context, root, name string, limit int) ([]byte, bool, error) {
+	dir, err := f.open(ctx, root, name)
 	if err != nil {
 		return nil, false, err
 	}
@@ -54,8 +54,8 @@ func (f *localFiles) Read(_ context.Context, root, name string, limit int) ([]by
 }
 
 // Write implements Files.
-func (f *localFiles) Write(_ context.Context, root, name string, content []byte) error {
-	dir, err := f.open(root, name)
+func (f *localFiles) Write(ctx context.Context, root, name string, content []byte) error {
+	dir, err := f.openToChange(ctx, root, name)
 	if err != nil {
 		return err
 	}
@@ -66,8 +66,8 @@ func (f *localFiles) Write(_ context.Context, root, name string, content []byte)
 }
 
 // Remove implements Files.
-func (f *localFiles) Remove(_ context.Context, root, name string) error {
-	dir, err := f.open(root, name)
+func (f *localFiles) Remove(ctx context.Context, root, name string) error {
+	dir, err := f.openToChange(ctx, root, name)
 	if err != nil {
 		return err
 	}
@@ -82,8 +82,8 @@ func (f *localFiles) Remove(_ context.Context, root, name string) error {
 }
 
 // List implements Files.
-func (f *localFiles) List(_ context.Context, root, name string) ([]string, error) {
-	dir, err := f.open(root, name)
+func (f *localFiles) List(ctx context.Context, root, name string) ([]string, error) {
+	dir, err := f.open(ctx, root, name)
 	if err != nil {
 		return nil, err
 	}
@@ -102,12 +102,12 @@ func (f *localFiles) List(_ context.Context, root, name string) ([]string, error
 }
 
 // open checks the path and opens its root.
-func (f *localFiles) open(root, name string) (*os.Root, error) {
-	folder, ok := f.folders[root]
-	if !ok {
-		return nil, fmt.Errorf("file root %q: %w", root, ErrNotExist)
-	}
+func (f *localFiles) open(ctx context.Context, root, name string) (*os.Root, error) {
 	if err := CheckPath(name); err != nil {
+		return nil, err
+	}
+	folder, err := f.roots.folder(ctx, root)
+	if err != nil {
 		return nil, err
 	}
 	dir, err := os.OpenRoot(folder)
@@ -118,6 +118,14 @@ func (f *localFiles) open(root, name string) (*os.Root, error) {
 		return nil, fmt.Errorf("file root %q: %w", root, err)
 	}
 	return dir, nil
+}
+
+// openToChange opens the root of a path that is going to be changed.
+func (f *localFiles) openToChange(ctx context.Context, root, name string) (*os.Root, error) {
+	if f.roots.readOnly[root] {
+		return nil, fmt.Errorf("file %q of root %q: this root is only read", name, root)
+	}
+	return f.open(ctx, root, name)
 }
 
 func closeRoot(dir *os.Root) {
@@ -205,9 +213,9 @@ func fileError(root, name string, err error) error {
 }
 
 // Stat implements Files.
-func (f *localFiles) Stat(_ context.Context, root, name string) (*actionv1.FileState, error) {
+func (f *localFiles) Stat(ctx context.Context, root, name string) (*actionv1.FileState, error) {
 	state := &actionv1.FileState{Root: root, Path: name}
-	dir, err := f.open(root, name)
+	dir, err := f.open(ctx, root, name)
 	if err != nil {
 		return nil, err
 	}
@@ -224,8 +232,8 @@ func (f *localFiles) Stat(_ context.Context, root, name string) (*actionv1.FileS
 }
 
 // Open implements Files.
-func (f *localFiles) Open(_ context.Context, root, name string) (io.ReadCloser, error) {
-	dir, err := f.open(root, name)
+func (f *localFiles) Open(ctx context.Context, root, name string) (io.ReadCloser, error) {
+	dir, err := f.open(ctx, root, name)
 	if err != nil {
 		return nil, err
 	}

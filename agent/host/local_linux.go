@@ -17,10 +17,13 @@ func DefaultRoots() map[string]string {
 	return map[string]string{EndpointRoot: "/usr/bin"}
 }
 
-func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
+// DefaultLogRoots are none: where a thin client keeps logs is its maker's choice.
+func DefaultLogRoots() map[string]string { return nil }
+
+func newLocal(roots rootFolders, cfg LocalConfig) (*Host, error) {
 	return &Host{
 		Services: &systemdServices{units: cfg.ServiceKeys},
-		Files:    files,
+		Files:    newLocalFiles(roots),
 		Devices:  sysfsDevices{folder: "/sys/bus/usb/devices"},
 		Network:  localNetwork{},
 		Registry: noRegistry{},

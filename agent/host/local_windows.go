@@ -10,14 +10,24 @@ func DefaultRoots() map[string]string {
 	return map[string]string{EndpointRoot: `C:\Nymi\Bluetooth_Endpoint`}
 }
 
-func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
+// DefaultLogRoots are where the product writes logs (guide: log files; the key store of its cryptographic library).
+func DefaultLogRoots() map[string]string {
+	return map[string]string{
+		"profiles":    `C:\Users`,
+		"programdata": `C:\ProgramData\Nymi`,
+		"public":      `C:\Users\Public\AppData\Nymi`,
+		"system-nsl":  `C:\Windows\System32\config\systemprofile\AppData\Roaming\Nymi\NSL`,
+	}
+}
+
+func newLocal(roots rootFolders, cfg LocalConfig) (*Host, error) {
 	boot, err := bootID()
 	if err != nil {
 		return nil, err
 	}
 	return &Host{
 		Services: &scmServices{keys: cfg.ServiceKeys},
-		Files:    files,
+		Files:    newLocalFiles(roots),
 		Devices:  setupDevices{},
 		Network:  localNetwork{},
 		Registry: newRegistry(),
