@@ -1,6 +1,10 @@
 package host
 
-import "golang.org/x/sys/windows"
+import (
+	"time"
+
+	"golang.org/x/sys/windows"
+)
 
 // connectionRefused is the operating system's error for a port that nobody listens on.
 const connectionRefused = windows.WSAECONNREFUSED
@@ -25,6 +29,12 @@ func newLocal(roots rootFolders, cfg LocalConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	certificates := machineCertificates{build: windows.RtlGetVersion().BuildNumber}
+	web, err := openWeb(certificates)
+	if err != nil {
+		return nil, err
+	}
+	roots.web = &webRoots{iis: web.IIS, now: time.Now}
 	return &Host{
 		Services: &scmServices{keys: cfg.ServiceKeys},
 		Files:    newLocalFiles(roots),
@@ -34,9 +44,9 @@ func newLocal(roots rootFolders, cfg LocalConfig) (*Host, error) {
 		System:   windowsSystem{bootID: boot},
 		Users:    wtsUsers{cfg.QuietAfter},
 
-		Certificates: machineCertificates{build: windows.RtlGetVersion().BuildNumber},
-		Bindings:     NoBindings{Lacking: "a web server"},
-		IIS:          NoIIS{Lacking: "IIS"},
+		Certificates: certificates,
+		Bindings:     web.Bindings,
+		IIS:          web.IIS,
 		Power:        NoPower{Lacking: "power schemes"},
 		Programs:     newLocalPrograms(cfg.Programs),
 		Features:     NoFeatures{Lacking: "features of Windows"},
