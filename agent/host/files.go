@@ -244,8 +244,3 @@ func (f *localFiles) Open(ctx context.Context, root, name string) (io.ReadCloser
 	}
 	return file, nil
 }
-
-// Holders implements Files.
-func (f *localFiles) Holders(_ context.Context, root string) ([]*actionv1.HandleHolder, error) {
-	return nil, fmt.Errorf("who holds files of root %q: %w", root, ErrNotSupported)
-}

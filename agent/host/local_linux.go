@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"syscall"
-	"time"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
@@ -75,16 +74,6 @@ func (s linuxSystem) Describe(context.Context) (*actionv1.HostState, error) {
 		return nil, err
 	}
 	return state, nil
-}
-
-// Detail implements System.
-func (linuxSystem) Detail(context.Context) (*actionv1.MachineState, error) {
-	return nil, fmt.Errorf("details of this machine: %w", ErrNotSupported)
-}
-
-// Reboot implements System.
-func (linuxSystem) Reboot(context.Context, time.Duration, string) error {
-	return fmt.Errorf("starting this machine again: %w", ErrNotSupported)
 }
 
 // Levels implements Registry.

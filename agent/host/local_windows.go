@@ -34,6 +34,10 @@ func newLocal(roots rootFolders, cfg LocalConfig) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	dism, err := inSystem("dism.exe")
+	if err != nil {
+		return nil, err
+	}
 	roots.web = &webRoots{iis: web.IIS, now: time.Now}
 	return &Host{
 		Services: &scmServices{keys: cfg.ServiceKeys},
@@ -47,8 +51,8 @@ func newLocal(roots rootFolders, cfg LocalConfig) (*Host, error) {
 		Certificates: certificates,
 		Bindings:     web.Bindings,
 		IIS:          web.IIS,
-		Power:        NoPower{Lacking: "power schemes"},
+		Power:        powerSchemes{},
 		Programs:     newLocalPrograms(cfg.Programs),
-		Features:     NoFeatures{Lacking: "features of Windows"},
+		Features:     dismFeatures{systemTool(dism)},
 	}, nil
 }

@@ -99,13 +99,3 @@ func volatileKey(path string) (registry.Key, error) {
 	}
 	return registry.Key(key), nil
 }
-
-// Detail implements System.
-func (windowsSystem) Detail(context.Context) (*actionv1.MachineState, error) {
-	return nil, fmt.Errorf("details of this machine: %w", ErrNotSupported)
-}
-
-// Reboot implements System.
-func (windowsSystem) Reboot(context.Context, time.Duration, string) error {
-	return fmt.Errorf("starting this machine again: %w", ErrNotSupported)
-}
