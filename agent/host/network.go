@@ -13,20 +13,50 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
+// NetworkConfig is how a machine that runs on this one reaches and trusts others.
+type NetworkConfig struct {
+	// Roots reads what the machine trusts.
+	Roots func() (*x509.CertPool, error)
+	// Locate says where an address ("name:port") is really to be found ("127.0.0.1:20443"). A name that the machine does not know is a
+	// net.DNSError that says so.
+	Locate func(address string) (string, error)
+}
+
+// NewNetwork returns the network of a machine that runs on this one.
+func NewNetwork(c NetworkConfig) Network { return localNetwork{readRoots: c.Roots, locate: c.Locate} }
+
 // localNetwork probes from this machine.
 type localNetwork struct {
-	// roots are what the machine trusts; nil stands for the system's own.
-	roots *x509.CertPool
+	// roots are what the machine trusts; nil stands for the system's own. readRoots reads them for each probe, when set.
+	roots     *x509.CertPool
+	readRoots func() (*x509.CertPool, error)
+	// locate is NetworkConfig's; nil on a machine of its own.
+	locate func(address string) (string, error)
+}
+
+func (n localNetwork) trusted() (*x509.CertPool, error) {
+	if n.readRoots != nil {
+		return n.readRoots()
+	}
+	return n.roots, nil
+}
+
+// located asks where an address is to be found.
+func located(locate func(string) (string, error), address string) (string, error) {
+	if locate == nil {
+		return address, nil
+	}
+	return locate(address)
 }
 
 // ProbeTCP implements Network.
-func (localNetwork) ProbeTCP(ctx context.Context, addr string, timeout time.Duration) (*actionv1.TCPProbeResult, error) {
+func (n localNetwork) ProbeTCP(ctx context.Context, addr string, timeout time.Duration) (*actionv1.TCPProbeResult, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, fmt.Errorf("address %q: needs a host and a port: %w", addr, err)
 	}
 	begun := time.Now()
 	dialer := net.Dialer{Timeout: timeout}
-	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	conn, err := n.dial(ctx, dialer, addr)
 	if ctx.Err() != nil && err != nil {
 		return nil, fmt.Errorf("address %q: %w", addr, WaitError(ctx))
 	}
@@ -37,6 +67,14 @@ func (localNetwork) ProbeTCP(ctx context.Context, addr string, timeout time.Dura
 	}
 	_ = conn.Close() // nothing was sent
 	return result, nil
+}
+
+func (n localNetwork) dial(ctx context.Context, dialer net.Dialer, address string) (net.Conn, error) {
+	found, err := located(n.locate, address)
+	if err != nil {
+		return nil, err
+	}
+	return dialer.DialContext(ctx, "tcp", found)
 }
 
 // unreachableReason puts a failed connection into a person's words.

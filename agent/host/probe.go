@@ -30,7 +30,11 @@ func (n localNetwork) Probe(ctx context.Context, target *actionv1.ProbeTarget, t
 	}
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	p := probing{target: target, timeout: timeout, roots: n.roots, result: &actionv1.NetProbeResult{}}
+	roots, err := n.trusted()
+	if err != nil {
+		return nil, fmt.Errorf("probe of %q: what this machine trusts: %w", target.GetHost(), err)
+	}
+	p := probing{target: target, timeout: timeout, roots: roots, locate: n.locate, result: &actionv1.NetProbeResult{}}
 	begun := time.Now()
 	p.run(limited)
 	if ctx.Err() != nil {
@@ -65,7 +69,9 @@ type probing struct {
 	target  *actionv1.ProbeTarget
 	timeout time.Duration
 	// roots are what the machine trusts; nil stands for the system's own.
-	roots  *x509.CertPool
+	roots *x509.CertPool
+	// locate is NetworkConfig's.
+	locate func(address string) (string, error)
 	result *actionv1.NetProbeResult
 }
 
@@ -74,7 +80,11 @@ func (p probing) run(ctx context.Context) {
 	if p.result.NameProblem = p.lookUp(ctx); p.result.NameProblem != "" {
 		return
 	}
-	address := net.JoinHostPort(p.target.GetHost(), strconv.Itoa(int(p.target.GetPort())))
+	address, err := located(p.locate, p.address())
+	if err != nil {
+		p.result.ConnectProblem = unreachableReason(err, p.timeout)
+		return
+	}
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 	if err != nil {
 		p.result.ConnectProblem = unreachableReason(err, p.timeout)
@@ -103,8 +113,15 @@ func (p probing) speak(ctx context.Context, conn net.Conn) {
 	}
 }
 
+func (p probing) address() string {
+	return net.JoinHostPort(p.target.GetHost(), strconv.Itoa(int(p.target.GetPort())))
+}
+
 // lookUp fills in the addresses, and says why there are none.
 func (p probing) lookUp(ctx context.Context) string {
+	if p.locate != nil {
+		return p.lookUpOwn()
+	}
 	if net.ParseIP(p.target.GetHost()) != nil {
 		p.result.Addresses = []string{p.target.GetHost()}
 		return ""
@@ -114,6 +131,20 @@ func (p probing) lookUp(ctx context.Context) string {
 		return unreachableReason(err, p.timeout)
 	}
 	p.result.Addresses = addresses
+	return ""
+}
+
+// lookUpOwn is lookUp of a machine with its own way from names to addresses.
+func (p probing) lookUpOwn() string {
+	address, err := p.locate(p.address())
+	if err != nil {
+		return unreachableReason(err, p.timeout)
+	}
+	ip, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return err.Error()
+	}
+	p.result.Addresses = []string{ip}
 	return ""
 }
 
