@@ -5,8 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -70,9 +68,7 @@ func TestProbeTellsTheApplicationApart(t *testing.T) {
 }
 
 func TestProbeTellsTrustApart(t *testing.T) {
-	server := httptest.NewUnstartedServer(answering(http.StatusOK))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // it tells of each handshake that is broken off
-	server.StartTLS()
+	server := httptest.NewTLSServer(answering(http.StatusOK))
 	t.Cleanup(server.Close)
 	trusting := x509.NewCertPool()
 	trusting.AddCert(server.Certificate())
