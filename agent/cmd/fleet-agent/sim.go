@@ -14,30 +14,41 @@ func newSim() *cobra.Command {
 		Use:   "sim",
 		Short: "Make, look at and break a simulated terminal",
 		Long: `Make, look at and break a simulated terminal: a folder whose services are real child processes. An agent acts on it
-with --host sim:DIR.`,
+with --host sim:DIR. With --role nes-host it is a NES host, whose web server speaks TLS on this machine alone.`,
 		Example: `  fleet-agent sim init ./terminal
+  fleet-agent sim init --role nes-host --hostname nes-lyon-1.example ./nes
+  fleet-agent sim set ./terminal reach ./nes
+  fleet-agent sim set ./terminal trust ./nes
   fleet-agent sim set ./terminal service "Nymi Bluetooth Endpoint" hang-on-stop
   fleet-agent sim set ./terminal adapter absent
   fleet-agent sim set ./terminal user alice active
   fleet-agent sim show ./terminal
   fleet-agent sim stop ./terminal`,
-	}, newSimInit(), newSimShow(), newSimSet(), newSimStop())
+	}, newSimInit(), newSimShow(), newSimSet(), newSimCertificate(), newSimStop())
 }
 
 func newSimInit() *cobra.Command {
-	return &cobra.Command{
+	var o sim.Options
+	cmd := &cobra.Command{
 		Use:   "init DIR",
-		Short: "Make a simulated terminal: both services running, adapter present, nbe.toml and log folders",
+		Short: "Make a simulated terminal, or a simulated NES host, with its services running",
 		Args:  takes(1, 1),
 		RunE: action(func(cmd *cobra.Command, args []string) error {
-			if err := sim.Init(args[0], sim.Options{}); err != nil {
+			if err := sim.Init(args[0], o); err != nil {
 				return asInput(err)
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "simulated terminal %q: both services run, the adapter is present\n"+
+			what := "terminal %q: both services run, the adapter is present\n"
+			if o.Role == sim.RoleNESHost {
+				what = "NES host %q: its web server runs\n"
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "simulated "+what+
 				"next: enrol and run an agent with --host sim:%s; end its services with `fleet-agent sim stop %s`\n", args[0], args[0], args[0])
 			return err
 		}),
 	}
+	cmd.Flags().StringVar(&o.Role, "role", sim.RoleUserTerminal, "what it is: "+sim.RoleUserTerminal+" or "+sim.RoleNESHost)
+	cmd.Flags().StringVar(&o.Hostname, "hostname", "", "what the machine calls itself (default: the folder's name)")
+	return cmd
 }
 
 func newSimShow() *cobra.Command {
@@ -58,7 +69,7 @@ func newSimShow() *cobra.Command {
 
 func newSimSet() *cobra.Command {
 	return &cobra.Command{
-		Use:   "set DIR service NAME STATE | set DIR adapter STATE | set DIR user NAME ACTIVITY",
+		Use:   "set DIR service NAME STATE | set DIR adapter STATE | set DIR user NAME ACTIVITY | set DIR …",
 		Short: "Change a simulated terminal",
 		Long: `Change a simulated terminal.
 
@@ -69,8 +80,29 @@ func newSimSet() *cobra.Command {
   set DIR service NAME crash-on-start  from now on it ends with an error when it starts
   set DIR service NAME die-after=5s    from now on it ends by itself so long after each start
   set DIR adapter absent|present       pull the Bluetooth adapter out, or plug it in
+  set DIR adapter stuck                it has a problem until it is disabled and enabled again
+  set DIR adapter broken|updating      it has a problem that stays; it is as after a firmware update that was cut off
   set DIR user NAME active             sign somebody in, who is at work; also idle (no input for a while) and away (locked)
-  set DIR user NAME none               sign somebody out`,
+  set DIR user NAME none               sign somebody out
+  set DIR tool firmware-log-tool hang  how the vendor's tool behaves: works, hang, crash, nothing, changed or missing
+  set DIR host NAME:PORT ADDRESS:PORT  where a name is really to be found; none takes it away
+  set DIR reach NES                    find the simulated NES host in the folder NES by its name
+  set DIR trust NES|FILE.pem           trust the root of that host's authority, or the one in a file; distrust takes it away
+  set DIR nes-url URL                  the address of the NES that it uses
+  set DIR usb-suspend on|off|policy    USB selective suspend
+  set DIR feature NAME installed       a feature of Windows; also absent and unknown
+  set DIR dotnet 528040                release number of .NET Framework
+  set DIR reboot-pending yes|no        whether Windows waits for a restart
+  set DIR reboot now                   start the machine anew; ends-agent has later starts kill the agent that asked for them
+
+On a NES host also:
+
+  set DIR certificate valid-for=21d    issue another certificate and bind it; a negative time has expired
+  set DIR bind SHA256|none             bind a certificate that is in a store of the host
+  set DIR site|pool NAME stopped       stop a site or an application pool; started starts it
+  set DIR pool-identity NAME IDENTITY  the account of an application pool
+  set DIR ssl-flags LOCATION FLAGS     "Default Web Site/crl" Ssl
+  set DIR answer PATH STATUS|none      answer a path with an HTTP status`,
 		Args: takes(3, 4),
 		RunE: action(func(_ *cobra.Command, args []string) error {
 			return asInput(sim.Set(args[0], args[1:]...))

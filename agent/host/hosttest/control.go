@@ -23,11 +23,11 @@ func (v memoryServices) State(ctx context.Context, name string) (*actionv1.Servi
 	}
 	v.m.mu.Lock()
 	defer v.m.mu.Unlock()
-	s, ok := v.m.services[name]
-	if !ok {
-		return &actionv1.ServiceState{Service: name}, nil
+	s, err := v.m.find(name)
+	if err != nil {
+		return &actionv1.ServiceState{Service: name}, nil //nolint:nilerr // absence is an answer
 	}
-	return s.observed(), nil
+	return s.observed(name), nil
 }
 
 // Stop implements host.Services.

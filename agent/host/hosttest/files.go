@@ -3,26 +3,59 @@ package hosttest
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"path"
 	"slices"
 	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bandfleet/bandfleet/agent/host"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
+
+// file is a file. Guarded by Memory.mu.
+type file struct {
+	content  []byte
+	modified time.Time
+}
+
+// SetModified sets when a file was last written to. It is not among Calls.
+func (m *Memory) SetModified(root, name string, modified time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.files[root][name]
+	f.modified = modified
+	m.files[root][name] = f
+}
+
+// File returns what a file holds; false when there is no such file.
+func (m *Memory) File(root, name string) (string, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, ok := m.files[root][name]
+	return string(f.content), ok
+}
+
+// SetHolders has these processes hold files below a root.
+func (m *Memory) SetHolders(root string, holders ...*actionv1.HandleHolder) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.holders[root] = holders
+}
 
 // SetFile puts a file below a root, which is made if needed. It is not among Calls.
 func (m *Memory) SetFile(root, name, content string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.files[root] == nil {
-		m.files[root] = map[string][]byte{}
+		m.files[root] = map[string]file{}
 	}
-	m.files[root][name] = []byte(content)
+	m.files[root][name] = file{[]byte(content), time.Now()}
 }
 
 // RemoveFile takes a file away. It is not among Calls.
@@ -39,12 +72,12 @@ type memoryFiles struct{ m *Memory }
 func (v memoryFiles) Read(_ context.Context, root, name string, limit int) ([]byte, bool, error) {
 	v.m.mu.Lock()
 	defer v.m.mu.Unlock()
-	content, err := v.m.file(root, name)
+	f, err := v.m.file(root, name)
 	if err != nil {
 		return nil, false, err
 	}
-	end := min(len(content), max(limit, 0))
-	return bytes.Clone(content[:end]), end < len(content), nil
+	end := min(len(f.content), max(limit, 0))
+	return bytes.Clone(f.content[:end]), end < len(f.content), nil
 }
 
 // Write implements host.Files.
@@ -61,7 +94,7 @@ func (v memoryFiles) Write(_ context.Context, root, name string, content []byte)
 	if name == "." || (path.Dir(name) != "." && len(below(folder, path.Dir(name))) == 0) {
 		return fmt.Errorf("file %q of root %q: its folder %w", name, root, host.ErrNotExist)
 	}
-	folder[name] = bytes.Clone(content)
+	folder[name] = file{bytes.Clone(content), time.Now()}
 	return nil
 }
 
@@ -95,7 +128,7 @@ func (v memoryFiles) List(_ context.Context, root, name string) ([]string, error
 }
 
 // root returns the files of a root after checking the path. Called with mu held.
-func (m *Memory) root(root, name string) (map[string][]byte, error) {
+func (m *Memory) root(root, name string) (map[string]file, error) {
 	folder, ok := m.files[root]
 	if !ok {
 		return nil, fmt.Errorf("file root %q: %w", root, host.ErrNotExist)
@@ -103,21 +136,21 @@ func (m *Memory) root(root, name string) (map[string][]byte, error) {
 	return folder, host.CheckPath(name)
 }
 
-// file returns a file's content. Called with mu held.
-func (m *Memory) file(root, name string) ([]byte, error) {
+// file finds a file. Called with mu held.
+func (m *Memory) file(root, name string) (file, error) {
 	folder, err := m.root(root, name)
 	if err != nil {
-		return nil, err
+		return file{}, err
 	}
-	content, ok := folder[name]
+	f, ok := folder[name]
 	if !ok {
-		return nil, fmt.Errorf("file %q of root %q: %w", name, root, host.ErrNotExist)
+		return file{}, fmt.Errorf("file %q of root %q: %w", name, root, host.ErrNotExist)
 	}
-	return content, nil
+	return f, nil
 }
 
 // below returns the sorted names in a folder.
-func below(files map[string][]byte, folder string) []string {
+func below(files map[string]file, folder string) []string {
 	names := map[string]bool{}
 	for name := range files {
 		rest, ok := name, true
@@ -133,23 +166,40 @@ func below(files map[string][]byte, folder string) []string {
 }
 
 // Stat implements host.Files.
-func (v memoryFiles) Stat(ctx context.Context, root, path string) (*actionv1.FileState, error) {
-	state := &actionv1.FileState{Root: root, Path: path}
-	content, _, err := v.Read(ctx, root, path, 1<<30)
-	if errors.Is(err, host.ErrNotExist) {
-		return state, nil
+func (v memoryFiles) Stat(_ context.Context, root, name string) (*actionv1.FileState, error) {
+	v.m.mu.Lock()
+	defer v.m.mu.Unlock()
+	folder, err := v.m.root(root, name)
+	if err != nil {
+		return nil, err
 	}
-	state.Exists, state.Size = err == nil, uint64(len(content))
-	return state, err
+	state := &actionv1.FileState{Root: root, Path: name}
+	if f, ok := folder[name]; ok {
+		state.Exists, state.Size, state.Modified = true, uint64(len(f.content)), timestamppb.New(f.modified)
+	} else if name == "." || len(below(folder, name)) > 0 {
+		return nil, fmt.Errorf("file %q of root %q: is not a regular file", name, root)
+	}
+	return state, nil
 }
 
 // Open implements host.Files.
-func (v memoryFiles) Open(ctx context.Context, root, path string) (io.ReadCloser, error) {
-	content, _, err := v.Read(ctx, root, path, 1<<30)
-	return io.NopCloser(bytes.NewReader(content)), err
+func (v memoryFiles) Open(_ context.Context, root, name string) (io.ReadCloser, error) {
+	v.m.mu.Lock()
+	defer v.m.mu.Unlock()
+	f, err := v.m.file(root, name)
+	if err != nil {
+		return nil, err
+	}
+	return io.NopCloser(bytes.NewReader(bytes.Clone(f.content))), nil
 }
 
 // Holders implements host.Files.
 func (v memoryFiles) Holders(_ context.Context, root string) ([]*actionv1.HandleHolder, error) {
-	return nil, fmt.Errorf("who holds files of root %q: %w", root, host.ErrNotSupported)
+	v.m.mu.Lock()
+	defer v.m.mu.Unlock()
+	if _, err := v.m.root(root, "."); err != nil {
+		return nil, err
+	}
+	list := &actionv1.HandleList{Holders: v.m.holders[root]}
+	return proto.CloneOf(list).GetHolders(), nil
 }

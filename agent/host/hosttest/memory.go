@@ -5,29 +5,48 @@ import (
 	"slices"
 	"sync"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/bandfleet/bandfleet/agent/host"
+	"github.com/bandfleet/bandfleet/agent/host/sample"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
 // Memory is a machine in memory. NewMemory gives a healthy terminal: both Nymi services run, the adapter is there, the
-// endpoint's nbe.toml names the Nymi Agent on this machine, and its port is open. Tests then break it. All delays go through
-// package time, so a Memory that is made inside a testing/synctest bubble needs no real time. Safe for concurrent use.
+// endpoint's nbe.toml names the Nymi Agent on this machine, and its port is open. NewNESHost gives a healthy NES host. Tests then break
+// them. All delays go through package time, so a Memory that is made inside a testing/synctest bubble needs no real time. Safe for
+// concurrent use.
 type Memory struct {
 	mu sync.Mutex
 	// changed is closed, and made anew, at each change of a service: waiters wait for that.
-	changed   chan struct{}
-	services  map[string]*service
-	files     map[string]map[string][]byte
-	devices   map[string][]*actionv1.Device
-	listening map[string]bool
-	registry  map[string]string
-	state     *actionv1.HostState
-	users     []*actionv1.UserSession
-	usersErr  error
-	lastPID   uint32
-	boots     int
-	calls     []string
-	interpose func(call string) error
+	changed    chan struct{}
+	services   map[string]*service
+	files      map[string]map[string]file
+	holders    map[string][]*actionv1.HandleHolder
+	devices    map[string][]*actionv1.Device
+	ports      map[string]string // by instance, of devices that have one while they work
+	scripts    map[string]DeviceScript
+	listening  map[string]bool
+	probes     map[string]*actionv1.NetProbeResult
+	peers      map[string]*Memory
+	registry   view
+	registry32 view
+	state      *actionv1.HostState
+	detail     *actionv1.MachineState
+	users      []*actionv1.UserSession
+	usersErr   error
+	stores     map[string][]held
+	authority  *sample.Authority
+	web        *web // nil on a machine without a web server
+	power      map[string]*actionv1.PowerState
+	programs   map[string]*program
+	features   features
+	down, up   func()
+	lastPID    uint32
+	boots      int
+	calls      []string
+	interpose  func(call string) error
 }
 
 // AgentAddress is where the Nymi Agent of a new Memory listens, as its nbe.toml says.
@@ -35,26 +54,48 @@ const AgentAddress = "127.0.0.1:9120"
 
 // NewMemory returns a healthy terminal.
 func NewMemory() *Memory {
-	m := &Memory{
-		changed:   make(chan struct{}),
-		services:  map[string]*service{},
-		files:     map[string]map[string][]byte{host.EndpointRoot: {}},
-		devices:   map[string][]*actionv1.Device{},
-		listening: map[string]bool{AgentAddress: true},
-		registry:  map[string]string{},
-		lastPID:   1000,
-		state: &actionv1.HostState{
-			Hostname: "terminal", Os: "windows", OsVersion: "10.0.19045", BootId: "boot-1",
-			Addresses: []string{"127.0.0.1", "192.0.2.10"},
-		},
-		boots: 1,
-	}
+	m := newMachine("terminal")
+	m.files[host.EndpointRoot] = map[string]file{}
+	m.listening[AgentAddress] = true
 	m.Install(host.EndpointService, Script{})
 	m.Install(host.AgentService, Script{})
 	m.SetAdapters(1)
 	m.SetFile(host.EndpointRoot, "nbe.toml", "agent_url = \"ws://"+AgentAddress+"/socket/websocket\"\n")
+	m.SetProgram(FirmwareLogTool, Program{NewFiles: map[string]string{"band-log-0001.bin": "sample of an encrypted log"}})
 	m.startNow(host.EndpointService)
 	m.startNow(host.AgentService)
+	return m
+}
+
+// newMachine returns a machine with nothing installed.
+func newMachine(hostname string) *Memory {
+	m := &Memory{
+		changed:   make(chan struct{}),
+		services:  map[string]*service{},
+		files:     map[string]map[string]file{},
+		holders:   map[string][]*actionv1.HandleHolder{},
+		devices:   map[string][]*actionv1.Device{},
+		ports:     map[string]string{},
+		scripts:   map[string]DeviceScript{},
+		listening: map[string]bool{},
+		probes:    map[string]*actionv1.NetProbeResult{},
+		peers:     map[string]*Memory{},
+		registry:  newView(), registry32: newView(),
+		stores:   map[string][]held{},
+		power:    map[string]*actionv1.PowerState{},
+		programs: map[string]*program{},
+		features: features{installed: map[string]bool{}},
+		lastPID:  1000,
+		state: &actionv1.HostState{
+			Hostname: hostname, Os: "windows", OsVersion: "10.0.19045", BootId: "boot-1",
+			Addresses: []string{"127.0.0.1", "192.0.2.10"},
+		},
+		detail: &actionv1.MachineState{
+			BootTime: timestamppb.Now(), DomainRole: proto.Uint32(0), FreeBytes: 100 << 30, DotnetRelease: 528040, NfcReaders: proto.Uint32(0),
+		},
+		boots: 1,
+	}
+	m.SetPower(&actionv1.PowerState{Setting: USBSuspendSetting(), Ac: 1, Dc: 1})
 	return m
 }
 
@@ -65,16 +106,16 @@ func (m *Memory) Host() *host.Host {
 		Files:    memoryFiles{m},
 		Devices:  memoryDevices{m},
 		Network:  memoryNetwork{m},
-		Registry: memoryRegistry{m},
+		Registry: memoryRegistry{m: m, view: m.registry},
 		System:   memorySystem{m},
 		Users:    memoryUsers{m},
 
-		Certificates: host.NoCertificates{Lacking: "certificate stores"},
-		Bindings:     host.NoBindings{Lacking: "a web server"},
-		IIS:          host.NoIIS{Lacking: "IIS"},
-		Power:        host.NoPower{Lacking: "power schemes"},
-		Programs:     host.NoPrograms{Lacking: "an allow-list of programs"},
-		Features:     host.NoFeatures{Lacking: "features of Windows"},
+		Certificates: memoryCertificates{m},
+		Bindings:     memoryBindings{m},
+		IIS:          memoryIIS{m},
+		Power:        memoryPower{m},
+		Programs:     memoryPrograms{m},
+		Features:     memoryFeatures{m},
 	}
 }
 
@@ -105,30 +146,4 @@ func (m *Memory) mutating(verb, object string) error {
 		return nil
 	}
 	return check(call)
-}
-
-// Reboot starts the machine anew: another boot id, and each service that is not disabled running as another process.
-func (m *Memory) Reboot() {
-	m.mu.Lock()
-	m.boots++
-	m.state.BootId = fmt.Sprintf("boot-%d", m.boots)
-	names := make([]string, 0, len(m.services))
-	for name, s := range m.services {
-		m.end(s, 0)
-		if !s.script.Disabled {
-			names = append(names, name)
-		}
-	}
-	m.mu.Unlock()
-	slices.Sort(names)
-	for _, name := range names {
-		m.startNow(name)
-	}
-}
-
-// SetHost changes what the machine says of itself.
-func (m *Memory) SetHost(change func(*actionv1.HostState)) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	change(m.state)
 }

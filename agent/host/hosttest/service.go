@@ -46,15 +46,18 @@ type service struct {
 
 // Install adds a service, stopped. One that is there already keeps its state and gets the script, which counts from its next
 // start or stop on.
-func (m *Memory) Install(name string, script Script) {
+func (m *Memory) Install(name string, script Script) { m.InstallAs("memory:"+name, name, script) }
+
+// InstallAs is Install with the operating system's own name of the service, by which it is found as well.
+func (m *Memory) InstallAs(key, name string, script Script) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s, ok := m.services[name]; ok {
+	if s, err := m.find(name); err == nil {
 		s.script = script
 		return
 	}
 	m.services[name] = &service{
-		name: name, key: "memory:" + name, script: script, status: actionv1.ServiceStatus_SERVICE_STATUS_STOPPED,
+		name: name, key: key, script: script, status: actionv1.ServiceStatus_SERVICE_STATUS_STOPPED,
 	}
 }
 
@@ -62,9 +65,9 @@ func (m *Memory) Install(name string, script Script) {
 func (m *Memory) Uninstall(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s, ok := m.services[name]; ok {
+	if s, err := m.find(name); err == nil {
 		m.end(s, 0)
-		delete(m.services, name)
+		delete(m.services, s.name)
 	}
 }
 
@@ -75,7 +78,7 @@ func (m *Memory) StopNow(name string) { m.Crash(name, 0) }
 func (m *Memory) Crash(name string, exitCode int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s, ok := m.services[name]; ok {
+	if s, err := m.find(name); err == nil {
 		m.end(s, exitCode)
 	}
 }
@@ -86,7 +89,7 @@ func (m *Memory) StartNow(name string) { m.startNow(name) }
 func (m *Memory) startNow(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s, ok := m.services[name]; ok && s.status == actionv1.ServiceStatus_SERVICE_STATUS_STOPPED {
+	if s, err := m.find(name); err == nil && s.status == actionv1.ServiceStatus_SERVICE_STATUS_STOPPED {
 		m.newProcess(s)
 		m.running(s)
 	}
@@ -96,7 +99,7 @@ func (m *Memory) startNow(name string) {
 func (m *Memory) PID(name string) uint32 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if s, ok := m.services[name]; ok {
+	if s, err := m.find(name); err == nil {
 		return s.pid
 	}
 	return 0
@@ -179,18 +182,23 @@ func (m *Memory) set(s *service, status actionv1.ServiceStatus) {
 	m.changed = make(chan struct{})
 }
 
-// observed is the state as callers see it. Called with mu held.
-func (s *service) observed() *actionv1.ServiceState {
+// observed is the state as callers see it, under the name that they asked for. Called with mu held.
+func (s *service) observed(name string) *actionv1.ServiceState {
 	return &actionv1.ServiceState{
-		Service: s.name, Installed: true, Key: s.key, Status: s.status, Pid: s.pid,
+		Service: name, Installed: true, Key: s.key, Status: s.status, Pid: s.pid,
 		Disabled: s.script.Disabled, ExitCode: s.exitCode,
 	}
 }
 
-// find returns a service or ErrNotInstalled. Called with mu held.
+// find returns a service by its display name or its key, or ErrNotInstalled. Called with mu held.
 func (m *Memory) find(name string) (*service, error) {
 	if s, ok := m.services[name]; ok {
 		return s, nil
+	}
+	for _, s := range m.services {
+		if s.key == name {
+			return s, nil
+		}
 	}
 	return nil, host.ErrNotInstalled
 }

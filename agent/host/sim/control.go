@@ -30,6 +30,9 @@ func (v services) State(_ context.Context, name string) (*actionv1.ServiceState,
 		return nil, host.ServiceError(name, err)
 	}
 	state, err := s.state()
+	if state != nil {
+		state.Service = name
+	}
 	return state, host.ServiceError(name, err)
 }
 

@@ -12,6 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/bandfleet/bandfleet/agent/host"
+	"github.com/bandfleet/bandfleet/agent/host/sample"
 )
 
 // Options are choices at the making of a simulated terminal.
@@ -22,13 +25,24 @@ type Options struct {
 	AgentPort int
 	// Services are display names of further services, for tests.
 	Services []string
+	// Tools are names of further programs of the allow-list, for tests.
+	Tools []string
+	// Role is RoleUserTerminal (or empty) or RoleNESHost.
+	Role string
 }
+
+// Roles of simulated machines.
+const (
+	RoleUserTerminal = "user-terminal"
+	RoleNESHost      = "nes-host"
+)
 
 // startPatience bounds the first start of the services.
 const startPatience = 30 * time.Second
 
-// Init makes a healthy simulated terminal in dir, which must be empty or not there yet: both Nymi services run, the adapter is
-// present, the endpoint is configured. The services keep running after the program ends, until Shutdown.
+// Init makes a healthy simulated machine in dir, which must be empty or not there yet. On a user terminal both Nymi services run, the
+// adapter is present, the endpoint is configured; on a NES host the web server serves its applications with a certificate of a sample
+// authority. The services keep running after the program ends, until Shutdown.
 func Init(dir string, o Options) error {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -43,15 +57,33 @@ func Init(dir string, o Options) error {
 	if t.Hostname == "" {
 		t.Hostname = filepath.Base(absolute)
 	}
-	if t.AgentPort == 0 {
-		if t.AgentPort, err = freePort(); err != nil {
-			return err
-		}
+	if err := t.chooseRole(o.Role); err != nil {
+		return err
 	}
-	if err := t.create(); err != nil {
+	if err := t.create(o.Tools); err != nil {
 		return fmt.Errorf("simulated terminal %q: %w", dir, err)
 	}
 	return t.startAll()
+}
+
+// chooseRole sets what depends on the role.
+func (t *terminal) chooseRole(role string) error {
+	var err error
+	switch role {
+	case "", RoleUserTerminal:
+		if t.AgentPort == 0 {
+			t.AgentPort, err = freePort()
+		}
+		return err
+	case RoleNESHost:
+		t.Role, t.AgentPort = role, 0
+		if t.HTTPPort, err = freePort(); err != nil {
+			return err
+		}
+		t.HTTPSPort, err = freePort()
+		return err
+	}
+	return fmt.Errorf("role %q: use %s or %s", role, RoleUserTerminal, RoleNESHost)
 }
 
 // checkEmpty refuses a directory with something in it.
@@ -68,42 +100,73 @@ func checkEmpty(dir string) error {
 	return nil
 }
 
-// create writes the terminal's files. The one that makes it a simulated terminal comes last.
-func (t *terminal) create() error {
-	logs := filepath.Join(t.dir, logFolder())
-	folders := []string{filepath.Join(t.dir, endpointFolder), logs}
+// create writes the machine's files. The one that makes it a simulated terminal comes last.
+func (t *terminal) create(tools []string) error {
+	for _, name := range tools {
+		if err := t.addTool(name); err != nil {
+			return err
+		}
+	}
 	for _, s := range t.services() {
-		folders = append(folders, s.file("."))
-	}
-	for _, folder := range folders {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
+		if err := os.MkdirAll(s.file("."), 0o700); err != nil {
 			return err
 		}
 	}
-	files := map[string]string{
-		filepath.Join(t.dir, endpointFolder, "nbe.toml"):         t.endpointConfig(),
-		filepath.Join(t.dir, endpointFolder, "nbe.default.toml"): t.endpointConfig(),
-		filepath.Join(logs, "nem.log"):                           "",
-		filepath.Join(logs, "nymi_api.log"):                      "",
-	}
-	for file, content := range files {
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+	for name, record := range map[string]any{
+		detailFile: t.newDetail(), powerFile: newPower(), featuresFile: newFeatures(),
+	} {
+		if err := writeJSON(filepath.Join(t.dir, name), record); err != nil {
 			return err
 		}
 	}
-	values := map[string]string{registryName(`SOFTWARE\Nymi\NES`, "URL"): "https://nes.example/nes/"}
-	if err := writeJSON(filepath.Join(t.dir, registryFile), values); err != nil {
-		return err
+	values := map[string]string{`software\`: ""} // a key that every machine has
+	fill := func() error { return t.createTerminal(values) }
+	if t.isNES() {
+		fill = t.createNES
 	}
-	if err := t.setAdapter(true); err != nil {
+	if err := errors.Join(fill(), writeJSON(filepath.Join(t.dir, registryFile), values)); err != nil {
 		return err
 	}
 	return writeJSON(filepath.Join(t.dir, terminalFile), t.settings)
 }
 
+// createTerminal writes what a user terminal has.
+func (t *terminal) createTerminal(values map[string]string) error {
+	files := sample.TerminalLogs(simulatedUser)
+	files[host.EndpointRoot+"/nbe.toml"] = t.endpointConfig()
+	files[host.EndpointRoot+"/nbe.default.toml"] = t.endpointConfig()
+	if err := t.writeFiles(files); err != nil {
+		return err
+	}
+	setValue(values, `SOFTWARE\Nymi\NES`, "URL", "https://nes.example/nes/")
+	if err := t.addTool(FirmwareLogTool); err != nil {
+		return err
+	}
+	return t.setAdapter(adapterRecord{Present: true})
+}
+
+// writeFiles writes files by root and path, with the folders that they need.
+func (t *terminal) writeFiles(files map[string]string) error {
+	roots := t.roots()
+	for name, content := range files {
+		root, path, _ := strings.Cut(name, "/")
+		file := filepath.Join(roots[root], filepath.FromSlash(path))
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// simulatedUser is whose profile a simulated terminal has.
+const simulatedUser = "operator"
+
 // logFolder is where the Nymi Band Application of one user writes its logs (guide: collecting logs).
 func logFolder() string {
-	return filepath.Join("Users", "operator", "AppData", "Roaming", "Nymi", "NEM", "Logs")
+	return filepath.Join("Users", simulatedUser, "AppData", "Roaming", "Nymi", "NEM", "Logs")
 }
 
 // startAll starts the services, the Nymi Agent first.
@@ -153,5 +216,5 @@ func freePort() (int, error) {
 			return port, listener.Close()
 		}
 	}
-	return 0, fmt.Errorf("no free port for the Nymi Agent between %d and %d", lowest, lowest+count)
+	return 0, fmt.Errorf("no free port between %d and %d", lowest, lowest+count)
 }

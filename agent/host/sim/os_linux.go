@@ -27,3 +27,12 @@ func lockFile(file *os.File, mode lockMode) error {
 func detached() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setsid: true}
 }
+
+// endTree kills the process group that a detached process leads, its children with it.
+func endTree(leader *os.Process) error {
+	err := syscall.Kill(-leader.Pid, syscall.SIGKILL)
+	if errors.Is(err, syscall.ESRCH) {
+		return nil
+	}
+	return err
+}

@@ -29,3 +29,11 @@ func lockFile(file *os.File, mode lockMode) error {
 func detached() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{CreationFlags: windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP}
 }
+
+// endTree kills the process alone: a simulated machine's programs have no job object.
+func endTree(leader *os.Process) error {
+	if err := leader.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	return nil
+}

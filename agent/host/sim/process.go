@@ -32,17 +32,28 @@ const (
 const lockPatience = 2 * time.Second
 
 // ServiceMain is the process of a simulated service: `sim service --dir DIR --name NAME`, where args are what follows
-// "service". It returns the exit code when the service has ended.
+// "service". Programs of the machine, and what starts it anew, are such processes too. It returns the exit code when the process is to end.
 func ServiceMain(args []string) int {
 	flags := flag.NewFlagSet("sim service", flag.ContinueOnError)
 	dir := flags.String("dir", "", "the simulated terminal")
 	name := flags.String("name", "", "display name of the service")
+	tool := flags.String("tool", "", "instead of a service: a program of the allow-list")
+	linger := flags.Duration("linger", 0, "instead of a service: live so long")
+	reboot := flags.Duration("reboot-after", -1, "instead of a service: start the machine anew after this time")
 	if flags.Parse(args) != nil {
 		return exitUsage
 	}
+	if *linger > 0 {
+		return lingerIn(*dir, *linger)
+	}
 	t, err := load(*dir)
-	if err != nil {
+	switch {
+	case err != nil:
 		return complain(exitUsage, err)
+	case *tool != "":
+		return t.toolMain(*tool)
+	case *reboot >= 0:
+		return t.rebootAfter(*reboot)
 	}
 	s, err := t.service(*name)
 	if err != nil {
@@ -92,10 +103,8 @@ func (s *service) work() (int, error) {
 	if behaves.kind == crashOnStart {
 		return ExitCode, nil
 	}
-	if s.name == host.AgentService {
-		if err := serveAgent(s.AgentPort); err != nil {
-			return exitFault, err
-		}
+	if err := s.serve(); err != nil {
+		return exitFault, err
 	}
 	orders, err := net.Listen("tcp", loopback(0))
 	if err != nil {
@@ -110,6 +119,17 @@ func (s *service) work() (int, error) {
 	}
 	logLine("runs as process %d", record.PID)
 	return s.obey(orders, record, behaves)
+}
+
+// serve does what the service is for, as far as that can be seen from outside.
+func (s *service) serve() error {
+	switch s.key {
+	case agentKey:
+		return serveAgent(s.AgentPort)
+	case webKey:
+		return serveWeb(s.terminal)
+	}
+	return nil
 }
 
 // folderCheck is how often a process looks whether its terminal's folder is still there.

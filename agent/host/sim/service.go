@@ -30,11 +30,28 @@ type service struct {
 	name, key string
 }
 
-// services are the services of a terminal. The Nymi Agent comes first, since the endpoint connects to it.
+// Keys of services.
+const (
+	agentKey    = "NymiAgent"
+	endpointKey = "NymiBluetoothEndpoint"
+	processKey  = "WAS"
+	webKey      = "W3SVC"
+	caKey       = "CertSvc"
+)
+
+// services are the services of a terminal, those first that others need: the endpoint connects to the Nymi Agent, the web server's
+// applications run in processes of WAS.
 func (t *terminal) services() []*service {
 	all := []*service{
-		{terminal: t, name: host.AgentService, key: "NymiAgent"},
-		{terminal: t, name: host.EndpointService, key: "NymiBluetoothEndpoint"},
+		{terminal: t, name: host.AgentService, key: agentKey},
+		{terminal: t, name: host.EndpointService, key: endpointKey},
+	}
+	if t.isNES() {
+		all = []*service{
+			{terminal: t, name: "Windows Process Activation Service", key: processKey},
+			{terminal: t, name: "World Wide Web Publishing Service", key: webKey},
+			{terminal: t, name: "Active Directory Certificate Services", key: caKey},
+		}
 	}
 	for i, name := range t.Services {
 		all = append(all, &service{terminal: t, name: name, key: fmt.Sprintf("Service%d", i+1)})
@@ -42,10 +59,10 @@ func (t *terminal) services() []*service {
 	return all
 }
 
-// service finds a service by display name.
+// service finds a service by display name or by key.
 func (t *terminal) service(name string) (*service, error) {
 	for _, s := range t.services() {
-		if s.name == name {
+		if s.name == name || s.key == name {
 			return s, nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bandfleet/bandfleet/agent/host"
@@ -11,43 +12,99 @@ import (
 
 const (
 	// setPatience bounds a change.
-	setPatience = 20 * time.Second
+	setPatience = 90 * time.Second
 	// stopPatience is how long a service may take to stop before `set … stopped` kills it.
 	stopPatience = 2 * time.Second
 )
 
-// Set changes a simulated terminal, also while an agent uses it:
-//
-//	service NAME stopped|running                    now
-//	service NAME normal|hang-on-stop|disabled       from now on; the service is left running
-//	service NAME crash-on-start|die-after=DURATION  from the next start on; die-after counts from each start
-//	adapter present|absent                          now
-//	user NAME active|idle|away|none                 now; none signs the person out
+// setter is one thing that can be set.
+type setter struct {
+	// usage is what follows the name.
+	usage string
+	// values is how many words that is.
+	values int
+	do     func(ctx context.Context, t *terminal, values []string) error
+}
+
+// setters are what can be set on each machine, by name.
+func setters() map[string]setter {
+	return map[string]setter{
+		"service": {"NAME STATE-OR-BEHAVIOUR", 2, func(ctx context.Context, t *terminal, v []string) error {
+			return host.ServiceError(v[0], t.setService(ctx, v[0], v[1]))
+		}},
+		"user": {"NAME active|idle|away|none", 2, func(ctx context.Context, t *terminal, v []string) error {
+			return named("user", v[0], t.signIn(ctx, v[0], v[1]))
+		}},
+		"adapter": {"present|absent|stuck|broken|updating", 1, func(ctx context.Context, t *terminal, v []string) error {
+			return t.plugAdapter(ctx, v[0])
+		}},
+		"tool": {"NAME " + strings.Join(toolModes(), "|"), 2, func(ctx context.Context, t *terminal, v []string) error {
+			return named("tool", v[0], t.changeTool(ctx, v[0], v[1]))
+		}},
+		"host": {"NAME[:PORT] ADDRESS[:PORT]|none", 2, func(ctx context.Context, t *terminal, v []string) error {
+			return named("host", v[0], t.addHost(ctx, v[0], v[1]))
+		}},
+		"reach":          {"DIR-OF-NES-HOST", 1, func(ctx context.Context, t *terminal, v []string) error { return t.reach(ctx, v[0]) }},
+		"trust":          {"FILE.pem|DIR-OF-NES-HOST", 1, func(ctx context.Context, t *terminal, v []string) error { return t.trust(ctx, v[0]) }},
+		"distrust":       {"FILE.pem|DIR-OF-NES-HOST|SHA256", 1, func(ctx context.Context, t *terminal, v []string) error { return t.distrust(ctx, v[0]) }},
+		"nes-url":        {"URL|none", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setNESURL(ctx, v[0]) }},
+		"usb-suspend":    {"on|off|policy", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setUSBSuspend(ctx, v[0]) }},
+		"feature":        {"NAME installed|absent|unknown", 2, func(ctx context.Context, t *terminal, v []string) error { return t.setFeature(ctx, v[0], v[1]) }},
+		"dotnet":         {"RELEASE", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setDotNet(ctx, v[0]) }},
+		"reboot-pending": {"yes|no", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setRebootPending(ctx, v[0]) }},
+		"reboot":         {"now|ends-agent|keeps-agent", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setReboot(ctx, v[0]) }},
+	}
+}
+
+// named puts what an error is about before it.
+func named(kind, name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s %q: %w", kind, name, err)
+}
+
+// Set changes a simulated machine, also while an agent uses it. args are what to set and its values, as an error without any lists them.
 func Set(dir string, args ...string) error {
 	t, err := load(dir)
 	if err != nil {
 		return err
 	}
+	all := t.setters()
+	if len(args) == 0 {
+		return errors.New("what to set: use " + strings.Join(usages(all), ", or "))
+	}
+	s, ok := all[args[0]]
+	switch {
+	case !ok:
+		return fmt.Errorf("what to set: %q is not known here: use %s", args[0], strings.Join(usages(all), ", or "))
+	case len(args) != s.values+1:
+		return fmt.Errorf("what to set: use `%s %s`", args[0], s.usage)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), setPatience)
 	defer cancel()
-	switch {
-	case len(args) == 3 && args[0] == "service":
-		return host.ServiceError(args[1], t.setService(ctx, args[1], args[2]))
-	case len(args) == 3 && args[0] == "user":
-		if err := t.signIn(ctx, args[1], args[2]); err != nil {
-			return fmt.Errorf("user %q: %w", args[1], err)
+	return s.do(ctx, t, args[1:])
+}
+
+// setters are those of the machine's role.
+func (t *terminal) setters() map[string]setter {
+	all := setters()
+	if t.isNES() {
+		for name, s := range webSetters() {
+			all[name] = s
 		}
-		return nil
-	case len(args) == 2 && args[0] == "adapter":
-		return t.plugAdapter(ctx, args[1])
 	}
-	return errors.New("what to set: use `service NAME STATE-OR-BEHAVIOUR`, `adapter present|absent` or `user NAME active|idle|away|none`")
+	return all
 }
 
 func (t *terminal) setService(ctx context.Context, name, value string) error {
 	s, err := t.service(name)
 	if err != nil {
-		return fmt.Errorf("%w: it has %q and %q", err, host.EndpointService, host.AgentService)
+		var names []string
+		for _, s := range t.services() {
+			names = append(names, fmt.Sprintf("%q", s.name))
+		}
+		return fmt.Errorf("%w: it has %s", err, strings.Join(names, " and "))
 	}
 	switch value {
 	case statusRunning:
@@ -77,14 +134,7 @@ func (s *service) stopNow(ctx context.Context) error {
 	return s.kill(ctx, seen.PID)
 }
 
-func (t *terminal) plugAdapter(ctx context.Context, value string) error {
-	if value != "present" && value != "absent" {
-		return fmt.Errorf("adapter: %q: use present or absent", value)
-	}
-	return t.exclusively(ctx, func() error { return t.setAdapter(value == "present") })
-}
-
-// Shutdown ends the processes of all services. The terminal stays, with its services stopped.
+// Shutdown ends the processes of the machine. Its folder stays, with its services stopped.
 func Shutdown(dir string) error {
 	t, err := load(dir)
 	if err != nil {
@@ -92,7 +142,7 @@ func Shutdown(dir string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), setPatience)
 	defer cancel()
-	var errs []error
+	errs := []error{programs{t}.EndAll(ctx)}
 	for _, s := range t.services() {
 		errs = append(errs, host.ServiceError(s.name, s.stopNow(ctx)))
 	}

@@ -1,5 +1,5 @@
-// Package sim is a simulated terminal that lives in a directory: nbe.toml, log folders, a registry and an adapter as files, and
-// services that are real child processes. They are detached, so they outlive the agent, as services of a machine do; they can
+// Package sim is a simulated machine that lives in a directory: nbe.toml, log folders, a registry, an adapter, certificate stores as files,
+// and services that are real child processes; that of a NES host's web server speaks TLS. They are detached, so they outlive the agent, as services of a machine do; they can
 // be killed, crash, and hang. The demo, load tests and tests of the agent use it through `fleet-agent run --host sim:DIR`, and
 // `fleet-agent sim` makes and breaks it.
 //
@@ -16,10 +16,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/bandfleet/bandfleet/agent/host"
-	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
 const (
@@ -40,8 +38,13 @@ type terminal struct {
 type settings struct {
 	Version  int    `json:"version"`
 	Hostname string `json:"hostname"`
+	// Role is RoleNESHost, or empty for a user terminal.
+	Role string `json:"role,omitempty"`
 	// AgentPort is the loopback port on which the Nymi Agent listens, as nbe.toml says.
-	AgentPort int `json:"agent_port"`
+	AgentPort int `json:"agent_port,omitempty"`
+	// HTTPPort and HTTPSPort are the loopback ports that stand for 80 and 443 of a NES host.
+	HTTPPort  int `json:"http_port,omitempty"`
+	HTTPSPort int `json:"https_port,omitempty"`
 	// Services are the display names of services besides Nymi's.
 	Services []string `json:"services,omitempty"`
 }
@@ -52,27 +55,33 @@ func Open(dir string) (*host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	local, err := host.Local(host.LocalConfig{Roots: map[string]string{host.EndpointRoot: filepath.Join(t.dir, endpointFolder)}})
+	local, err := host.Local(host.LocalConfig{Roots: t.roots()})
 	if err != nil {
 		return nil, err
 	}
-	return &host.Host{
+	h := &host.Host{
 		Services: services{t},
 		Files:    local.Files,
 		Devices:  devices{t},
-		Network:  local.Network,
-		Registry: registry{t},
+		Network:  t.network(),
+		Registry: registry{t, registryFile},
 		System:   system{terminal: t, local: local.System},
 		Users:    users{t},
 
-		Certificates: host.NoCertificates{Lacking: "certificate stores"},
+		Certificates: certificates{t},
 		Bindings:     host.NoBindings{Lacking: "a web server"},
 		IIS:          host.NoIIS{Lacking: "IIS"},
-		Power:        host.NoPower{Lacking: "power schemes"},
-		Programs:     host.NoPrograms{Lacking: "an allow-list of programs"},
-		Features:     host.NoFeatures{Lacking: "features of Windows"},
-	}, nil
+		Power:        power{t},
+		Programs:     programs{t},
+		Features:     features{t},
+	}
+	if t.isNES() {
+		h.Bindings, h.IIS = bindings{t}, iis{t}
+	}
+	return h, nil
 }
+
+func (t *terminal) isNES() bool { return t.Role == RoleNESHost }
 
 // load reads the settings of the simulated terminal in dir.
 func load(dir string) (*terminal, error) {
@@ -104,22 +113,6 @@ func (t *terminal) exclusively(ctx context.Context, do func() error) error {
 	return errors.Join(do(), lock.Close())
 }
 
-// system is the machine that the simulation runs on, under a name of its own.
-type system struct {
-	*terminal
-	local host.System
-}
-
-// Describe implements host.System.
-func (s system) Describe(ctx context.Context) (*actionv1.HostState, error) {
-	state, err := s.local.Describe(ctx)
-	if err != nil {
-		return nil, err
-	}
-	state.Hostname = s.Hostname
-	return state, nil
-}
-
 func readJSON(file string, into any) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -142,14 +135,4 @@ func writeJSON(file string, value any) error {
 		return err
 	}
 	return os.Rename(temporary, file)
-}
-
-// Detail implements host.System.
-func (system) Detail(context.Context) (*actionv1.MachineState, error) {
-	return nil, fmt.Errorf("details of this machine: %w", host.ErrNotSupported)
-}
-
-// Reboot implements host.System.
-func (system) Reboot(context.Context, time.Duration, string) error {
-	return fmt.Errorf("starting this machine again: %w", host.ErrNotSupported)
 }
