@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"unsafe"
 
@@ -51,8 +52,8 @@ func configResult(result, _ uintptr, _ error) error {
 	case windows.CR_SUCCESS:
 		return nil
 	case windows.CR_REMOVE_VETOED:
-		return fmt.Errorf("a program still uses it: stop what uses the adapter, then try again (%w)", code)
+		return errors.New("a program still uses it: stop what uses the adapter, then try again")
 	default:
-		return code
+		return fmt.Errorf("the configuration manager answers CR code %#x", uint32(code))
 	}
 }
