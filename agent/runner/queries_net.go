@@ -72,7 +72,7 @@ func (c *course) mayProbe(ctx context.Context, t *actionv1.ProbeTarget) (bool, e
 // that it is known with.
 func knownTarget(site *actionv1.Surroundings, t *actionv1.ProbeTarget) bool {
 	for _, h := range site.GetNesHosts() {
-		if onNESHost(h, t) {
+		if onNESHost(h, t) || isOwn(h, t) {
 			return true
 		}
 	}
@@ -84,7 +84,6 @@ func knownTarget(site *actionv1.Surroundings, t *actionv1.ProbeTarget) bool {
 	return sameURL(site.GetCentralAgentUrl(), t)
 }
 
-// onNESHost says whether a target is a NES host, on the ports by which it is reached; of the machine of the run all ports are its own.
 func onNESHost(h *actionv1.NESHost, t *actionv1.ProbeTarget) bool {
 	const http, https = 80, 443
 	if sameURL(h.GetUrl(), t) {
@@ -95,7 +94,7 @@ func onNESHost(h *actionv1.NESHost, t *actionv1.ProbeTarget) bool {
 		names = append(names, u.Hostname())
 	}
 	for _, name := range names {
-		if name != "" && strings.EqualFold(name, t.GetHost()) && (h.GetSelf() || t.GetPort() == http || t.GetPort() == https) {
+		if name != "" && strings.EqualFold(name, t.GetHost()) && (t.GetPort() == http || t.GetPort() == https) {
 			return true
 		}
 	}
