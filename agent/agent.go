@@ -35,7 +35,9 @@ type Config struct {
 	Version string
 	// Spool bounds the files that wait for the server.
 	Spool spool.Limits
-	Log   *slog.Logger
+	// MinLease is the least time that a change which ends by itself may be asked for; 0 means 5 minutes.
+	MinLease time.Duration
+	Log      *slog.Logger
 	// Ready is called once when everything is up, whether or not the server can be reached.
 	Ready func()
 }
