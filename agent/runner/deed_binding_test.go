@@ -87,6 +87,7 @@ func TestACrashWhileNothingIsBound(t *testing.T) {
 			actionv1.Repeatability_REPEATABILITY_ONE_SHOT} {
 			t.Run(name+" "+repeat.String(), func(t *testing.T) {
 				t.Parallel()
+				k := k
 				k.repeat = repeat
 				runnertest.Crash(t, runnertest.Case{
 					Action: k.doer, Params: k.params, Setup: w.clumsySetup(refuses), Twice: true,
