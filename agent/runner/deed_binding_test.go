@@ -32,7 +32,7 @@ type clumsy struct {
 }
 
 func (c clumsy) Set(ctx context.Context, b *actionv1.Binding) error {
-	if err := c.Bindings.Remove(ctx, b); err != nil && !errors.Is(err, host.ErrNotExist) {
+	if err := c.Remove(ctx, b); err != nil && !errors.Is(err, host.ErrNotExist) {
 		return err
 	}
 	if c.refuses != "" && b.GetCertificateSha256() == c.refuses {
