@@ -18,7 +18,7 @@ GOLANGCI := go tool -modfile=deploy/tools/golangci-lint.mod golangci-lint
 CACHE ?= $(CURDIR)/.cache/testhosts
 
 # Every plugin is one program; its file has the name of its folder.
-PLUGINS := endpoint nes support
+PLUGINS := endpoint terminal firmware nes support
 
 # The ref that the contracts must stay compatible with. `make lint` compares with it when it exists.
 BREAKING_AGAINST ?= $(shell git describe --tags --abbrev=0 2>/dev/null)

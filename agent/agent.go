@@ -16,6 +16,7 @@ import (
 	"github.com/bandfleet/bandfleet/agent/host/private"
 	"github.com/bandfleet/bandfleet/agent/identity"
 	"github.com/bandfleet/bandfleet/agent/journal"
+	"github.com/bandfleet/bandfleet/agent/kept"
 	"github.com/bandfleet/bandfleet/agent/link"
 	"github.com/bandfleet/bandfleet/agent/plugins"
 	"github.com/bandfleet/bandfleet/agent/runner"
@@ -59,7 +60,11 @@ func Run(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, files.Close()) }()
-	p, err := assemble(ctx, c, id, book, files)
+	earlier, err := kept.Open(dir.Kept())
+	if err != nil {
+		return err
+	}
+	p, err := assemble(ctx, c, id, storage{book, files, earlier})
 	if err != nil {
 		return err
 	}
@@ -77,7 +82,14 @@ type parts struct {
 	collector *facts.Collector
 }
 
-func assemble(ctx context.Context, c Config, id *identity.Identity, book *journal.Journal, files *spool.Spool) (*parts, error) {
+// storage is where an agent keeps what must outlast it.
+type storage struct {
+	book  *journal.Journal
+	files *spool.Spool
+	kept  *kept.Folder
+}
+
+func assemble(ctx context.Context, c Config, id *identity.Identity, s storage) (*parts, error) {
 	record := id.Record()
 	if c.Machine.Host == "" {
 		c.Machine.Host = record.Host
@@ -93,14 +105,16 @@ func assemble(ctx context.Context, c Config, id *identity.Identity, book *journa
 	collector := facts.New(facts.Config{Host: machine, AgentVersion: c.Version, Simulated: simulated, Log: c.Log.With("part", "facts")})
 	first := collector.Collect(ctx)
 	run := runner.New(runner.Config{
-		Host: mortalHost(machine), Journal: mortalJournal(book), Plugins: set, Spool: files, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
+		Host: mortalHost(machine), Journal: mortalJournal(s.book), Plugins: set, Spool: s.files, Kept: s.kept, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
+		Unsealer: id,
 		Terminal: &actionv1.Terminal{Id: record.TerminalID, Name: record.Name, Site: record.Site, Role: record.Role},
 	})
 	session := link.New(link.Config{
-		Identity: id, Runner: run, Journal: book, Plugins: set.Report(), Spool: files, Log: c.Log.With("part", "link"),
+		Identity: id, Runner: run, Journal: s.book, Plugins: set.Report(), Spool: s.files, Prober: machine.Network, Log: c.Log.With("part", "link"),
 	})
 	session.SetFacts(first)
 	run.SetReporter(session)
+	run.SetAsker(session)
 	return &parts{runner: run, link: session, collector: collector}, nil
 }
 

@@ -25,6 +25,7 @@ const (
 	pinsFile        = "pins.json"
 	journalFile     = "journal.db"
 	spoolFolder     = "spool"
+	keptFolder      = "kept"
 )
 
 // stagingFolder is where an enrolment happens. What it makes moves into the data directory only when the server has
@@ -47,6 +48,9 @@ func (d Dir) Journal() string { return d.file(journalFile) }
 
 // Spool is the folder of files that wait for the server. It belongs to the journal: what that does not name is removed.
 func (d Dir) Spool() string { return d.file(spoolFolder) }
+
+// Kept is the folder of what files held before they were changed. It belongs to the journal, as the spool does.
+func (d Dir) Kept() string { return d.file(keptFolder) }
 
 // Pins is the path of the agent's own copy of the plugins' hashes and manifests.
 func (d Dir) Pins() string { return d.file(pinsFile) }

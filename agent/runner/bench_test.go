@@ -20,6 +20,7 @@ import (
 	"github.com/bandfleet/bandfleet/agent/host"
 	"github.com/bandfleet/bandfleet/agent/host/hosttest"
 	"github.com/bandfleet/bandfleet/agent/journal"
+	"github.com/bandfleet/bandfleet/agent/kept"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 )
@@ -82,7 +83,12 @@ func (b *bench) start() {
 }
 
 func (b *bench) make() {
+	folder, err := kept.Open(filepath.Join(filepath.Dir(b.path), "kept"))
+	if err != nil {
+		b.t.Fatal(err)
+	}
 	b.runner = New(Config{
+		Kept: folder,
 		Host: b.host, Journal: b.journal, Plugins: b.plugins, Spool: b.spool, BootID: b.boot, Log: slog.New(slog.DiscardHandler),
 		Terminal: &actionv1.Terminal{Id: "T-1", Role: "user-terminal"},
 	})

@@ -2,6 +2,8 @@ package runner
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -9,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/bandfleet/bandfleet/agent/host"
 	"github.com/bandfleet/bandfleet/agent/host/hosttest"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
@@ -28,6 +31,8 @@ type crashCase struct {
 	untouched bool
 	// twice has the agent die in the recovery too.
 	twice bool
+	// ends looks at the machine in the end.
+	ends func(b *bench, res *actionv1.TaskResult)
 }
 
 func crashCases() map[string]crashCase {
@@ -75,6 +80,86 @@ func crashCases() map[string]crashCase {
 			arrange: asking(actionv1.Repeatability_REPEATABILITY_REPEATABLE, nil),
 			may:     []actionv1.TaskStatus{failedStatus}, runs: 3, untouched: true,
 		},
+		"changes, probe": {
+			arrange: changing(actionv1.Repeatability_REPEATABILITY_PROBE, true), may: []actionv1.TaskStatus{succeeded, failedStatus, rolledBack}, runs: 1,
+			twice: true, ends: wantAllOrNothing,
+		},
+		"changes, repeatable": {
+			arrange: changing(actionv1.Repeatability_REPEATABILITY_REPEATABLE, true), may: []actionv1.TaskStatus{succeeded}, runs: 3, ends: wantAllOrNothing,
+		},
+		"one change, repeatable": {
+			arrange: func(b *bench) {
+				b.machine.SetFile(host.EndpointRoot, "nbe.toml", oldConfig)
+				b.plugins["restart"] = newChanger(b, func() {}, tapEffect())
+				b.plugins["restart"].action.Repeatability = actionv1.Repeatability_REPEATABILITY_REPEATABLE
+			},
+			may: []actionv1.TaskStatus{succeeded}, runs: 3, twice: true, ends: func(b *bench, _ *actionv1.TaskResult) { b.wantFile("nbe.toml", newConfig) },
+		},
+		"changes, one-shot": {
+			arrange: changing(actionv1.Repeatability_REPEATABILITY_ONE_SHOT, true),
+			may:     []actionv1.TaskStatus{succeeded, failedStatus, unknownStatus, rolledBack}, runs: 1, ends: wantAllOrNothing,
+		},
+		"changes that do not help": {
+			arrange: changing(actionv1.Repeatability_REPEATABILITY_PROBE, false), may: []actionv1.TaskStatus{failedStatus, rolledBack}, runs: 1,
+			twice: true, ends: wantAllOrNothing,
+		},
+		"a lease": {
+			arrange: func(b *bench) {
+				b.machine.SetFile(host.EndpointRoot, "nbe.toml", oldConfig)
+				b.plugins["restart"] = newChanger(b, func() {}, leased(tapEffect(), 5*time.Minute))
+			},
+			may: []actionv1.TaskStatus{succeeded, failedStatus, rolledBack}, runs: 1, twice: true, ends: wantNoLease,
+		},
+	}
+}
+
+// wantNoLease wants the change of a lease put back, whose time is over by the end of the test, and the service that runs with it to run.
+func wantNoLease(b *bench, res *actionv1.TaskResult) {
+	b.t.Helper()
+	b.wantFile("nbe.toml", oldConfig)
+	b.wantLeases(0)
+	if (res.GetStatus() == succeeded) != (len(res.GetLeases()) == 1) {
+		b.t.Errorf("a result that is %s has the leases %v, want one exactly when it has succeeded", res.GetStatus(), res.GetLeases())
+	}
+	if b.machine.PID(host.AgentService) == 0 {
+		b.t.Error("the Nymi Agent does not run: the end of the lease has left it stopped")
+	}
+	if left, err := os.ReadDir(filepath.Join(filepath.Dir(b.path), "kept")); err != nil || len(left) != 0 {
+		b.t.Errorf("earlier files %v are kept (%v), want none when nobody can need them", left, err)
+	}
+}
+
+// changing has the action be one with an effect of each exact kind around a restart.
+func changing(r actionv1.Repeatability, helps bool) func(b *bench) {
+	return func(b *bench) {
+		b.machine.SetFile(host.EndpointRoot, "nbe.toml", oldConfig)
+		b.machine.SetFile(host.EndpointRoot, "old.log", "gone")
+		p := newChanger(b, func() {}, stopEffect(service), copyEffect("nbe.toml", "nbe.bak", oldConfig), tapEffect(),
+			registryEffect(nil, new("https://nes/")), removeEffect("old.log", "gone"), startEffect(service))
+		p.action.Repeatability = r
+		if verify := p.verify; !helps {
+			p.verify = func(ctx context.Context, start *actionv1.Start, calls Calls) (*actionv1.Finish, error) {
+				finish, err := verify(ctx, start, calls)
+				finish.GetVerdict().Checks = append(finish.GetVerdict().GetChecks(), &actionv1.Check{Name: "helps", Expected: "yes", Observed: "no"})
+				return finish, err
+			}
+		}
+		b.plugins["restart"] = p
+	}
+}
+
+// wantAllOrNothing wants everything done when the task has succeeded, and everything as before when not.
+func wantAllOrNothing(b *bench, res *actionv1.TaskResult) {
+	b.t.Helper()
+	config, backup, log, value := oldConfig, "(none)", "gone", "(none) below 1 levels"
+	if res.GetStatus() == succeeded {
+		config, backup, log, value = newConfig, oldConfig, "(none)", "https://nes/ below 3 levels"
+	}
+	b.wantFile("nbe.toml", config)
+	b.wantFile("nbe.bak", backup)
+	b.wantFile("old.log", log)
+	if got := b.value(); got != value {
+		b.t.Errorf("the registry value is %s, want %s: the result is %s", got, value, res.GetStatus())
 	}
 }
 
@@ -165,6 +250,9 @@ func (b *bench) checkCrash(tc crashCase) {
 	}
 	if calls := b.machine.Calls(); tc.untouched && len(calls) > 0 {
 		b.t.Errorf("the machine was told to %v although nobody confirmed", calls)
+	}
+	if tc.ends != nil {
+		tc.ends(b, res)
 	}
 	left, err := b.journal.Obligations()
 	if err != nil {

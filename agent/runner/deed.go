@@ -47,6 +47,9 @@ type work struct {
 	// key is the task that asks for it, or that asked for it once.
 	key    *agentv1.TaskKey
 	planID string
+	// before is the recorded state before it, and asked when it was begun; nil and zero while it was not.
+	before *actionv1.State
+	asked  time.Time
 	// c is nil when the task has ended: what is left then is to put back.
 	c *course
 }
@@ -62,13 +65,31 @@ func (w work) deedOf(e *actionv1.Effect) (deed, error) {
 		return w.startDeed(k.ServiceStart), nil
 	case *actionv1.Effect_ServiceKill:
 		return w.killDeed(k.ServiceKill), nil
+	case *actionv1.Effect_ConfigEdit:
+		return w.configDeed(k.ConfigEdit), nil
+	case *actionv1.Effect_FileCopy:
+		return w.copyDeed(k.FileCopy), nil
+	case *actionv1.Effect_FileRemove:
+		return w.removeDeed(k.FileRemove), nil
+	case *actionv1.Effect_RegistrySet:
+		return w.registryDeed(k.RegistrySet), nil
+	case *actionv1.Effect_Reboot:
+		return w.rebootDeed(k.Reboot), nil
+	case *actionv1.Effect_LeaseRelease:
+		return releaseDeed{work: w, id: k.LeaseRelease.GetId()}, nil
 	}
-	return nil, errUnknownKind
+	return w.machineDeed(e)
 }
 
 // deedOf returns how an effect of this course is done.
 func (c *course) deedOf(planID string, e *actionv1.Effect) (deed, error) {
 	return work{r: c.r, key: c.key(), planID: planID, c: c}.deedOf(e)
+}
+
+// begun returns how an effect with a record is done, judged and put back.
+func (w work) begun(record *actionv1.RecordedEffect) (deed, error) {
+	w.planID, w.before, w.asked = record.GetPlanId(), record.GetBefore(), record.GetStarted().AsTime()
+	return w.deedOf(record.GetEffect())
 }
 
 // changesNothing says whether an effect leaves the machine as it is: a run that was interrupted in it has done nothing by it.
@@ -83,6 +104,9 @@ func changesNothing(e *actionv1.Effect) bool {
 // checkEffect says why an action may not have an effect.
 func (c *course) checkEffect(planID string, e *actionv1.Effect) error {
 	if e.GetConfirm() != nil {
+		if e.GetLease() != nil {
+			return errors.New("it changes nothing that could be put back")
+		}
 		if err := checkConfirm(e.GetConfirm(), c.action); err != nil {
 			return err
 		}
@@ -101,10 +125,14 @@ func (c *course) checkDeed(planID string, e *actionv1.Effect) error {
 	if err != nil {
 		return err
 	}
-	if limit := d.timeout(); limit <= 0 || limit > maxEffectTimeout {
-		return fmt.Errorf("its timeout is %s, want more than 0s and at most %s", limit, maxEffectTimeout)
+	most := maxEffectTimeout
+	if e.GetReboot() != nil {
+		most = mostReboot
 	}
-	return d.check(c.action)
+	if limit := d.timeout(); limit <= 0 || limit > most {
+		return fmt.Errorf("its timeout is %s, want more than 0s and at most %s", limit, most)
+	}
+	return errors.Join(checkLease(e, d), d.check(c.action))
 }
 
 // look reads the resource of a deed and contains a panic of the host.
@@ -129,6 +157,8 @@ func same(a, b *actionv1.State) bool {
 		return a.GetService().GetStatus() == b.GetService().GetStatus() && a.GetService().GetPid() == b.GetService().GetPid()
 	case fileOf(a) != nil && fileOf(b) != nil:
 		return *fileOf(a) == *fileOf(b)
+	case a.GetRegistry() != nil && b.GetRegistry() != nil:
+		return a.GetRegistry().GetExists() == b.GetRegistry().GetExists() && a.GetRegistry().GetData() == b.GetRegistry().GetData()
 	}
 	return proto.Equal(a, b)
 }

@@ -29,6 +29,9 @@ func (c *course) do(ctx context.Context, req *actionv1.EffectRequest) (*actionv1
 	if err != nil {
 		return nil, err
 	}
+	if h := c.r.holder(d.resource()); h != nil {
+		return nil, fmt.Errorf("%s: lease %q holds it", d.resource(), h.lease.GetId())
+	}
 	before, err := look(ctx, d)
 	if err != nil {
 		return nil, err
@@ -36,10 +39,10 @@ func (c *course) do(ctx context.Context, req *actionv1.EffectRequest) (*actionv1
 	record := &actionv1.RecordedEffect{
 		PlanId: req.GetPlanId(), Effect: proto.CloneOf(req.GetEffect()), Before: before, Inverse: d.inverse(), Started: stamp(time.Now()),
 	}
-	return c.journalledDeed(record, func() error {
-		c.carryOut(ctx, d, record)
-		return nil
-	})
+	if d, err = (work{r: c.r, key: c.key(), c: c}).begun(record); err != nil {
+		return nil, err
+	}
+	return c.journalledDeed(record, func() error { return c.carryOut(ctx, d, record) })
 }
 
 // journalledDeed has a deed stand between the record of what is about to be done and that of what came of it. An error of the
@@ -62,11 +65,14 @@ func (c *course) journalledDeed(record *actionv1.RecordedEffect, deed func() err
 	return proto.CloneOf(record), nil
 }
 
-// carryOut does the deed and completes the record.
-func (c *course) carryOut(ctx context.Context, d deed, record *actionv1.RecordedEffect) {
+// carryOut does the deed and completes the record, unless it is to stay open.
+func (c *course) carryOut(ctx context.Context, d deed, record *actionv1.RecordedEffect) error {
 	limited, cancel := context.WithTimeout(ctx, d.timeout())
 	defer cancel()
 	after, err := contained(func() (*actionv1.State, error) { return d.do(limited, proto.CloneOf(record.GetBefore())) })
+	if errors.Is(err, errOpen) {
+		return err
+	}
 	var readErr error
 	if after == nil {
 		after, readErr = look(context.WithoutCancel(ctx), d)
@@ -79,6 +85,7 @@ func (c *course) carryOut(ctx context.Context, d deed, record *actionv1.Recorded
 	if err = errors.Join(err, readErr); err != nil {
 		record.Error = clip(err.Error(), maxText)
 	}
+	return nil
 }
 
 // didChange says whether a record counts as a change. What cannot be read counts, so that it is put back; so does what nobody can

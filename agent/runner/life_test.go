@@ -113,6 +113,18 @@ func (m mortalJournal) Finish(k *agentv1.TaskKey, res *actionv1.TaskResult, at t
 	return m.life.step("finish", func() error { return m.Journal.Finish(k, res, at) })
 }
 
+func (m mortalJournal) FinishLeased(k *agentv1.TaskKey, res *actionv1.TaskResult, at time.Time, l *storagev1.JournalLease) error {
+	return m.life.step("finish", func() error { return m.Journal.FinishLeased(k, res, at, l) })
+}
+
+func (m mortalJournal) PutLease(l *storagev1.JournalLease) error {
+	return m.life.step("put lease", func() error { return m.Journal.PutLease(l) })
+}
+
+func (m mortalJournal) DropLease(id string) error {
+	return m.life.step("drop lease", func() error { return m.Journal.DropLease(id) })
+}
+
 func (m mortalJournal) PutObligation(o *storagev1.Obligation) error {
 	return m.life.step("put obligation", func() error { return m.Journal.PutObligation(o) })
 }
@@ -146,6 +158,37 @@ func (m mortalServices) Kill(ctx context.Context, name string, pid uint32) error
 	return m.life.step("KILL", func() error { return m.Services.Kill(ctx, name, pid) })
 }
 
+// mortalFiles and mortalRegistry are the machine's files and registry as a process with a life sees them.
+type mortalFiles struct {
+	host.Files
+	life *life
+}
+
+func (m mortalFiles) Write(ctx context.Context, root, path string, content []byte) error {
+	return m.life.step("WRITE", func() error { return m.Files.Write(ctx, root, path, content) })
+}
+
+func (m mortalFiles) Remove(ctx context.Context, root, path string) error {
+	return m.life.step("REMOVE", func() error { return m.Files.Remove(ctx, root, path) })
+}
+
+type mortalRegistry struct {
+	host.Registry
+	life *life
+}
+
+func (m mortalRegistry) Set(ctx context.Context, key, value, data string) error {
+	return m.life.step("SET", func() error { return m.Registry.Set(ctx, key, value, data) })
+}
+
+func (m mortalRegistry) Delete(ctx context.Context, key, value string) error {
+	return m.life.step("DELETE", func() error { return m.Registry.Delete(ctx, key, value) })
+}
+
+func (m mortalRegistry) Prune(ctx context.Context, key string, keep uint32) error {
+	return m.life.step("PRUNE", func() error { return m.Registry.Prune(ctx, key, keep) })
+}
+
 // live has one process of the agent run until it dies, or until it has had time for everything. The server delivers the task
 // again and permits it, as it would.
 func (b *bench) live(l *life, task *agentv1.Task) {
@@ -153,6 +196,7 @@ func (b *bench) live(l *life, task *agentv1.Task) {
 	defer func() { b.journal, b.host = whole, machine }()
 	mortal := *machine
 	mortal.Services = mortalServices{machine.Services, l}
+	mortal.Files, mortal.Registry = mortalFiles{machine.Files, l}, mortalRegistry{machine.Registry, l}
 	b.journal, b.host = mortalJournal{whole, l}, &mortal
 	b.make()
 	if err := b.runner.Recover(); err != nil {

@@ -18,6 +18,7 @@ var (
 	usbIDText   = regexp.MustCompile(`^[0-9a-f]{4}$`)
 	programText = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,63}$`)
 	featureText = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
+	hostText    = regexp.MustCompile(`^[A-Za-z0-9*]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$`)
 	kindText    = regexp.MustCompile(`^[a-z][a-z0-9-]{0,31}$`)
 )
 
@@ -48,6 +49,17 @@ func checkSHA256(what, text string) error {
 func checkNamed(what, name string) error {
 	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, unprintable) || strings.ContainsAny(name, `"<>|*?`) {
 		return fmt.Errorf("%s %q: is not a name that one may have", what, clip(name, maxName))
+	}
+	return nil
+}
+
+// checkFolder wants a folder's name that means nothing else to a program of the operating system.
+func checkFolder(name string) error {
+	if err := checkNamed("folder", name); err != nil {
+		return err
+	}
+	if strings.ContainsAny(name, "'`$;&%,") {
+		return fmt.Errorf("folder %q: has characters that the name of such a folder may not have", clip(name, maxName))
 	}
 	return nil
 }

@@ -31,8 +31,8 @@ func (s *fakeSpool) Add(context.Context, *agentv1.TaskKey, string, string, io.Re
 	return nil, errors.New("nothing is added here")
 }
 
-func (s *fakeSpool) Seen() uint64       { return uint64(s.Len()) }
-func (s *fakeSpool) Discard() error     { s.discarded++; return nil }
+func (s *fakeSpool) Seen() uint64   { return uint64(s.Len()) }
+func (s *fakeSpool) Discard() error { s.discarded++; return nil }
 
 func (s *fakeSpool) Keep(k *agentv1.TaskKey) (*actionv1.ArtifactReference, error) {
 	if s.refuse != nil {

@@ -51,11 +51,14 @@ func (c *course) checkReady(plan *actionv1.Plan) error {
 			return fmt.Errorf("effect %d has no id of its own", i+1)
 		}
 		seen[e.GetId()] = true
+		if e.GetEffect().GetReboot() != nil && i+1 < len(effects) {
+			return fmt.Errorf("effect %q starts the machine again and is not the last one", e.GetId())
+		}
 		if err := c.checkEffect(e.GetId(), e.GetEffect()); err != nil {
 			return fmt.Errorf("effect %q: %w", e.GetId(), err)
 		}
 	}
-	return nil
+	return oneLease(plan)
 }
 
 // admit says whether the plugin may ask for an effect now: it is applying, the effect is in the plan word for word, and it was

@@ -171,6 +171,9 @@ func (p *phaseCalls) queryDetail(ctx context.Context) (*actionv1.QueryResult, er
 		return nil, fmt.Errorf("this machine: %w", err)
 	}
 	p.c.r.addClock(state)
+	if state.UserSessions, err = p.c.r.sessions(ctx); err != nil {
+		state.Unknown = append(state.Unknown, "user_sessions")
+	}
 	return &actionv1.QueryResult{Result: &actionv1.QueryResult_Machine{Machine: state}}, nil
 }
 

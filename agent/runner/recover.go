@@ -27,6 +27,12 @@ func (r *Runner) Recover() error {
 	if err != nil {
 		return err
 	}
+	leases, err := r.journal.Leases()
+	if err != nil {
+		return err
+	}
+	r.letGo()
+	r.endPrograms()
 	bootWait := time.Now().Add(bootTimeout)
 	for _, rec := range recs {
 		if rec.GetState() != agentv1.TaskState_TASK_STATE_STARTED {
@@ -39,12 +45,25 @@ func (r *Runner) Recover() error {
 	for _, o := range obligations {
 		r.awaitObligation(o, 0)
 	}
+	for _, l := range leases {
+		r.hold(l)
+	}
 	for _, rec := range recs {
 		if rec.GetState() == agentv1.TaskState_TASK_STATE_ACCEPTED {
 			r.enqueue(r.newEntry(rec.GetTask()))
 		}
 	}
 	return nil
+}
+
+// endPrograms ends what an earlier process of the agent left running. A program that cannot be ended keeps nothing else from being put right.
+func (r *Runner) endPrograms() {
+	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
+	defer cancel()
+	_, err := contained(func() (struct{}, error) { return struct{}{}, r.host.Programs.EndAll(ctx) })
+	if err != nil {
+		r.log.Warn("a program that an earlier process of the agent ran could not be ended; end it by hand", "error", err)
+	}
 }
 
 // takeUp queues an interrupted task. It needs no permit: it has started.
@@ -63,11 +82,15 @@ func (r *Runner) takeUp(rec *storagev1.JournalTask, bootWait time.Time) error {
 	return nil
 }
 
-// takeUp settles an interrupted task, has what it had stopped run again, and takes it to its end.
+// takeUp settles an interrupted task, has what it had taken out of service work again, and takes it to its end.
 func (c *course) takeUp(ctx context.Context, bootWait time.Time) {
 	c.log.Info("a task that was interrupted is taken up", "phase", phaseName(c.rec.GetPhase()), "run", c.rec.GetRuns(), "effects", len(c.effects))
+	c.endPressing(ctx)
 	c.settle(ctx, bootWait)
-	c.undo(ctx, runningServices)
+	if ctx.Err() != nil && c.leaving() {
+		return // the agent is to end while the machine has time to be back: the next process waits on
+	}
+	c.undo(ctx, outOfService)
 	if c.broken == nil && ctx.Err() == nil {
 		c.run(ctx, (*course).resume)
 	}
@@ -77,6 +100,9 @@ func (c *course) takeUp(ctx context.Context, bootWait time.Time) {
 // whether they are to be kept.
 func (c *course) resume(ctx context.Context) (outcome, *failure) {
 	repeatability := c.action.GetRepeatability()
+	if boot := c.awaitedBoot(); boot != nil {
+		return c.afterBoot(ctx, boot.GetEffect())
+	}
 	switch {
 	case c.onlyReads() || repeatability == actionv1.Repeatability_REPEATABILITY_REPEATABLE:
 		return c.again(ctx)
@@ -88,6 +114,14 @@ func (c *course) resume(ctx context.Context) (outcome, *failure) {
 		return c.probe(ctx, actionv1.TaskStatus_TASK_STATUS_SUCCEEDED)
 	}
 	return outcome{}, &failure{reason: "the agent was stopped in the middle, and the action is not one to be repeated", unknown: true}
+}
+
+// afterBoot goes on at Verify when the machine was started again, which was the last thing to do, and says so when it was not.
+func (c *course) afterBoot(ctx context.Context, boot *actionv1.RecordedEffect) (outcome, *failure) {
+	if boot.GetError() != "" {
+		return outcome{}, &failure{reason: boot.GetError(), nextStep: "look at the machine: something keeps it from being started again"}
+	}
+	return c.probe(ctx, actionv1.TaskStatus_TASK_STATUS_SUCCEEDED)
 }
 
 // didNothing says that no effect that could change the machine was begun: a person may have been asked, which changes nothing.

@@ -84,7 +84,7 @@ func (c *course) settleEffect(ctx context.Context, record *actionv1.RecordedEffe
 		record.Finished, record.Error = stamp(time.Now()), "the agent was stopped while it was done; it changes nothing"
 		return true
 	}
-	d, err := c.deedOf(record.GetPlanId(), record.GetEffect())
+	d, err := work{r: c.r, key: c.key(), c: c}.begun(record)
 	if err != nil {
 		record.Error = err.Error()
 		return false
@@ -102,8 +102,18 @@ func (c *course) settleEffect(ctx context.Context, record *actionv1.RecordedEffe
 // that nothing can be told of it; anything else outlasts it.
 func settledBy(d deed, record *actionv1.RecordedEffect, sameBoot bool) bool {
 	_, byItself := d.(restless)
+	_, blind := d.(traceless)
 	wrong := d.reached(record.GetAfter())
 	switch {
+	case record.GetEffect().GetReboot() != nil && wrong != nil:
+		record.Changed, record.Error = true, "the machine was not started again in time"
+		return true
+	case record.GetEffect().GetReboot() != nil:
+		record.Error = ""
+		return true
+	case blind:
+		record.Error, record.Finished, record.Changed = "the agent was stopped while it was done, and nothing tells whether it was", nil, true
+		return false
 	case byItself && !sameBoot:
 		record.Error = "the machine was started again while it was done"
 		return false

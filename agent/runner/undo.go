@@ -65,7 +65,7 @@ func mayHaveChanged(e *storagev1.JournalEffect) bool {
 func (r *Runner) touches(key *agentv1.TaskKey, effects []*storagev1.JournalEffect) []touch {
 	var all []touch
 	for _, e := range effects {
-		d, err := work{r: r, key: key, planID: e.GetEffect().GetPlanId()}.deedOf(e.GetEffect().GetEffect())
+		d, err := work{r: r, key: key}.begun(e.GetEffect())
 		if err != nil {
 			continue // a later agent's kind: it was never done by this one
 		}
@@ -88,20 +88,32 @@ func (c *course) undo(ctx context.Context, which func(touch) bool) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
+	var ran outdated
 	for _, t := range slices.Backward(touched) {
 		c.r.report().Progress(c.key(), "undo", fmt.Sprintf("making sure that %s is as before", t.resource()))
 		u := c.r.restore(ctx, t)
-		if u.GetOutcome() == actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION {
-			c.oblige(u, t)
-		}
-		c.result.putBack(u)
+		ran.note(t, u)
+		c.putBack(u, t)
+	}
+	for _, t := range ran.services {
+		c.r.report().Progress(c.key(), "undo", fmt.Sprintf("starting %s again, so that it runs with what was put back", t.resource()))
+		c.putBack(c.startAnew(ctx, t), t)
 	}
 	c.journalled(c.r.journal.SaveUndone(c.key(), c.result.undone))
 }
 
-// anything and runningServices say what an undo puts back.
-func anything(touch) bool          { return true }
-func runningServices(t touch) bool { return t.first.GetService() != nil }
+func (c *course) putBack(u *actionv1.Undo, t touch) {
+	if u.GetOutcome() == actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION {
+		c.oblige(u, t)
+	}
+	c.result.putBack(u)
+}
+
+// anything and outOfService say what an undo puts back.
+func anything(touch) bool { return true }
+
+// outOfService is what an interrupted task may have left so that people cannot work.
+func outOfService(t touch) bool { return t.first.GetService() != nil || t.first.GetDevice() != nil }
 
 // restore puts one resource back and contains a panic of the host.
 func (r *Runner) restore(ctx context.Context, t touch) *actionv1.Undo {

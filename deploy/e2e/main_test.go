@@ -51,7 +51,7 @@ func buildAndRun(m *testing.M) int {
 func buildPrograms(bin string) error {
 	steps := [][]string{
 		{"go", "build", "-trimpath", "-o", bin + "/", "./server/cmd/fleetd", "./agent/cmd/fleet-agent", "./cli/cmd/fleetctl"},
-		{"go", "build", "-trimpath", "-o", bin + "/plugins/", "./plugins/endpoint"},
+		{"go", "build", "-trimpath", "-o", bin + "/plugins/", "./plugins/endpoint", "./plugins/terminal", "./plugins/firmware"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "plugins")},
 		{"go", "build", "-trimpath", "-o", bin + "/chatty/", "./deploy/e2e/chatty"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "chatty")},

@@ -176,17 +176,21 @@ func Declares(a *actionv1.Action, needed *actionv1.Capability) bool {
 	return false
 }
 
-// covers compares objects. Stars stand for a part of a file's name, and for any program of the agent's own list; nowhere else.
+// covers compares objects. Stars stand for a part of a file's name, for what is below a key that is read, and for any program of the
+// agent's own list; nowhere else.
 func covers(kind actionv1.CapabilityKind, declared, needed string) bool {
 	switch kind {
-	case actionv1.CapabilityKind_CAPABILITY_KIND_FILE_WRITE, actionv1.CapabilityKind_CAPABILITY_KIND_FILE_READ:
+	case actionv1.CapabilityKind_CAPABILITY_KIND_FILE_WRITE, actionv1.CapabilityKind_CAPABILITY_KIND_FILE_READ, actionv1.CapabilityKind_CAPABILITY_KIND_CONFIG_READ:
 		dir, name := path.Split(declared)
 		neededDir, neededName := path.Split(needed)
 		ok, err := path.Match(name, neededName)
 		return dir == neededDir && ok && err == nil
 	case actionv1.CapabilityKind_CAPABILITY_KIND_PROGRAM_RUN:
 		return declared == "*" || declared == needed
-	case actionv1.CapabilityKind_CAPABILITY_KIND_REGISTRY_READ, actionv1.CapabilityKind_CAPABILITY_KIND_REGISTRY_WRITE:
+	case actionv1.CapabilityKind_CAPABILITY_KIND_REGISTRY_READ:
+		below, star := strings.CutSuffix(strings.ToLower(declared), `\*`)
+		return strings.EqualFold(declared, needed) || star && below != "" && strings.HasPrefix(strings.ToLower(needed), below+`\`)
+	case actionv1.CapabilityKind_CAPABILITY_KIND_REGISTRY_WRITE:
 		return strings.EqualFold(declared, needed)
 	default:
 		return declared == needed

@@ -60,6 +60,9 @@ func TestALeaseNeedsItsOwnCapabilities(t *testing.T) {
 func TestCovers(t *testing.T) {
 	write := actionv1.CapabilityKind_CAPABILITY_KIND_FILE_WRITE
 	edit := actionv1.CapabilityKind_CAPABILITY_KIND_CONFIG_EDIT
+	read := actionv1.CapabilityKind_CAPABILITY_KIND_CONFIG_READ
+	registry := actionv1.CapabilityKind_CAPABILITY_KIND_REGISTRY_READ
+	registryWrite := actionv1.CapabilityKind_CAPABILITY_KIND_REGISTRY_WRITE
 	run := actionv1.CapabilityKind_CAPABILITY_KIND_PROGRAM_RUN
 	for _, c := range []struct {
 		kind             actionv1.CapabilityKind
@@ -73,6 +76,13 @@ func TestCovers(t *testing.T) {
 		{write, "endpoint/*", "endpoint/a/b", false},
 		{write, "*/nbe.toml", "endpoint/nbe.toml", false},
 		{edit, "endpoint/*", "endpoint/nbe.toml", false},
+		{read, "endpoint/*.toml", "endpoint/nbe.default.toml", true},
+		{read, "endpoint/*.toml", "nes/web.toml", false},
+		{registry, `SOFTWARE\Policies\*`, `Software\policies\Nymi\NES\URL`, true},
+		{registry, `SOFTWARE\Policies\*`, `SOFTWARE\PoliciesToo\URL`, false},
+		{registry, `SOFTWARE\Policies\*`, `SOFTWARE\Nymi\NES\URL`, false},
+		{registry, `\*`, `SOFTWARE\Nymi\NES\URL`, false},
+		{registryWrite, `SOFTWARE\Policies\*`, `SOFTWARE\Policies\Nymi\URL`, false},
 		{run, "*", "setup", true},
 		{run, "firmware-log-tool", "setup", false},
 	} {

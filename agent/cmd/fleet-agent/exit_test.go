@@ -42,7 +42,7 @@ func TestMistakesInTheCommandLine(t *testing.T) {
 		"is no simulated":        {"sim", "show", "."},
 		"write it as `fleet-agent sim set DIR service NAME STATE` or `fleet-agent sim set DIR adapter STATE`": {"sim", "set", "."},
 		"write it as `fleet-agent plugins lock DIR`":                                                          {"plugins", "lock"},
-		`"frob" is not a command of fleet-agent sim: use one of init`:                                         {"sim", "frob"},
+		`"frob" is not a command of fleet-agent sim: use one of certificate`:                                  {"sim", "frob"},
 		`"frob" is not a command of fleet-agent service`:                                                      {"service", "frob"},
 		"is not enrolled": {"run", "--data-dir", "."},
 		"sim:DIR":         {"service", "install", "--data-dir", ".", "--host", "box:1"},

@@ -16,6 +16,7 @@ import (
 	"github.com/bandfleet/bandfleet/agent/host"
 	"github.com/bandfleet/bandfleet/agent/host/hosttest"
 	"github.com/bandfleet/bandfleet/agent/journal"
+	"github.com/bandfleet/bandfleet/agent/kept"
 	"github.com/bandfleet/bandfleet/agent/runner"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
@@ -47,6 +48,7 @@ type Bench struct {
 	setup  Setup
 	dir    string
 	server *server
+	life   *life
 	// cancel has the process end in an orderly way, and ended tells what it came to.
 	cancel context.CancelFunc
 	ended  chan error
@@ -86,6 +88,7 @@ func newBench(t *testing.T, s Setup) *Bench {
 	}
 	b := &Bench{T: t, Machine: s.Machine(), Journal: j, setup: s, dir: dir, server: newServer()}
 	b.server.person = s.Person
+	b.Machine.OnReboot(b.cutPower, nil)
 	return b
 }
 
@@ -98,16 +101,21 @@ func (b *Bench) close() {
 // Start begins a process of the agent on the terminal's journal.
 func (b *Bench) Start() {
 	b.T.Helper()
-	if err := b.begin(b.Journal); err != nil {
+	if err := b.begin(newLife(0)); err != nil {
 		b.T.Fatalf("recovery: %v, want the agent to come up", err)
 	}
 }
 
-// begin makes a runner on a journal, recovers and runs it.
-func (b *Bench) begin(j runner.Journal) error {
-	b.boot = b.bootID()
+// begin makes a runner with a life, recovers and runs it.
+func (b *Bench) begin(l *life) error {
+	b.boot, b.life = b.bootID(), l
+	b.Machine.Guard(l.step)
+	folder, err := kept.Open(filepath.Join(b.dir, "kept"))
+	if err != nil {
+		return err
+	}
 	config := runner.Config{
-		Host: b.Machine.Host(), Journal: j, Plugins: b.setup.Plugins, BootID: b.boot, Log: slog.New(slog.DiscardHandler), Terminal: b.setup.Terminal,
+		Host: b.Machine.Host(), Journal: mortalJournal{b.Journal, l}, Kept: folder, Plugins: b.setup.Plugins, BootID: b.boot, Log: slog.New(slog.DiscardHandler), Terminal: b.setup.Terminal,
 	}
 	if b.setup.Configure != nil {
 		b.setup.Configure(&config)
@@ -204,7 +212,7 @@ func (b *Bench) Result(job string) *Outcome {
 			return &Outcome{TaskResult: res, t: b.T}
 		}
 		if b.bootID() != b.boot {
-			b.cutPower()
+			<-b.ended
 			b.Start()
 		}
 		b.wait()
@@ -220,12 +228,12 @@ func (b *Bench) wait() {
 	}
 }
 
-// cutPower ends the process as a start of the machine does. Its end in order would put back what it has done, which no agent has time for.
+// cutPower ends the process as a start of the machine does: at once. Its end in order would put back what it has done.
 func (b *Bench) cutPower() {
-	b.Machine.Guard(func(string) error { return errDead })
-	b.cancel()
-	<-b.ended
-	b.Machine.Guard(nil)
+	b.life.end()
+	if b.cancel != nil {
+		b.cancel()
+	}
 }
 
 var errDead = errors.New("this process of the agent is dead")

@@ -149,9 +149,8 @@ const (
 // be put right. The server delivers the task again and permits it, as it would.
 func (b *Bench) live(l *life, task *agentv1.Task) end {
 	b.T.Helper()
-	b.Machine.Guard(l.step)
 	defer b.Machine.Guard(nil)
-	err := b.begin(mortalJournal{b.Journal, l})
+	err := b.begin(l)
 	if err == nil {
 		defer func() { <-b.ended }()
 		defer b.cancel()
@@ -164,7 +163,6 @@ func (b *Bench) live(l *life, task *agentv1.Task) end {
 		case err != nil:
 			b.T.Fatalf("the agent did not take the task: %v", err)
 		case b.bootID() != b.boot:
-			l.end()
 			return rebooted
 		case b.server.result(task.GetKey().GetJobId()) != nil && b.atEase(time.Now().Add(time.Hour)):
 			return answered

@@ -17,8 +17,8 @@ import (
 type Model struct {
 	// Configs by "root/path"; those that are not here do not exist.
 	Configs map[string]*actionv1.ConfigState
-	// Registry by `KEY\VALUE`.
-	Registry map[string]string
+	// Registry by `KEY\VALUE`, and Registry32, its 32-bit view.
+	Registry, Registry32 map[string]string
 	// Stores are the certificate stores, by name.
 	Stores   map[string][]*actionv1.Certificate
 	Bindings []*actionv1.Binding
@@ -134,8 +134,20 @@ func (m *Machine) fileState(root, name string) *actionv1.FileState {
 }
 
 func (m *Machine) registry(key, value string, view32 bool) *actionv1.RegistryState {
-	data, ok := m.Registry[rights.RegistryValue(key, value)]
+	data, ok := m.view(view32)[rights.RegistryValue(key, value)]
 	return &actionv1.RegistryState{Key: key, Value: value, View32: view32, Exists: ok, Data: data}
+}
+
+// view returns a view of the registry, made if need be.
+func (m *Machine) view(view32 bool) map[string]string {
+	view := &m.Registry
+	if view32 {
+		view = &m.Registry32
+	}
+	if *view == nil {
+		*view = map[string]string{}
+	}
+	return *view
 }
 
 func (m *Machine) iis() *actionv1.IISInventory {

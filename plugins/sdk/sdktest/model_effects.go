@@ -207,17 +207,15 @@ func setValue(c *actionv1.ConfigState, key, value string) {
 
 func (m *Machine) setRegistry(s *actionv1.RegistrySet) string {
 	at := rights.RegistryValue(s.GetKey(), s.GetValue())
-	if data, ok := m.Registry[at]; ok != (s.Before != nil) || data != s.GetBefore() {
+	view := m.view(s.GetView32())
+	if data, ok := view[at]; ok != (s.Before != nil) || data != s.GetBefore() {
 		return "the value is another than in the plan"
 	}
 	if s.After == nil {
-		delete(m.Registry, at)
+		delete(view, at)
 		return ""
 	}
-	if m.Registry == nil {
-		m.Registry = map[string]string{}
-	}
-	m.Registry[at] = s.GetAfter()
+	view[at] = s.GetAfter()
 	return ""
 }
 

@@ -3166,7 +3166,9 @@ type MachineState struct {
 	// This machine's clock minus the server's, as of the last session.
 	ClockOffset *durationpb.Duration `protobuf:"bytes,9,opt,name=clock_offset,json=clockOffset,proto3,oneof" json:"clock_offset,omitempty"`
 	// Fields that cannot be told on this machine.
-	Unknown       []string `protobuf:"bytes,10,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	Unknown []string `protobuf:"bytes,10,rep,name=unknown,proto3" json:"unknown,omitempty"`
+	// Who is signed in.
+	UserSessions  []*UserSession `protobuf:"bytes,11,rep,name=user_sessions,json=userSessions,proto3" json:"user_sessions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3267,6 +3269,13 @@ func (x *MachineState) GetClockOffset() *durationpb.Duration {
 func (x *MachineState) GetUnknown() []string {
 	if x != nil {
 		return x.Unknown
+	}
+	return nil
+}
+
+func (x *MachineState) GetUserSessions() []*UserSession {
+	if x != nil {
+		return x.UserSessions
 	}
 	return nil
 }
@@ -4558,7 +4567,7 @@ const file_action_v1_action_proto_rawDesc = "" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x12\n" +
 	"\x04pool\x18\x03 \x01(\tR\x04pool\x12\x16\n" +
-	"\x06folder\x18\x04 \x01(\tR\x06folder\"\xcd\x03\n" +
+	"\x06folder\x18\x04 \x01(\tR\x06folder\"\x8a\x04\n" +
 	"\fMachineState\x127\n" +
 	"\tboot_time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\bbootTime\x12%\n" +
 	"\x0ereboot_pending\x18\x02 \x01(\bR\rrebootPending\x12%\n" +
@@ -4573,7 +4582,8 @@ const file_action_v1_action_proto_rawDesc = "" +
 	"nfcReaders\x88\x01\x01\x12A\n" +
 	"\fclock_offset\x18\t \x01(\v2\x19.google.protobuf.DurationH\x02R\vclockOffset\x88\x01\x01\x12\x18\n" +
 	"\aunknown\x18\n" +
-	" \x03(\tR\aunknownB\x0e\n" +
+	" \x03(\tR\aunknown\x12;\n" +
+	"\ruser_sessions\x18\v \x03(\v2\x16.action.v1.UserSessionR\fuserSessionsB\x0e\n" +
 	"\f_domain_roleB\x0e\n" +
 	"\f_nfc_readersB\x0f\n" +
 	"\r_clock_offset\"?\n" +
@@ -4764,8 +4774,9 @@ var file_action_v1_action_proto_goTypes = []any{
 	(*Certificate)(nil),           // 85: action.v1.Certificate
 	(*Binding)(nil),               // 86: action.v1.Binding
 	(*timestamppb.Timestamp)(nil), // 87: google.protobuf.Timestamp
-	(*LeaseState)(nil),            // 88: action.v1.LeaseState
-	(*Check)(nil),                 // 89: action.v1.Check
+	(*UserSession)(nil),           // 88: action.v1.UserSession
+	(*LeaseState)(nil),            // 89: action.v1.LeaseState
+	(*Check)(nil),                 // 90: action.v1.Check
 }
 var file_action_v1_action_proto_depIdxs = []int32{
 	64, // 0: action.v1.DescribeResponse.manifest:type_name -> action.v1.Manifest
@@ -4850,29 +4861,30 @@ var file_action_v1_action_proto_depIdxs = []int32{
 	62, // 79: action.v1.IISInventory.ssl_flags:type_name -> action.v1.IISInventory.SslFlagsEntry
 	87, // 80: action.v1.MachineState.boot_time:type_name -> google.protobuf.Timestamp
 	73, // 81: action.v1.MachineState.clock_offset:type_name -> google.protobuf.Duration
-	44, // 82: action.v1.HandleList.holders:type_name -> action.v1.HandleHolder
-	46, // 83: action.v1.Surroundings.nes_hosts:type_name -> action.v1.NESHost
-	47, // 84: action.v1.Surroundings.approved_roots:type_name -> action.v1.ApprovedRoot
-	63, // 85: action.v1.Surroundings.nbe_profile:type_name -> action.v1.Surroundings.NbeProfileEntry
-	48, // 86: action.v1.Surroundings.known_hosts:type_name -> action.v1.KnownHost
-	85, // 87: action.v1.SecretFacts.chain:type_name -> action.v1.Certificate
-	88, // 88: action.v1.LeaseList.leases:type_name -> action.v1.LeaseState
-	75, // 89: action.v1.ServiceWatchResult.state:type_name -> action.v1.ServiceState
-	73, // 90: action.v1.ServiceWatchResult.watched:type_name -> google.protobuf.Duration
-	73, // 91: action.v1.TCPProbeResult.took:type_name -> google.protobuf.Duration
-	68, // 92: action.v1.Finish.plan:type_name -> action.v1.Plan
-	59, // 93: action.v1.Finish.applied:type_name -> action.v1.Applied
-	60, // 94: action.v1.Finish.verdict:type_name -> action.v1.Verdict
-	89, // 95: action.v1.Verdict.checks:type_name -> action.v1.Check
-	1,  // 96: action.v1.ActionService.Describe:input_type -> action.v1.DescribeRequest
-	3,  // 97: action.v1.ActionService.Run:input_type -> action.v1.RunRequest
-	2,  // 98: action.v1.ActionService.Describe:output_type -> action.v1.DescribeResponse
-	4,  // 99: action.v1.ActionService.Run:output_type -> action.v1.RunResponse
-	98, // [98:100] is the sub-list for method output_type
-	96, // [96:98] is the sub-list for method input_type
-	96, // [96:96] is the sub-list for extension type_name
-	96, // [96:96] is the sub-list for extension extendee
-	0,  // [0:96] is the sub-list for field type_name
+	88, // 82: action.v1.MachineState.user_sessions:type_name -> action.v1.UserSession
+	44, // 83: action.v1.HandleList.holders:type_name -> action.v1.HandleHolder
+	46, // 84: action.v1.Surroundings.nes_hosts:type_name -> action.v1.NESHost
+	47, // 85: action.v1.Surroundings.approved_roots:type_name -> action.v1.ApprovedRoot
+	63, // 86: action.v1.Surroundings.nbe_profile:type_name -> action.v1.Surroundings.NbeProfileEntry
+	48, // 87: action.v1.Surroundings.known_hosts:type_name -> action.v1.KnownHost
+	85, // 88: action.v1.SecretFacts.chain:type_name -> action.v1.Certificate
+	89, // 89: action.v1.LeaseList.leases:type_name -> action.v1.LeaseState
+	75, // 90: action.v1.ServiceWatchResult.state:type_name -> action.v1.ServiceState
+	73, // 91: action.v1.ServiceWatchResult.watched:type_name -> google.protobuf.Duration
+	73, // 92: action.v1.TCPProbeResult.took:type_name -> google.protobuf.Duration
+	68, // 93: action.v1.Finish.plan:type_name -> action.v1.Plan
+	59, // 94: action.v1.Finish.applied:type_name -> action.v1.Applied
+	60, // 95: action.v1.Finish.verdict:type_name -> action.v1.Verdict
+	90, // 96: action.v1.Verdict.checks:type_name -> action.v1.Check
+	1,  // 97: action.v1.ActionService.Describe:input_type -> action.v1.DescribeRequest
+	3,  // 98: action.v1.ActionService.Run:input_type -> action.v1.RunRequest
+	2,  // 99: action.v1.ActionService.Describe:output_type -> action.v1.DescribeResponse
+	4,  // 100: action.v1.ActionService.Run:output_type -> action.v1.RunResponse
+	99, // [99:101] is the sub-list for method output_type
+	97, // [97:99] is the sub-list for method input_type
+	97, // [97:97] is the sub-list for extension type_name
+	97, // [97:97] is the sub-list for extension extendee
+	0,  // [0:97] is the sub-list for field type_name
 }
 
 func init() { file_action_v1_action_proto_init() }

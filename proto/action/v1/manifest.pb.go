@@ -114,14 +114,14 @@ const (
 	CapabilityKind_CAPABILITY_KIND_HOST_READ CapabilityKind = 7
 	// Ask a person to confirm something; the object is empty.
 	CapabilityKind_CAPABILITY_KIND_PERSON_CONFIRM CapabilityKind = 8
-	// Read, or change, keys of a configuration file: "root/path".
+	// Read, or change, keys of a configuration file: "root/path"; to read, the last element may hold "*".
 	CapabilityKind_CAPABILITY_KIND_CONFIG_READ CapabilityKind = 9
 	CapabilityKind_CAPABILITY_KIND_CONFIG_EDIT CapabilityKind = 10
 	// List a folder: "root/path".
 	CapabilityKind_CAPABILITY_KIND_FILE_LIST CapabilityKind = 11
 	// Make or remove a file: "root/path"; the last element may hold "*".
 	CapabilityKind_CAPABILITY_KIND_FILE_WRITE CapabilityKind = 12
-	// Read, or change, a registry value: "KEY\\VALUE".
+	// Read, or change, a registry value: "KEY\\VALUE"; to read, "KEY\\*" is every value of the key and of the keys below it.
 	CapabilityKind_CAPABILITY_KIND_REGISTRY_READ  CapabilityKind = 13
 	CapabilityKind_CAPABILITY_KIND_REGISTRY_WRITE CapabilityKind = 14
 	// Read a certificate store, or add to it: the store's name.

@@ -2178,9 +2178,11 @@ type Reboot struct {
 	// The boot that it ends.
 	BootId string `protobuf:"bytes,3,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	// Longest time until the agent is back.
-	BackWithin    *durationpb.Duration `protobuf:"bytes,4,opt,name=back_within,json=backWithin,proto3" json:"back_within,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	BackWithin *durationpb.Duration `protobuf:"bytes,4,opt,name=back_within,json=backWithin,proto3" json:"back_within,omitempty"`
+	// Display names of the services that ran when it was planned, so that Verify knows what must run again.
+	RunningServices []string `protobuf:"bytes,5,rep,name=running_services,json=runningServices,proto3" json:"running_services,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Reboot) Reset() {
@@ -2237,6 +2239,13 @@ func (x *Reboot) GetBootId() string {
 func (x *Reboot) GetBackWithin() *durationpb.Duration {
 	if x != nil {
 		return x.BackWithin
+	}
+	return nil
+}
+
+func (x *Reboot) GetRunningServices() []string {
+	if x != nil {
+		return x.RunningServices
 	}
 	return nil
 }
@@ -6022,13 +6031,14 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"FeatureAdd\x12\x1a\n" +
 	"\bfeatures\x18\x01 \x03(\tR\bfeatures\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x123\n" +
-	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xa8\x01\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xd3\x01\n" +
 	"\x06Reboot\x12/\n" +
 	"\x05delay\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05delay\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x17\n" +
 	"\aboot_id\x18\x03 \x01(\tR\x06bootId\x12:\n" +
 	"\vback_within\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"backWithin\"\xd2\x01\n" +
+	"backWithin\x12)\n" +
+	"\x10running_services\x18\x05 \x03(\tR\x0frunningServices\"\xd2\x01\n" +
 	"\aCollect\x12\x18\n" +
 	"\asources\x18\x01 \x03(\tR\asources\x12/\n" +
 	"\x05since\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05since\x12\x12\n" +

@@ -1,0 +1,189 @@
+package runner
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/bandfleet/bandfleet/agent/configfile"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+)
+
+// maxChanges bounds the keys that one effect changes.
+const maxChanges = 64
+
+// configDeed changes values in a configuration file and no other byte of it.
+type configDeed struct {
+	fileAt
+	edit *actionv1.ConfigEdit
+}
+
+func (w work) configDeed(e *actionv1.ConfigEdit) deed {
+	return configDeed{fileAt{w, e.GetRoot(), e.GetPath()}, e}
+}
+
+func (d configDeed) check(a *actionv1.Action) error {
+	changes := d.edit.GetChanges()
+	if len(changes) == 0 || len(changes) > maxChanges {
+		return fmt.Errorf("it changes %d keys, want 1 to %d", len(changes), maxChanges)
+	}
+	for i, c := range changes {
+		if c.GetKey() == "" || slices.ContainsFunc(changes[:i], func(o *actionv1.ConfigChange) bool { return o.GetKey() == c.GetKey() }) {
+			return fmt.Errorf("change %d has no key of its own", i+1)
+		}
+	}
+	if d.edit.GetFormat() == actionv1.ConfigFormat_CONFIG_FORMAT_UNSPECIFIED {
+		return errors.New("it does not say what kind of file it edits")
+	}
+	return d.fileAt.check(a)
+}
+
+// read returns the values of the edited keys, and the hash of the whole.
+func (d configDeed) read(ctx context.Context) (*actionv1.State, error) {
+	content, exists, err := d.r.content(ctx, d.root, d.path)
+	if err != nil {
+		return nil, err
+	}
+	state := &actionv1.ConfigState{Root: d.root, Path: d.path, Exists: exists, Sha256: hashIf(exists, content)}
+	if exists {
+		file, err := configfile.Parse(d.edit.GetFormat(), content)
+		if err != nil {
+			state.Malformed = clip(err.Error(), maxText)
+		} else {
+			state.Values = d.edited(file)
+		}
+	}
+	return &actionv1.State{State: &actionv1.State_Config{Config: state}}, nil
+}
+
+func (d configDeed) edited(file *configfile.File) (values []*actionv1.ConfigValue) {
+	for _, v := range file.Values {
+		if slices.ContainsFunc(d.edit.GetChanges(), func(c *actionv1.ConfigChange) bool { return c.GetKey() == v.GetKey() }) {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+func (d configDeed) do(ctx context.Context, before *actionv1.State) (*actionv1.State, error) {
+	switch c := before.GetConfig(); {
+	case !c.GetExists():
+		return nil, fmt.Errorf("%s: does not exist", d.resource())
+	case c.GetMalformed() != "":
+		return nil, fmt.Errorf("%s: %s; it was left as it is", d.resource(), c.GetMalformed())
+	}
+	old, err := d.keepAsIs(ctx, before)
+	if err != nil {
+		return nil, err
+	}
+	edited, err := configfile.Edit(d.edit.GetFormat(), old, d.edit.GetChanges())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", d.resource(), err)
+	}
+	return nil, d.r.host.Files.Write(ctx, d.root, d.path, edited)
+}
+
+func (d configDeed) reached(now *actionv1.State) error {
+	c := now.GetConfig()
+	if !c.GetExists() || c.GetMalformed() != "" {
+		return fmt.Errorf("%s: is missing or cannot be read: %s", d.resource(), c.GetMalformed())
+	}
+	return differing(d.resource(), c.GetValues(), d.edit.GetChanges())
+}
+
+// differing names the first key that has not its after-value.
+func differing(resource string, values []*actionv1.ConfigValue, changes []*actionv1.ConfigChange) error {
+	for _, c := range changes {
+		i := slices.IndexFunc(values, func(v *actionv1.ConfigValue) bool { return v.GetKey() == c.GetKey() })
+		if (i >= 0) != (c.After != nil) || (i >= 0 && values[i].GetValue() != c.GetAfter()) {
+			return fmt.Errorf("%s: key %q has another value", resource, clip(c.GetKey(), maxName))
+		}
+	}
+	return nil
+}
+
+// restore puts the file back, to the byte when nobody has changed it meanwhile. Of one that somebody has changed elsewhere the edited keys
+// are put back, as long as they have the course's values.
+func (d configDeed) restore(ctx context.Context, t touch) *actionv1.Undo {
+	if slices.ContainsFunc(t.records, func(e *actionv1.RecordedEffect) bool { return e.GetEffect().GetConfigEdit() == nil }) {
+		return d.fileAt.restore(ctx, t)
+	}
+	now, err := look(ctx, d)
+	u := &actionv1.Undo{State: now, Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION}
+	if err != nil {
+		u.Reason = fmt.Sprintf("it cannot be read: %v", err)
+		return u
+	}
+	current, exists, err := d.r.content(ctx, d.root, d.path)
+	switch {
+	case err != nil:
+		u.Reason = fmt.Sprintf("it cannot be read: %v", err)
+		return u
+	case !exists:
+		u.Outcome, u.Reason = actionv1.UndoOutcome_UNDO_OUTCOME_CONFLICT, "somebody has removed it meanwhile"
+		return u
+	}
+	return d.restoreKeys(ctx, u, t, current)
+}
+
+func (d configDeed) restoreKeys(ctx context.Context, u *actionv1.Undo, t touch, current []byte) *actionv1.Undo {
+	back, err := d.takenBack(current, t.records)
+	var conflict *configfile.ConflictError
+	var malformed *configfile.MalformedError
+	switch {
+	case errors.As(err, &conflict), errors.As(err, &malformed):
+		u.Outcome, u.Reason = actionv1.UndoOutcome_UNDO_OUTCOME_CONFLICT, "somebody has changed it meanwhile: "+err.Error()
+		return u
+	case err != nil:
+		u.Reason = err.Error()
+		return u
+	case bytes.Equal(back, current):
+		u.Outcome, u.Reason = actionv1.UndoOutcome_UNDO_OUTCOME_NOT_NEEDED, "it is as before"
+		return u
+	}
+	return d.write(ctx, u, back)
+}
+
+// takenBack works out the file without the edits, the last one taken back first. An edit that did not come about has nothing to take back.
+func (d configDeed) takenBack(content []byte, records []*actionv1.RecordedEffect) ([]byte, error) {
+	for _, record := range slices.Backward(records) {
+		changes := record.GetEffect().GetConfigEdit().GetChanges()
+		file, err := configfile.Parse(d.edit.GetFormat(), content)
+		if err != nil {
+			return nil, err
+		}
+		if differing("", file.Values, configfile.Inverse(changes)) == nil {
+			continue
+		}
+		old, err := d.r.kept(record.GetBefore().GetConfig().GetSha256())
+		if err != nil {
+			return nil, err
+		}
+		if content, err = configfile.Restore(d.edit.GetFormat(), old, content, changes); err != nil {
+			return nil, err
+		}
+	}
+	return content, nil
+}
+
+// write writes the file that was worked out and reads it again.
+func (d configDeed) write(ctx context.Context, u *actionv1.Undo, content []byte) *actionv1.Undo {
+	limited, cancel := context.WithTimeout(ctx, fileTimeout)
+	defer cancel()
+	err := d.r.host.Files.Write(limited, d.root, d.path, content)
+	now, readErr := look(ctx, d)
+	u.State = now
+	switch {
+	case readErr != nil:
+		u.Reason = fmt.Sprintf("it was put back, and cannot be read: %v", readErr)
+	case fileOf(now).sha256 == hashOf(content):
+		u.Outcome = actionv1.UndoOutcome_UNDO_OUTCOME_DONE
+	case err != nil:
+		u.Reason = err.Error()
+	default:
+		u.Reason = "it is not as before right after it was put back"
+	}
+	return u
+}

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/bandfleet/bandfleet/plugins/bleservice"
+	"github.com/bandfleet/bandfleet/plugins/sdk"
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+)
+
+// Ids of the planned effects of an installation.
+const (
+	effectInstall    = "install"
+	effectHold       = "hold"
+	effectRestore    = "restore"
+	effectStartAgent = "start-agent"
+)
+
+const (
+	// runtimeMaxDuration is more than the longest installation, two starts, the watch and a restart of the machine.
+	runtimeMaxDuration = time.Hour
+	// runtimeFree is how much of the disk must be free, in bytes: more than any package of the vendor unpacks to.
+	runtimeFree = 2 << 30
+	ifNeeded    = "if-needed"
+	// rebootDelay and rebootBack are what host-reboot has as defaults.
+	rebootDelay = 3 * time.Minute
+	rebootBack  = 15 * time.Minute
+)
+
+// runtimeInstall installs the Nymi Runtime from a package that the agent's configuration approves.
+//
+// An installer that was interrupted may have done anything, so a person decides then.
+type runtimeInstall struct{}
+
+func (runtimeInstall) Manifest() *actionv1.Action {
+	return &actionv1.Action{
+		Name:    "runtime-install",
+		Version: "1.0.0",
+		Summary: "Install the Nymi Runtime from an approved package, and keep nbe.toml",
+		Description: "Use it when the Bluetooth Endpoint or the Nymi Agent is not installed at all. The package is a program of the agent's allow-list: its " +
+			"path, hash and silent arguments are the agent's configuration, with the Nymi Agent selected, which brings the endpoint along. nbe.toml is kept, " +
+			"and brought back if the installer changes it.",
+		Params: append([]*actionv1.Param{
+			sdk.Required(sdk.Text("package", "", "the package's name on the agent's allow-list", 64, `[a-z0-9][a-z0-9._-]*`, "a name of the agent's allow-list (programs)")),
+			sdk.Enum("include", "nymi-agent", "what must be there in the end beside the endpoint", "nymi-agent"),
+			sdk.Bool("keep_config", true, "bring nbe.toml back if the installer changes it"),
+			sdk.Enum("reboot", "never", "whether the machine starts again when Windows asks for it", "never", ifNeeded),
+			sdk.Duration("timeout", 10*time.Minute, time.Minute, 10*time.Minute, "how long the installer may take"),
+		}, bleservice.Timing()...),
+		WhenRules: []*actionv1.WhenRule{
+			{Param: "reboot", Value: ifNeeded, Approvals: 1, Reason: "it may start the machine again"},
+		},
+		Capabilities: []*actionv1.Capability{
+			sdk.RunProgram("*"),
+			sdk.ReadMachine(),
+			sdk.ReadHost(),
+			sdk.RebootMachine(),
+			sdk.ReadService(bleservice.Endpoint), sdk.ControlService(bleservice.Endpoint),
+			sdk.ReadService(bleservice.NymiAgent), sdk.ControlService(bleservice.NymiAgent),
+			sdk.ReadConfig(bleservice.Root, "*"),
+			sdk.WriteFile(bleservice.Root, bleservice.ConfigFile),
+			sdk.WriteFile(bleservice.Root, backups),
+		},
+		Repeatability: actionv1.Repeatability_REPEATABILITY_ONE_SHOT,
+		Resources:     []string{"host", "ble", "nymi-agent"},
+		Disruptive:    true,
+		Interrupts:    "Taps, presence and all Nymi applications on the terminal for 5 to 15 minutes.",
+		Undo:          "An installation cannot be undone; nbe.toml comes back as it was.",
+		Verifies:      "Both Nymi services are installed; both run and the endpoint keeps running through stable_for; nbe.toml is as before.",
+		Source:        "Troubleshooting Bluetooth Issues > BLE Tap Doesn't Work (Nymi Bluetooth Endpoint is not available)",
+		Roles:         []string{"user-terminal"},
+		MaxDuration:   durationpb.New(runtimeMaxDuration),
+		Approvals:     1,
+	}
+}
+
+func (runtimeInstall) Plan(ctx context.Context, r *sdk.Run) (*actionv1.Plan, error) {
+	name := r.String("package")
+	program, err := r.Program(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if refusal := bleservice.NotApproved(program); refusal != nil {
+		return refusal, nil
+	}
+	machine, err := r.MachineState(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if free := machine.GetFreeBytes(); free < runtimeFree {
+		return sdk.Refuse(fmt.Sprintf("%d MiB of the disk are free, and the installation needs %d", free>>20, runtimeFree>>20), "free disk space on the terminal, then run this again"), nil
+	}
+	return planInstall(ctx, r, program)
+}
+
+// planInstall orders the effects so that the machine's restart, if there is to be one, comes last.
+func planInstall(ctx context.Context, r *sdk.Run, program *actionv1.ProgramState) (*actionv1.Plan, error) {
+	endpoint, err := r.Service(ctx, bleservice.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	effects := []*actionv1.PlannedEffect{sdk.Planned(effectInstall, sdk.ProgramRun(r.String("package"), r.Duration("timeout"), "", ""),
+		"endpoint "+bleservice.StateText(endpoint), "installed by "+program.GetPath())}
+	if effects, err = keepConfig(ctx, r, effects); err != nil {
+		return nil, err
+	}
+	restart := bleservice.RestartOf(r, bleservice.Endpoint)
+	for _, p := range restart.Start() {
+		effects = append(effects, sdk.OnlyIf("the endpoint does not run after the installation", p))
+	}
+	effects = append(effects, sdk.OnlyIf("the Nymi Agent does not run after the installation",
+		sdk.Planned(effectStartAgent, sdk.StartService(bleservice.NymiAgent, r.Duration("start_timeout")), "stopped", "running")))
+	if r.String("reboot") != ifNeeded {
+		return sdk.Ready(effects...), nil
+	}
+	host, err := r.Host(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reboot := sdk.Reboot(rebootDelay, "This computer restarts in 3m to complete an installation. Please save your work.", host.GetBootId(), rebootBack)
+	return sdk.Ready(append(effects, sdk.OnlyIf("Windows asks for a restart",
+		sdk.Planned(effectReboot, reboot, "boot "+host.GetBootId(), "another boot")))...), nil
+}
+
+// keepConfig puts the effects around an installation that keep nbe.toml, if there is one and it is to be kept. The copy onto itself before
+// the installation changes nothing: it has the agent know the file from before, so that undoing never leaves the installer's.
+func keepConfig(ctx context.Context, r *sdk.Run, effects []*actionv1.PlannedEffect) ([]*actionv1.PlannedEffect, error) {
+	file, err := readTOML(ctx, r, bleservice.ConfigFile)
+	if err != nil || !r.Bool("keep_config") || !file.GetExists() {
+		return effects, err
+	}
+	name := backupName(file)
+	kept, err := readTOML(ctx, r, name)
+	if err != nil {
+		return nil, err
+	}
+	copyBack := sdk.FileCopy(bleservice.Root, name, bleservice.ConfigFile, file.GetSha256())
+	before := []*actionv1.PlannedEffect{sdk.Planned(effectHold, copyBack, describeFile(file), describeFile(file)+", which is what undoing brings back")}
+	if kept.GetSha256() != file.GetSha256() {
+		before = append([]*actionv1.PlannedEffect{sdk.Planned(effectBackup, sdk.FileCopy(bleservice.Root, bleservice.ConfigFile, name, file.GetSha256()),
+			describeFile(kept), "the present nbe.toml, kept as "+name)}, before...)
+	}
+	effects = append(before, effects...)
+	const changed = "the installer changes nbe.toml"
+	effects = append(effects,
+		sdk.OnlyIf(changed, sdk.Planned(bleservice.EffectStop, sdk.StopService(bleservice.Endpoint, r.Duration("stop_timeout")), "running", "stopped")),
+		sdk.OnlyIf(changed, sdk.Planned(effectRestore, copyBack, "what the installer left", describeFile(file))))
+	return effects, nil
+}
+
+func (runtimeInstall) Apply(ctx context.Context, r *sdk.ApplyRun) error {
+	for _, id := range []string{effectBackup, effectHold} {
+		if err := doPlanned(ctx, r, id); err != nil {
+			return err
+		}
+	}
+	r.Progress("installing %s", r.String("package"))
+	rec, err := r.Do(ctx, effectInstall)
+	if err != nil {
+		return err
+	}
+	failure := installFailure(rec)
+	// Whatever the installer did: the configuration is as before and the services run, as far as they are there.
+	if err := afterInstall(ctx, r); err != nil && failure == nil {
+		failure = err
+	}
+	if failure != nil {
+		return failure
+	}
+	return rebootIfNeeded(ctx, r)
+}
+
+func installFailure(rec *actionv1.RecordedEffect) error {
+	if rec.GetError() == "" {
+		return nil
+	}
+	return sdk.Fail("the installation failed: "+rec.GetError(), "install the Nymi Runtime by hand with the Nymi Agent selected (guided task), then run ble-restart")
+}
+
+// afterInstall brings nbe.toml back and starts what does not run.
+func afterInstall(ctx context.Context, r *sdk.ApplyRun) error {
+	restart := bleservice.RestartOf(&r.Run, bleservice.Endpoint)
+	endpoint, err := r.Service(ctx, bleservice.Endpoint)
+	if err != nil {
+		return err
+	}
+	changed, err := configChanged(ctx, r)
+	if err != nil {
+		return err
+	}
+	if changed && bleservice.Running(endpoint) {
+		if err := restart.DoStop(ctx, r); err != nil {
+			return err
+		}
+	}
+	if changed {
+		if err := doPlanned(ctx, r, effectRestore); err != nil {
+			return err
+		}
+	}
+	if endpoint.GetInstalled() && (changed || !bleservice.Running(endpoint)) {
+		if err := restart.DoStart(ctx, r); err != nil {
+			return err
+		}
+	}
+	agent, err := r.Service(ctx, bleservice.NymiAgent)
+	if err != nil || !agent.GetInstalled() || bleservice.Running(agent) {
+		return err
+	}
+	return doPlanned(ctx, r, effectStartAgent)
+}
+
+// configChanged says whether nbe.toml is another file than the plan is to bring back.
+func configChanged(ctx context.Context, r *sdk.ApplyRun) (bool, error) {
+	restore := r.Planned(effectRestore).GetEffect().GetFileCopy()
+	if restore == nil {
+		return false, nil
+	}
+	file, err := readTOML(ctx, &r.Run, bleservice.ConfigFile)
+	return file.GetSha256() != restore.GetFromSha256(), err
+}
+
+func rebootIfNeeded(ctx context.Context, r *sdk.ApplyRun) error {
+	if r.Planned(effectReboot) == nil {
+		return nil
+	}
+	machine, err := r.MachineState(ctx)
+	if err != nil || !machine.GetRebootPending() {
+		return err
+	}
+	return doPlanned(ctx, r, effectReboot)
+}
+
+func (runtimeInstall) Verify(ctx context.Context, r *sdk.VerifyRun) (*actionv1.Verdict, error) {
+	checks, _, err := bleservice.VerifyRuns(ctx, r, bleservice.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	agent, err := r.Service(ctx, bleservice.NymiAgent)
+	if err != nil {
+		return nil, err
+	}
+	checks = append(checks, sdk.Check(fmt.Sprintf("%q runs", bleservice.NymiAgent), "running", bleservice.StateText(agent), bleservice.Running(agent)))
+	kept, err := checkKept(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	v := sdk.Verdict(append(checks, kept...)...)
+	switch machine, err := r.MachineState(ctx); {
+	case !bleservice.AllHold(v.GetChecks()):
+		v.NextStep = "install the Nymi Runtime by hand with the Nymi Agent selected (guided task), then run ble-restart"
+	case err == nil && machine.GetRebootPending():
+		v.NextStep = "Windows asks for a restart: run host-reboot with reason=pending-reboot when it suits the site"
+	}
+	return v, nil
+}
+
+// checkKept checks that nbe.toml is what was kept of it.
+func checkKept(ctx context.Context, r *sdk.VerifyRun) ([]*actionv1.Check, error) {
+	held := r.Effect(effectHold).GetEffect().GetFileCopy()
+	if held == nil {
+		return nil, nil
+	}
+	file, err := readTOML(ctx, &r.Run, bleservice.ConfigFile)
+	if err != nil {
+		return nil, err
+	}
+	want := held.GetFromSha256()
+	return []*actionv1.Check{sdk.Check("nbe.toml is as before", "sha256 "+want, "sha256 "+file.GetSha256(), file.GetSha256() == want)}, nil
+}
