@@ -210,3 +210,16 @@ func TestLeasesOfAFewSeconds(t *testing.T) {
 		wantFiles(t, "after twenty seconds", b.Machine, before)
 	})
 }
+
+// TestAsAProcess takes the whole way once in real time: lock, pins, a process over mutual TLS, the runner, a lease.
+func TestAsAProcess(t *testing.T) {
+	setup := onHost()
+	offered, pin := runnertest.Program(t, "nes")
+	setup.Plugins = offered
+	runnertest.On(t, setup, func(b *runnertest.Bench) {
+		res := b.Run("verbose-logging", params("state", "on", "ttl", "2h")).Want(succeeded)
+		if res.GetPluginSha256() != pin.SHA256 || len(res.GetLeases()) != 1 {
+			t.Errorf("result = %v, want a lease, by the pinned plugin %s", res.TaskResult, pin.SHA256)
+		}
+	})
+}
