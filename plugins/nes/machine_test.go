@@ -1,19 +1,28 @@
 package main
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/bandfleet/bandfleet/agent/runner/runnertest"
 	"github.com/bandfleet/bandfleet/plugins/neshost"
 	"github.com/bandfleet/bandfleet/plugins/sdk"
 	"github.com/bandfleet/bandfleet/plugins/sdk/sdktest"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The test binary is the plugin when it has the plugin's name.
+func TestMain(m *testing.M) {
+	if runnertest.IsProgram("nes") {
+		main()
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	hostURL = "https://nes-lyon-1.example/plant/"

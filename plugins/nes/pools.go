@@ -13,8 +13,8 @@ import (
 
 // poolPattern is what is taken for the name of an application pool; what IIS forbids in one is not in it.
 const (
-	poolPattern = `[A-Za-z0-9][A-Za-z0-9._ -]*`
-	poolWords   = "letters, digits, dots, dashes, underscores and blanks, beginning with a letter or digit"
+	poolPattern = `[A-Za-z0-9._][A-Za-z0-9._ -]*`
+	poolWords   = "letters, digits, dots, dashes, underscores and blanks, not beginning with a dash or a blank"
 )
 
 const (

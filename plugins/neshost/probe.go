@@ -154,13 +154,13 @@ func probe(ctx context.Context, r *sdk.Run, target *actionv1.ProbeTarget) (*acti
 }
 
 // Known says whether a target may be connected to, by the rule that the agent holds every action to: a NES host of the site on the port of
-// its URL and on those of the web, another known host on the port that it is known with.
+// its URL and on those of the web, on any if it is this machine; another known host on the port that it is known with.
 func Known(s *actionv1.Surroundings, t *actionv1.ProbeTarget) bool {
 	for _, h := range s.GetNesHosts() {
-		if own, err := Target(h.GetUrl(), ""); err == nil && strings.EqualFold(own.GetHost(), t.GetHost()) && (own.GetPort() == t.GetPort() || webPort(t)) {
-			return true
-		}
-		if strings.EqualFold(h.GetHost(), t.GetHost()) && webPort(t) {
+		own, err := Target(h.GetUrl(), "")
+		named := strings.EqualFold(h.GetHost(), t.GetHost()) || strings.EqualFold(own.GetHost(), t.GetHost())
+		samePort := err == nil && strings.EqualFold(own.GetHost(), t.GetHost()) && own.GetPort() == t.GetPort()
+		if samePort || named && (h.GetSelf() || webPort(t)) {
 			return true
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -8,13 +9,21 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/bandfleet/bandfleet/agent/runner/runnertest"
 	"github.com/bandfleet/bandfleet/plugins/bleservice"
 	"github.com/bandfleet/bandfleet/plugins/neshost"
 	"github.com/bandfleet/bandfleet/plugins/sdk/sdktest"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The test binary is the plugin when it has the plugin's name.
+func TestMain(m *testing.M) {
+	if runnertest.IsProgram("support") {
+		main()
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const nesURL = "https://nes-lyon-1.example/plant/"
 
