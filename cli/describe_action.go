@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/bandfleet/bandfleet/cli/client"
@@ -46,8 +47,8 @@ func describeAction(a *app, act *actionv1.Action) {
 	for _, p := range act.GetParams() {
 		a.out.Line("  %s  %s. %s", p.GetName(), paramWord(p), p.GetHelp())
 	}
-	for _, r := range act.GetBudgetRules() {
-		a.out.Line("  %s: %s", strings.Join(r.GetParams(), " + "), budgetWord(r))
+	for _, rule := range ruleWords(act) {
+		a.out.Line("  %s", rule)
 	}
 	a.out.Line("May ask the agent to:")
 	for _, c := range act.GetCapabilities() {
@@ -58,8 +59,14 @@ func describeAction(a *app, act *actionv1.Action) {
 // paramWord writes a parameter's type, bounds and default: "duration, 5s to 60s, default 10s".
 func paramWord(p *actionv1.Param) string {
 	text := word(p.GetType())
+	if p.GetPatternWords() != "" {
+		text = p.GetPatternWords()
+	}
 	if len(p.GetChoices()) > 0 {
 		text = strings.Join(p.GetChoices(), "|")
+	}
+	if p.GetList() {
+		text = "list of " + text
 	}
 	switch {
 	case p.GetMin() != "" && p.GetMax() != "":
@@ -78,12 +85,44 @@ func paramWord(p *actionv1.Param) string {
 	return text
 }
 
-func budgetWord(r *actionv1.BudgetRule) string {
-	text := "together at most " + output.Duration(r.GetMax().AsDuration())
-	if r.GetUnless() != "" {
-		text += ", unless " + r.GetUnless() + "=true"
+// ruleWords writes the rules over several parameters, a line each.
+func ruleWords(act *actionv1.Action) []string {
+	var lines []string
+	for _, r := range act.GetBudgetRules() {
+		lines = append(lines, strings.Join(r.GetParams(), " + ")+": "+budgetWord(r))
 	}
-	return text + " (" + r.GetReason() + ")"
+	for _, r := range act.GetOrderRules() {
+		lines = append(lines, fmt.Sprintf("%s: less than %s%s (%s)", r.GetLesser(), r.GetGreater(), unlessWord(r.GetUnless()), r.GetReason()))
+	}
+	for _, r := range act.GetWhenRules() {
+		lines = append(lines, fmt.Sprintf("%s=%s: %s (%s)", r.GetParam(), r.GetValue(), conditionWord(r), r.GetReason()))
+	}
+	return lines
+}
+
+func conditionWord(r *actionv1.WhenRule) string {
+	var wants []string
+	if r.GetRequires() != "" {
+		wants = append(wants, "needs "+r.GetRequires()+"=true")
+	}
+	if r.GetNeeds() != "" {
+		wants = append(wants, "needs "+r.GetNeeds())
+	}
+	if n := r.GetApprovals(); n > 0 {
+		wants = append(wants, "needs "+output.Count(n, "approval"))
+	}
+	return strings.Join(wants, ", ")
+}
+
+func unlessWord(name string) string {
+	if name == "" {
+		return ""
+	}
+	return ", unless " + name + "=true"
+}
+
+func budgetWord(r *actionv1.BudgetRule) string {
+	return "together at most " + output.Duration(r.GetMax().AsDuration()) + unlessWord(r.GetUnless()) + " (" + r.GetReason() + ")"
 }
 
 // approvalsWord writes how many others must approve a job of an action.

@@ -3,16 +3,14 @@
 package params
 
 import (
-	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"sort"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
@@ -74,7 +72,7 @@ func Resolve(a *actionv1.Action, given map[string]string) (map[string]string, er
 		}
 	}
 	if len(problems) == 0 {
-		problems = brokenBudgets(a, out)
+		problems = brokenRules(a, out)
 	}
 	if len(problems) > 0 {
 		sort.Slice(problems, func(i, j int) bool { return problems[i].Param < problems[j].Param })
@@ -83,11 +81,29 @@ func Resolve(a *actionv1.Action, given map[string]string) (map[string]string, er
 	return out, nil
 }
 
-// Canonical reads the text of one value, checks its bounds and returns it in its one canonical form.
+// Canonical reads the text of one value, checks its bounds and returns it in its one canonical form. Of a list, each element is
+// checked so.
 func Canonical(p *actionv1.Param, text string) (string, error) {
 	if len(text) > maxText {
 		return "", fmt.Errorf("is %d bytes long, at most %d are allowed", len(text), maxText)
 	}
+	pattern, err := compile(p)
+	if err != nil {
+		return "", err
+	}
+	if !p.GetList() {
+		return canonicalValue(p, pattern, text)
+	}
+	elements := strings.Split(text, ",")
+	for i, element := range elements {
+		if elements[i], err = canonicalValue(p, pattern, element); err != nil {
+			return "", fmt.Errorf("has element %d, which %w", i+1, err)
+		}
+	}
+	return strings.Join(elements, ","), nil
+}
+
+func canonicalValue(p *actionv1.Param, pattern *regexp.Regexp, text string) (string, error) {
 	switch p.GetType() {
 	case actionv1.ParamType_PARAM_TYPE_BOOL:
 		if text != "true" && text != "false" {
@@ -112,20 +128,12 @@ func Canonical(p *actionv1.Param, text string) (string, error) {
 		}
 		return text, nil
 	case actionv1.ParamType_PARAM_TYPE_STRING:
-		return text, checkString(p, text)
+		return text, checkString(p, pattern, text)
+	case actionv1.ParamType_PARAM_TYPE_SECRET:
+		return text, checkReference(text)
 	default:
 		return "", fmt.Errorf("has type %s, which this version does not know; update this program", p.GetType())
 	}
-}
-
-func checkString(p *actionv1.Param, text string) error {
-	if !utf8.ValidString(text) {
-		return errors.New("is not valid UTF-8")
-	}
-	if i := strings.IndexFunc(text, unicode.IsControl); i >= 0 {
-		return fmt.Errorf("has a control character at byte %d", i)
-	}
-	return inRange(p, int64(len(text)), fmt.Sprintf("%d bytes long", len(text)), parseInteger)
 }
 
 // parseInteger takes decimal digits with an optional minus: no plus, no leading zero, no blank.
@@ -193,30 +201,6 @@ func cmpOr(text, otherwise string) string {
 		return otherwise
 	}
 	return text
-}
-
-func brokenBudgets(a *actionv1.Action, values map[string]string) []Problem {
-	var problems []Problem
-	for _, r := range a.GetBudgetRules() {
-		if r.GetUnless() != "" && values[r.GetUnless()] == "true" {
-			continue
-		}
-		var sum time.Duration
-		for _, name := range r.GetParams() {
-			if d, err := time.ParseDuration(values[name]); err == nil {
-				sum += d
-			}
-		}
-		if sum <= r.GetMax().AsDuration() {
-			continue
-		}
-		reason := fmt.Sprintf("%s together are %s, at most %s are allowed: %s", strings.Join(r.GetParams(), " and "), Brief(sum.String()), Brief(r.GetMax().AsDuration().String()), r.GetReason())
-		if r.GetUnless() != "" {
-			reason += fmt.Sprintf("; lower them, or set %s=true", r.GetUnless())
-		}
-		problems = append(problems, Problem{r.GetParams()[0], reason})
-	}
-	return problems
 }
 
 func knownNames(a *actionv1.Action) string {

@@ -21,6 +21,9 @@ var (
 // take a day more.
 const maxActionDuration = time.Hour
 
+// maxApprovals is how many people beside the requester an action may ask for.
+const maxApprovals = 2
+
 // ManifestProblems returns what is wrong with an action's manifest, nothing when it is well formed.
 func ManifestProblems(a *actionv1.Action) []string {
 	var p problems
@@ -46,8 +49,11 @@ func ManifestProblems(a *actionv1.Action) []string {
 	for _, r := range a.GetRoles() {
 		p.check(r == "user-terminal" || r == "nes-host", "role %q is not known", r)
 	}
+	p.check(a.GetApprovals() <= maxApprovals, "approvals %d: want at most %d", a.GetApprovals(), maxApprovals)
 	p.params(a)
 	p.budgets(a)
+	p.orders(a)
+	p.whens(a)
 	p.capabilities(a)
 	return p
 }
@@ -72,6 +78,7 @@ func (p *problems) params(a *actionv1.Action) {
 		p.check(param.GetType() != actionv1.ParamType_PARAM_TYPE_UNSPECIFIED, "parameter %q has no type", name)
 		p.check(param.GetType() != actionv1.ParamType_PARAM_TYPE_ENUM || len(param.GetChoices()) > 0, "parameter %q has no choices", name)
 		p.check(!param.GetRequired() || param.GetDefaultValue() == "", "parameter %q is required and has a default", name)
+		p.texts(param)
 		for what, text := range map[string]string{"default": param.GetDefaultValue(), "min": param.GetMin(), "max": param.GetMax()} {
 			if text == "" || (what != "default" && param.GetType() == actionv1.ParamType_PARAM_TYPE_STRING) {
 				continue
@@ -80,22 +87,6 @@ func (p *problems) params(a *actionv1.Action) {
 			p.check(err == nil, "parameter %q: %s %v", name, what, err)
 			p.check(err != nil || what != "default" || canonical == text, "parameter %q: default %q is not canonical, want %q", name, text, canonical)
 		}
-	}
-}
-
-func (p *problems) budgets(a *actionv1.Action) {
-	kind := map[string]actionv1.ParamType{}
-	for _, param := range a.GetParams() {
-		kind[param.GetName()] = param.GetType()
-	}
-	for i, r := range a.GetBudgetRules() {
-		p.check(len(r.GetParams()) > 0, "budget rule %d adds nothing up", i+1)
-		for _, name := range r.GetParams() {
-			p.check(kind[name] == actionv1.ParamType_PARAM_TYPE_DURATION, "budget rule %d: %q is no duration parameter", i+1, name)
-		}
-		p.check(r.GetMax().AsDuration() > 0, "budget rule %d has no maximum", i+1)
-		p.check(r.GetReason() != "", "budget rule %d has no reason", i+1)
-		p.check(r.GetUnless() == "" || kind[r.GetUnless()] == actionv1.ParamType_PARAM_TYPE_BOOL, "budget rule %d: %q is no boolean parameter", i+1, r.GetUnless())
 	}
 }
 
