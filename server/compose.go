@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"time"
@@ -19,9 +20,11 @@ import (
 	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/api"
 	"github.com/bandfleet/bandfleet/server/artifacts"
+	"github.com/bandfleet/bandfleet/server/asks"
 	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
+	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
 	"github.com/bandfleet/bandfleet/server/sessions"
@@ -84,7 +87,9 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 		return err
 	}
 	s.secrets = secrets.New(secrets.Config{Store: s.store, Terminals: s.inv, Now: time.Now})
-	s.certificates = certificates.New(certificates.Config{Store: s.store, Inventory: s.inv, Own: s.ownCertificates, Now: time.Now})
+	s.certificates = certificates.New(certificates.Config{
+		Store: s.store, Inventory: s.inv, Own: s.ownCertificates, Now: time.Now, AgentLife: cmp.Or(s.cfg.AgentCertificateTTL, pki.DefaultAgentTTL),
+	})
 	s.engine, err = jobs.Open(ctx, jobs.Config{
 		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
 	})
@@ -116,8 +121,11 @@ func (s *Server) ownCertificates() (own certificates.Own, err error) {
 // register puts the services on the port. fleet is how many terminals are in service.
 func (s *Server) register(epoch *epoch, fleet int) {
 	enrolment := api.NewEnrolment(s.inv, s.ca)
+	s.desk = asks.New(asks.Config{
+		Tasks: s.engine, Inventory: s.inv, Secrets: s.secrets, Scans: s.certificates, Link: s.registry, Now: mortalClock(), Log: s.cfg.Log,
+	})
 	agents := sessions.New(sessions.Config{
-		Registry: s.registry, Engine: mortalEngine(s.engine), Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Terminal: caller,
+		Registry: s.registry, Engine: mortalEngine(s.engine), Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Asks: s.desk, Terminal: caller,
 		Epoch: epoch, Fleet: fleet, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	s.health = health.NewServer()

@@ -18,6 +18,7 @@ import (
 
 	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/artifacts"
+	"github.com/bandfleet/bandfleet/server/asks"
 	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
@@ -74,6 +75,7 @@ type Server struct {
 	secrets   *secrets.Keeper
 	// certificates are what scans found on terminals.
 	certificates *certificates.Keeper
+	desk         *asks.Desk
 	health       *health.Server
 	grpc         *grpc.Server
 	listener     net.Listener
@@ -245,6 +247,9 @@ func (s *Server) close() error {
 		if closing := s.listener.Close(); !errors.Is(closing, net.ErrClosed) {
 			err = closing
 		}
+	}
+	if s.desk != nil {
+		s.desk.Close()
 	}
 	if s.artifacts != nil {
 		err = errors.Join(err, s.artifacts.Close())

@@ -47,6 +47,8 @@ type Config struct {
 	Inventory Inventory
 	// Own returns the certificates that the server uses now.
 	Own func() (Own, error)
+	// AgentLife is how long an agent's certificate is valid.
+	AgentLife time.Duration
 	Now func() time.Time
 }
 

@@ -205,6 +205,14 @@ func TestOwnCertificatesAreForAdministrators(t *testing.T) {
 	f := newFixture(t)
 	f.put(store.TableOperators, store.Key("bob"), &storagev1.OperatorRecord{Operator: &fleetv1.Operator{Name: "bob", CertificateExpires: timestamppb.New(f.now.Add(2 * day))}})
 	wantLines(t, "a viewer", f.list(viewer, &fleetv1.ListCertificatesRequest{}))
+	soon := &fleetv1.ListCertificatesRequest{ExpiringWithin: durationpb.New(100 * day)}
+	if list := f.list(admin, soon); slices.Contains(list, "name-T-0001 agent/T-0001") {
+		t.Errorf("listed %q; an agent that renews its certificate in time ends nothing", list)
+	}
+	soon.Owner = fleetv1.CertificateOwner_CERTIFICATE_OWNER_AGENT
+	if list := f.list(admin, soon); len(list) != 3 {
+		t.Errorf("listed %q, want all agents when they are asked for", list)
+	}
 	owners := map[fleetv1.CertificateOwner]int{}
 	page, err := f.List(t.Context(), admin, &fleetv1.ListCertificatesRequest{})
 	if err != nil {

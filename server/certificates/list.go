@@ -159,6 +159,16 @@ func bindingsOf(report *actionv1.CertificateReport, c *actionv1.Certificate) (fo
 	return found
 }
 
+// lateShare of an agent's certificate's life is left when its renewal is late: agents renew when two thirds are over.
+const lateShare = 4
+
+// renewing reports whether an agent is expected to renew its certificate in time, and whoever looks for what ends soon has not asked for
+// agents.
+func (l *lister) renewing(t *fleetv1.Terminal) bool {
+	asked := l.req.GetOwner() == fleetv1.CertificateOwner_CERTIFICATE_OWNER_AGENT || l.req.GetExpiringWithin() == nil
+	return !asked && t.GetCertificateExpires().AsTime().Sub(l.now) > l.cfg.AgentLife/lateShare
+}
+
 // agents adds the certificates by which agents speak to this server. Of these no more is kept than their end.
 func (l *lister) agents(ctx context.Context) error {
 	if !l.wantsOwn(fleetv1.CertificateOwner_CERTIFICATE_OWNER_AGENT) {
@@ -170,7 +180,7 @@ func (l *lister) agents(ctx context.Context) error {
 			return err
 		}
 		t := r.GetTerminal()
-		if inService(r) && t.GetCertificateExpires() != nil && (l.only == nil || l.only[t.GetId()] != nil) {
+		if inService(r) && t.GetCertificateExpires() != nil && !l.renewing(t) && (l.only == nil || l.only[t.GetId()] != nil) {
 			l.add(&fleetv1.FleetCertificate{
 				Owner: fleetv1.CertificateOwner_CERTIFICATE_OWNER_AGENT, TerminalId: t.GetId(), Holder: t.GetName(), Site: t.GetSite(),
 				Certificate: &actionv1.Certificate{Subject: "agent/" + t.GetId(), NotAfter: t.GetCertificateExpires()},

@@ -131,7 +131,7 @@ func (e *Engine) SecretChanged(ctx context.Context, terminalID, name string) err
 
 // serves reports whether a terminal is one of the job's targets.
 func (j *job) serves(terminalID string) bool {
-	_, found := slices.BinarySearchFunc(j.tasks, terminalID, func(t *task, id string) int { return compareIDs(t.terminal.id, id) })
+	_, found := slices.BinarySearchFunc(j.tasks, terminalID, func(t *task, id string) int { return compareIDs(t.terminalID, id) })
 	return found
 }
 
@@ -165,7 +165,7 @@ func (j *job) approvesSecrets() bool {
 func (j *job) targets() []string {
 	ids := make([]string, len(j.tasks))
 	for i, t := range j.tasks {
-		ids[i] = t.terminal.id
+		ids[i] = t.terminalID
 	}
 	return ids
 }
