@@ -49,7 +49,7 @@ type Config struct {
 	Own func() (Own, error)
 	// AgentLife is how long an agent's certificate is valid.
 	AgentLife time.Duration
-	Now func() time.Time
+	Now       func() time.Time
 }
 
 // Keeper keeps what scans have found. It is safe for concurrent use.
