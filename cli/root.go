@@ -55,7 +55,7 @@ func newRoot(a *app) *cobra.Command {
 	root.AddCommand(
 		newStatus(a), newFix(a), newGet(a), newDescribe(a), newJob(a), newSchedule(a),
 		newSite(a), newTerminal(a), newBand(a),
-		newToken(a), newOperator(a), newWhoAmI(a), newArtifact(a), newBackup(a),
+		newToken(a), newOperator(a), newWhoAmI(a), newArtifact(a), newSecret(a), newBackup(a),
 		newConfig(a), newVersion(a), newCompletion(a), newExitCodes(), newExpressions(),
 	)
 	return root

@@ -70,6 +70,8 @@ func setupScript(e *testscript.Env) error {
 //	fleet many                     add a site with 40 terminals
 //	fleet imported FILE            write what the last import brought
 //	fleet downloads OFFSET         check where the last download of an artefact began
+//	fleet pfx FILE PASSWORD DAYS   write a PFX whose certificate ends in DAYS after now
+//	fleet opened TERMINAL NAME FILE  write what a secret holds, as its terminal opens it
 //	fleet stop                     stop serving
 func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 	f := ts.Value(fleetKey{}).(*fakeFleet)
@@ -88,6 +90,16 @@ func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 		f.faults[args[1]] = true
 	case "imported":
 		ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(f.imported), 0o600))
+	case "pfx":
+		days, err := strconv.Atoi(args[3])
+		ts.Check(err)
+		file, err := fakePFX(args[2], testNow.AddDate(0, 0, days))
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(args[1]), file, 0o600))
+	case "opened":
+		text, err := f.opened(args[1], args[2])
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(args[3]), text, 0o600))
 	case "rename":
 		name, err := strconv.Unquote(`"` + args[2] + `"`)
 		ts.Check(err)
