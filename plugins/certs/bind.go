@@ -46,7 +46,7 @@ func (httpsBindingSet) Plan(ctx context.Context, r *sdk.Run) (*actionv1.Plan, er
 		}
 	}
 	return sdk.Refuse(fmt.Sprintf("no certificate with the thumbprint %s is in the store %s or %s", r.String("thumbprint"), storeWebHosting, storeMy),
-		"look at those that are with `fleetctl certs`, or import one with tls-cert-rotate"), nil
+		"look at those that are with `fleetctl get certs`, or import one with tls-cert-rotate"), nil
 }
 
 func (httpsBindingSet) Apply(ctx context.Context, r *sdk.ApplyRun) error { return applySwitch(ctx, r) }
