@@ -359,6 +359,7 @@ func TestStartOfTheMachine(t *testing.T) {
 		p.action.MaxDuration = durationpb.New(time.Hour)
 		b.plugins["restart"] = p
 		b.start()
+		up := make(chan struct{})
 		b.machine.OnReboot(func() {
 			if err := b.stop(); err != nil {
 				t.Error(err)
@@ -366,9 +367,13 @@ func TestStartOfTheMachine(t *testing.T) {
 		}, func() {
 			b.boot = "boot-2"
 			b.start()
+			close(up)
 		})
 		task := b.task("j", "restart")
-		res := b.do(task)
+		b.dispatch(task)
+		b.permit(task)
+		<-up
+		res := b.result(task)
 		b.wantStatus(res, succeeded)
 		b.wantFile("nbe.toml", newConfig)
 		if !res.GetRecovered() || res.GetRuns() != 1 || p.begun(actionv1.Phase_PHASE_APPLY) != 1 {
