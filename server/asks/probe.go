@@ -100,7 +100,7 @@ func (d *Desk) peersOf(ctx context.Context, p *place) ([]*fleetv1.Terminal, erro
 		return nil, refusal.New(refusal.Unavailable, "NO_PEERS", "peer probe: none of the %d terminals that use %q is online", len(users), p.terminal.GetName()).
 			Then("try again when one is; `fleetctl get terminals --site %s` shows them", p.site.GetName())
 	}
-	rand.Shuffle(len(online), func(i, j int) { online[i], online[j] = online[j], online[i] })
+	rand.Shuffle(len(online), func(i, j int) { online[i], online[j] = online[j], online[i] }) //nolint:gosec // it only spreads the load
 	return online, nil
 }
 

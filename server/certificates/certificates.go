@@ -69,8 +69,8 @@ func read(r store.Reader, terminalID string) (*storagev1.CertificatesRecord, err
 		return nil, fmt.Errorf("certificates of terminal %q: %w", terminalID, err)
 	}
 	rec := &storagev1.CertificatesRecord{}
-	if proto.Unmarshal(text, rec) != nil {
-		return nil, nil
+	if damaged := proto.Unmarshal(text, rec) != nil; damaged {
+		rec = nil
 	}
 	return rec, nil
 }
@@ -138,7 +138,7 @@ func (k *Keeper) eachEnd(ctx context.Context, fn func(v store.Snapshot, end int6
 				seen++
 				from = append(append([]byte(nil), key...), 0)
 				end, id := store.TerminalOfEndKey(key)
-				more := false
+				var more bool
 				more, bad = fn(v, end, id)
 				stopped = bad != nil || !more
 				return !stopped && seen < scanChunk

@@ -195,7 +195,7 @@ func (v *violations) rootCertificate(field string, r *fleetv1.ApprovedRoot) {
 	switch {
 	case err != nil:
 		v.add(field, "is no certificate in DER: %v", err)
-	case !certfacts.SelfSigned(c) && !(c.BasicConstraintsValid && c.IsCA):
+	case !certfacts.SelfSigned(c) && (!c.BasicConstraintsValid || !c.IsCA):
 		v.add(field, "%q is neither an authority's nor signed by itself, so it can be no root; give the certificate of the authority that signed it", clipped(c.Subject.String()))
 	case r.GetSha256() == "":
 		r.Sha256 = certfacts.SHA256(c.Raw)

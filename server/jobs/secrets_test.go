@@ -31,7 +31,7 @@ type scans struct {
 	fail   bool
 }
 
-func (s *scans) Store(w store.Writer, t *fleetv1.Task, r *actionv1.CertificateReport, _ time.Time) error {
+func (s *scans) Store(w store.Writer, t *fleetv1.Task, _ *actionv1.CertificateReport, _ time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.fail {

@@ -132,7 +132,7 @@ func (k *Keeper) Stamp(r store.Reader, terminalID, name string) (string, error) 
 
 // read returns a secret's record, nil when there is none.
 func read(r store.Reader, terminalID, name string) (*storagev1.SecretRecord, error) {
-	if sealed.CheckName(name) != nil {
+	if !isName(name) {
 		return nil, nil
 	}
 	text, err := r.Get(store.TableSecrets, store.SecretKey(terminalID, name))
@@ -145,6 +145,8 @@ func read(r store.Reader, terminalID, name string) (*storagev1.SecretRecord, err
 	s := &storagev1.SecretRecord{}
 	return s, proto.Unmarshal(text, s)
 }
+
+func isName(name string) bool { return sealed.CheckName(name) == nil }
 
 // terminal reads a terminal's record by its id.
 func terminal(r store.Reader, id string) (*storagev1.TerminalRecord, error) {
