@@ -56,6 +56,9 @@ func fixturePrograms(t *testing.T) (map[string]host.Program, *hosttest.ProgramEq
 	return list, &hosttest.ProgramEquipment{Writes: "writes", Hangs: "hangs", Fails: "fails", ExitCode: 7, Changed: "changed", Absent: "absent"}
 }
 
+// loopback is an address and no name: not every machine knows "localhost".
+const loopback = "127.0.0.1"
+
 // servingTLS is a server of this machine's loopback that answers "/nes/". Its certificate is of authority, or of one that nobody knows.
 func servingTLS(t *testing.T, authority *sample.Authority) *actionv1.ProbeTarget {
 	t.Helper()
@@ -65,7 +68,7 @@ func servingTLS(t *testing.T, authority *sample.Authority) *actionv1.ProbeTarget
 			t.Fatal(err)
 		}
 	}
-	identity, err := authority.Issue(sample.Wanted{Names: []string{"localhost"}})
+	identity, err := authority.Issue(sample.Wanted{Names: []string{loopback}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +95,7 @@ func localTarget(t *testing.T, address string) *actionv1.ProbeTarget {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &actionv1.ProbeTarget{Host: "localhost", Port: uint32(port)}
+	return &actionv1.ProbeTarget{Host: loopback, Port: uint32(port)}
 }
 
 // trusted adds an authority to what this machine trusts, for as long as the test lasts.

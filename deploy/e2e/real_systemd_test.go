@@ -162,7 +162,7 @@ func TestRealSystemdHost(t *testing.T) {
 	binary := filepath.Join(m.shared, "host.test")
 	mustBuild(t, nil, "go", "test", "-c", "-tags", "realhost", "-o", binary, "./agent/host")
 	out := m.run(t, "/usr/bin/env", "BANDFLEET_TEST_SERVICES=1", binary, "-test.v", "-test.timeout", "150s")
-	if !strings.Contains(out, "--- PASS: TestLocalConforms ") {
+	if !strings.Contains(out, "--- PASS: TestLocalConforms ") || !strings.Contains(out, "--- PASS: TestLocalConformsInEquipment ") {
 		t.Errorf("the conformance suite did not pass:\n%s", out)
 	}
 }
