@@ -67,6 +67,11 @@ func (d dyingJournal) Finish(k *agentv1.TaskKey, result *actionv1.TaskResult, at
 	return around("finish", func() error { return d.Journal.Finish(k, result, at) })
 }
 
+// FinishLeased implements runner.Journal.
+func (d dyingJournal) FinishLeased(k *agentv1.TaskKey, result *actionv1.TaskResult, at time.Time, l *storagev1.JournalLease) error {
+	return around("finish", func() error { return d.Journal.FinishLeased(k, result, at, l) })
+}
+
 // Acknowledge implements runner.Journal.
 func (d dyingJournal) Acknowledge(k *agentv1.TaskKey, at time.Time) error {
 	return around("acknowledge", func() error { return d.Journal.Acknowledge(k, at) })

@@ -25,6 +25,8 @@ import (
 //	  TASK SEQUENCE → storage.v1.JournalEffect, in the order in which they were begun (uint32, from 1); kept until the result
 //	obligations/
 //	  RESOURCE      → storage.v1.Obligation
+//	leases/
+//	  LEASE         → storage.v1.JournalLease; what the agent puts back when its time is over, by its id
 //	artifacts/
 //	  FILE          → storage.v1.JournalArtifact; what waits in the spool, by its name there
 //
@@ -37,6 +39,7 @@ var (
 	bucketEffects     = []byte("effects")
 	bucketObligations = []byte("obligations")
 	bucketArtifacts   = []byte("artifacts")
+	bucketLeases      = []byte("leases")
 
 	keyVersion = []byte("version")
 	keyID      = []byte("id")
@@ -53,7 +56,7 @@ const schemaVersion = 3
 const maxJobID = 128
 
 func allBuckets() [][]byte {
-	return [][]byte{bucketMeta, bucketTasks, bucketOpen, bucketRetired, bucketEffects, bucketObligations, bucketArtifacts}
+	return [][]byte{bucketMeta, bucketTasks, bucketOpen, bucketRetired, bucketEffects, bucketObligations, bucketArtifacts, bucketLeases}
 }
 
 // taskKey makes the key of one attempt. It refuses what could be mistaken for another key.

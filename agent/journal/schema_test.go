@@ -22,7 +22,7 @@ func TestDrawing(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^//\t(\s*)(\S+?)(/$| .*→)`).FindAllStringSubmatch(string(source), -1) {
 		drawn = append(drawn, strings.TrimSpace(m[2]))
 	}
-	want := map[string]string{"meta": "id version epoch sequence", "tasks": "TASK", "open": "TASK", "retired": "TIME", "effects": "TASK", "obligations": "RESOURCE", "artifacts": "FILE"}
+	want := map[string]string{"meta": "id version epoch sequence", "tasks": "TASK", "open": "TASK", "retired": "TIME", "effects": "TASK", "obligations": "RESOURCE", "artifacts": "FILE", "leases": "LEASE"}
 	j := fresh(t)
 	finish(t, j, "j-1", noon)
 	_, _, err = j.Accept(task("j-2"), noon)
@@ -31,6 +31,7 @@ func TestDrawing(t *testing.T) {
 	_, err = j.EffectIntent(key("j-2"), 1, effect("e"))
 	must(t, err)
 	must(t, j.PutObligation(&storagev1.Obligation{Resource: "r"}))
+	must(t, j.PutLease(&storagev1.JournalLease{Id: "l"}))
 	must(t, j.PutArtifact(&storagev1.JournalArtifact{File: "f"}))
 	must(t, j.db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {

@@ -88,27 +88,7 @@ func (j *Journal) SaveUndone(k *agentv1.TaskKey, undone []*actionv1.Undo) error 
 
 // Finish journals the result of a task that was accepted or started, once. Its effects are in the result from then on.
 func (j *Journal) Finish(k *agentv1.TaskKey, result *actionv1.TaskResult, at time.Time) error {
-	key, err := taskKey(k)
-	if err != nil {
-		return err
-	}
-	return j.write(func(tx tables) error {
-		rec, err := j.task(tx, key)
-		if err != nil {
-			return err
-		}
-		if rec.GetState() == agentv1.TaskState_TASK_STATE_FINISHED {
-			return fmt.Errorf("task %q: has a result already", nameOf(k))
-		}
-		rec.State = agentv1.TaskState_TASK_STATE_FINISHED
-		rec.Result = result
-		rec.Finished = timestamppb.New(at)
-		rec.Cancelled = result.GetStatus() == actionv1.TaskStatus_TASK_STATUS_CANCELLED
-		if err := put(tx.Bucket(bucketTasks), key, rec); err != nil {
-			return err
-		}
-		return forgetEffects(tx, key)
-	})
+	return j.FinishLeased(k, result, at, nil)
 }
 
 // Acknowledge notes that the server has a finished task's result on its disk. Repeating it changes nothing.

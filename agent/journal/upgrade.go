@@ -41,7 +41,10 @@ func upgradeFrom(tx tables, found uint32) error {
 			return err
 		}
 	}
-	// Version 3 counts what is written to it.
+	// Version 3 has leases, and counts what is written to it.
+	if _, err := tx.CreateBucket(bucketLeases); err != nil {
+		return err
+	}
 	meta := tx.Bucket(bucketMeta)
 	return errors.Join(
 		seal(meta, keySequence, binary.BigEndian.AppendUint64(nil, 1)),

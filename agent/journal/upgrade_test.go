@@ -30,6 +30,7 @@ func testTakeover(t *testing.T, version byte) {
 		if version < 2 {
 			must(t, tx.DeleteBucket(bucketArtifacts))
 		}
+		must(t, tx.DeleteBucket(bucketLeases))
 		must(t, tx.Bucket(bucketMeta).Delete(keySequence))
 		return tx.Bucket(bucketMeta).Put(keyVersion, boltfile.SealFor(keyVersion, []byte{0, 0, 0, version}))
 	}))

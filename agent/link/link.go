@@ -7,7 +7,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -68,12 +70,14 @@ type Config struct {
 	Plugins []*agentv1.Plugin
 	// Spool holds the files that are to be brought to the server; nil for none.
 	Spool Spool
+	// Prober connects to hosts for tasks of other terminals; nil refuses that.
+	Prober Prober
 	// Dial opens the connection to the server; nil connects by TCP. A simulated fleet cuts its lines by it.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	Log  *slog.Logger
 }
 
-// Link keeps a session open while it runs. It implements the runner's Reporter.
+// Link keeps a session open while it runs. It implements the runner's Reporter and Asker.
 type Link struct {
 	config Config
 	timing timing
@@ -86,6 +90,9 @@ type Link struct {
 	mu      sync.Mutex
 	facts   *agentv1.Facts
 	current *outbox
+	// asks are the questions that wait for an answer, by their number.
+	asks    map[uint64]*asked
+	lastAsk uint64
 
 	// failing is why there was no session the last time; empty after one. Only keepSession uses it.
 	failing string
@@ -93,7 +100,7 @@ type Link struct {
 
 // New makes a link. Facts are to be set before it runs.
 func New(c Config) *Link {
-	l := &Link{config: c, timing: defaultTiming(), dial: c.Dial, chance: chance}
+	l := &Link{config: c, timing: defaultTiming(), dial: c.Dial, chance: chance, asks: make(map[uint64]*asked)}
 	if l.dial == nil {
 		l.dial = dialTCP
 	}
@@ -122,11 +129,17 @@ func (l *Link) currentFacts() *agentv1.Facts {
 	return l.facts
 }
 
-// bind makes box the way of all reports; nil means that there is no session.
-func (l *Link) bind(box *outbox) {
+// bind makes box the way of all reports; nil means that there is no session. It returns the questions that wait for an answer, which are
+// not put into the box.
+func (l *Link) bind(box *outbox) []*agentv1.ConnectRequest {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.current = box
+	var waiting []*agentv1.ConnectRequest
+	for _, id := range slices.Sorted(maps.Keys(l.asks)) {
+		waiting = append(waiting, askMessage(l.asks[id].ask))
+	}
+	return waiting
 }
 
 // keepSession opens one session after the other until ctx ends.

@@ -23,6 +23,9 @@ type session struct {
 	stream  stream
 	box     *outbox
 	greeted *agentv1.Hello
+	// probes holds a token for each probe that is made for another terminal, and probing waits for them.
+	probes  chan struct{}
+	probing sync.WaitGroup
 }
 
 // runSession opens a session and serves it to its end.
@@ -59,7 +62,7 @@ func (l *Link) serve(ctx context.Context, cut context.CancelCauseFunc, conn *grp
 	if hello.JournalSequence, err = l.config.Journal.BeginSession(); err != nil {
 		return ending{err: err}
 	}
-	s := &session{link: l, stream: st, box: newOutbox(cut), greeted: hello}
+	s := &session{link: l, stream: st, box: newOutbox(cut), greeted: hello, probes: make(chan struct{}, maxProbes)}
 	first, err := s.greet()
 	if err != nil {
 		return ending{err: err, goodbye: first.GetGoodbye()}
@@ -85,12 +88,18 @@ func (l *Link) hello() (*agentv1.Hello, error) {
 	if err != nil {
 		return nil, err
 	}
+	sealingKey, proof, err := l.config.Identity.SealingKey()
+	if err != nil {
+		return nil, err
+	}
 	h := &agentv1.Hello{
 		ProtocolVersion: protocolVersion,
 		JournalId:       l.config.Journal.ID(),
 		Facts:           l.currentFacts(),
 		OpenTasks:       open,
 		Epoch:           epoch,
+		SealingKey:      sealingKey,
+		SealingKeyProof: proof,
 	}
 	for _, p := range l.config.Plugins {
 		h.PluginSha256 = append(h.PluginSha256, p.GetSha256())
@@ -139,7 +148,7 @@ func (s *session) run(ctx context.Context) (*agentv1.Goodbye, error) {
 	runner := s.link.config.Runner
 	runner.SessionStarted()
 	defer runner.SessionEnded()
-	s.link.bind(s.box)
+	waiting := s.link.bind(s.box)
 	defer s.link.bind(nil)
 
 	// Reports go to the box from here on, so what the backlog does not hold will be in the box.
@@ -147,6 +156,7 @@ func (s *session) run(ctx context.Context) (*agentv1.Goodbye, error) {
 	if err != nil {
 		return nil, err
 	}
+	backlog = append(backlog, waiting...)
 	ctx, stop := context.WithCancel(ctx)
 	var sender sync.WaitGroup
 	sender.Go(func() { s.box.drain(ctx, backlog, s.stream.Send) })
@@ -155,6 +165,7 @@ func (s *session) run(ctx context.Context) (*agentv1.Goodbye, error) {
 	s.box.cut(err)
 	stop()
 	sender.Wait()
+	s.probing.Wait()
 	return goodbye, err
 }
 
@@ -223,6 +234,10 @@ func (s *session) handle(ctx context.Context, m *agentv1.ConnectResponse) error 
 		s.box.put(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Plugins{
 			Plugins: &agentv1.PluginsReport{Plugins: s.link.pluginsOf(m.PluginsRequest.GetSha256())},
 		}})
+	case *agentv1.ConnectResponse_Told:
+		s.link.tell(m.Told)
+	case *agentv1.ConnectResponse_ProbeOrder:
+		s.probe(ctx, m.ProbeOrder)
 	case *agentv1.ConnectResponse_Welcome:
 		return errors.New("the server sent a second welcome")
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/bandfleet/bandfleet/agent/identity/identitytest"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	"github.com/bandfleet/bandfleet/proto/sealed"
 )
 
 func key(job string) *agentv1.TaskKey { return &agentv1.TaskKey{JobId: job, Attempt: 1} }
@@ -30,9 +31,17 @@ func TestSessionHandsOnWhatEachSideSays(t *testing.T) {
 		want := &agentv1.Hello{
 			ProtocolVersion: 1, JournalId: "journal-1", Facts: &agentv1.Facts{Hostname: "press-1"},
 			PluginSha256: []string{"aa", "bb"}, OpenTasks: runner.open, JournalSequence: 7,
+			SealingKey: hello.GetSealingKey(), SealingKeyProof: hello.GetSealingKeyProof(),
 		}
 		if !proto.Equal(hello, want) {
 			t.Errorf("hello is %v, want %v", hello, want)
+		}
+		certificate, err := l.config.Identity.TLS().GetClientCertificate(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := sealed.CheckSignature(certificate.Leaf.PublicKey, terminalID, hello.GetSealingKey(), hello.GetSealingKeyProof()); err != nil {
+			t.Errorf("the sealing key of the hello is not proved: %v", err)
 		}
 		runner.want(t, "started")
 		if runner.name != "press-1" || runner.epoch != 3 || !runner.at.Equal(time.Now()) {

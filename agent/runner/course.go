@@ -115,7 +115,22 @@ func (c *course) run(ctx context.Context, way func(*course, context.Context) (ou
 		c.log.Warn("task was interrupted; it is settled when the agent runs again", "reason", reasonOf(fail))
 		return
 	}
-	c.r.close(c.key(), c.finish(out, fail))
+	c.end(out, fail)
+}
+
+// end makes the result, and the lease of what is to end by itself.
+func (c *course) end(out outcome, fail *failure) {
+	result := c.finish(out, fail)
+	var lease *storagev1.JournalLease
+	if fail == nil && out.status == actionv1.TaskStatus_TASK_STATUS_SUCCEEDED {
+		lease = c.leaseOf(time.Now())
+	}
+	if lease == nil {
+		c.r.close(c.key(), result)
+		return
+	}
+	result.Leases = []*actionv1.LeaseState{c.r.leaseState(lease)}
+	c.r.closeLeased(result, lease)
 }
 
 // attempt runs the way within the deadline. A panic is a failure like another: what was done is still put back.

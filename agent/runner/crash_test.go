@@ -2,6 +2,8 @@ package runner
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -83,7 +85,15 @@ func crashCases() map[string]crashCase {
 			twice: true, ends: wantAllOrNothing,
 		},
 		"changes, repeatable": {
-			arrange: changing(actionv1.Repeatability_REPEATABILITY_REPEATABLE, true), may: []actionv1.TaskStatus{succeeded}, runs: 3, twice: true, ends: wantAllOrNothing,
+			arrange: changing(actionv1.Repeatability_REPEATABILITY_REPEATABLE, true), may: []actionv1.TaskStatus{succeeded}, runs: 3, ends: wantAllOrNothing,
+		},
+		"one change, repeatable": {
+			arrange: func(b *bench) {
+				b.machine.SetFile(host.EndpointRoot, "nbe.toml", oldConfig)
+				b.plugins["restart"] = newChanger(b, func() {}, tapEffect())
+				b.plugins["restart"].action.Repeatability = actionv1.Repeatability_REPEATABILITY_REPEATABLE
+			},
+			may: []actionv1.TaskStatus{succeeded}, runs: 3, twice: true, ends: func(b *bench, _ *actionv1.TaskResult) { b.wantFile("nbe.toml", newConfig) },
 		},
 		"changes, one-shot": {
 			arrange: changing(actionv1.Repeatability_REPEATABILITY_ONE_SHOT, true),
@@ -93,6 +103,29 @@ func crashCases() map[string]crashCase {
 			arrange: changing(actionv1.Repeatability_REPEATABILITY_PROBE, false), may: []actionv1.TaskStatus{failedStatus, rolledBack}, runs: 1,
 			twice: true, ends: wantAllOrNothing,
 		},
+		"a lease": {
+			arrange: func(b *bench) {
+				b.machine.SetFile(host.EndpointRoot, "nbe.toml", oldConfig)
+				b.plugins["restart"] = newChanger(b, func() {}, leased(tapEffect(), 5*time.Minute))
+			},
+			may: []actionv1.TaskStatus{succeeded, failedStatus, rolledBack}, runs: 1, twice: true, ends: wantNoLease,
+		},
+	}
+}
+
+// wantNoLease wants the change of a lease put back, whose time is over by the end of the test, and the service that runs with it to run.
+func wantNoLease(b *bench, res *actionv1.TaskResult) {
+	b.t.Helper()
+	b.wantFile("nbe.toml", oldConfig)
+	b.wantLeases(0)
+	if (res.GetStatus() == succeeded) != (len(res.GetLeases()) == 1) {
+		b.t.Errorf("a result that is %s has the leases %v, want one exactly when it has succeeded", res.GetStatus(), res.GetLeases())
+	}
+	if b.machine.PID(host.AgentService) == 0 {
+		b.t.Error("the Nymi Agent does not run: the end of the lease has left it stopped")
+	}
+	if left, err := os.ReadDir(filepath.Join(filepath.Dir(b.path), "kept")); err != nil || len(left) != 0 {
+		b.t.Errorf("earlier files %v are kept (%v), want none when nobody can need them", left, err)
 	}
 }
 

@@ -75,6 +75,8 @@ func (w work) deedOf(e *actionv1.Effect) (deed, error) {
 		return w.registryDeed(k.RegistrySet), nil
 	case *actionv1.Effect_Reboot:
 		return w.rebootDeed(k.Reboot), nil
+	case *actionv1.Effect_LeaseRelease:
+		return releaseDeed{work: w, id: k.LeaseRelease.GetId()}, nil
 	}
 	return w.machineDeed(e)
 }
@@ -102,6 +104,9 @@ func changesNothing(e *actionv1.Effect) bool {
 // checkEffect says why an action may not have an effect.
 func (c *course) checkEffect(planID string, e *actionv1.Effect) error {
 	if e.GetConfirm() != nil {
+		if e.GetLease() != nil {
+			return errors.New("it changes nothing that could be put back")
+		}
 		if err := checkConfirm(e.GetConfirm(), c.action); err != nil {
 			return err
 		}
@@ -127,7 +132,7 @@ func (c *course) checkDeed(planID string, e *actionv1.Effect) error {
 	if limit := d.timeout(); limit <= 0 || limit > most {
 		return fmt.Errorf("its timeout is %s, want more than 0s and at most %s", limit, most)
 	}
-	return d.check(c.action)
+	return errors.Join(checkLease(e, d), d.check(c.action))
 }
 
 // look reads the resource of a deed and contains a panic of the host.

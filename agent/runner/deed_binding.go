@@ -68,7 +68,7 @@ func checkBinding(b *actionv1.Binding) error {
 
 // sameIdentity says whether two states are of one binding.
 func sameIdentity(a, b *actionv1.Binding) bool {
-	return a.GetSite() == b.GetSite() && a.GetAddress() == b.GetAddress() && a.GetPort() == b.GetPort() && a.GetHost() == b.GetHost()
+	return a.GetSite() == b.GetSite() && a.GetAddress() == b.GetAddress() && a.GetPort() == b.GetPort() && strings.EqualFold(a.GetHost(), b.GetHost())
 }
 
 // sameBinding says whether two states of one binding serve the same.
@@ -191,10 +191,11 @@ func (d bindingDeed) reached(now *actionv1.State) error {
 	return nil
 }
 
-// mustNotLast implements pressing: something was served before an interrupted deed, and nothing is now. Nobody else leaves a site so
-// in that very moment, so it counts as the deed's own.
+// mustNotLast implements pressing: something was served before the first touch, and nothing is now. Be it that binding or binding again was
+// cut off in the middle, be it that somebody took the binding away: a site that serves nothing is nobody's wish, so it does not count as
+// somebody else's change.
 func (d bindingDeed) mustNotLast(t touch, now *actionv1.State) bool {
-	return !t.known && t.first.GetBinding().GetCertificateSha256() != "" && now.GetBinding().GetCertificateSha256() == ""
+	return t.first.GetBinding().GetCertificateSha256() != "" && now.GetBinding().GetCertificateSha256() == ""
 }
 
 func (d bindingDeed) restore(ctx context.Context, t touch) *actionv1.Undo {

@@ -7,11 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/bandfleet/bandfleet/agent/host"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	"github.com/bandfleet/bandfleet/proto/pfx"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 )
 
 // certificateDeed adds a certificate to a store of the machine, with its key when it comes from a PFX. What was there already is not
@@ -123,18 +125,31 @@ func (d certificateDeed) reached(now *actionv1.State) error {
 	return nil
 }
 
-// restore removes what was added, unless a binding serves it: then connections would be refused.
+// restore removes what was added, unless a binding serves it: then connections would be refused. It waits for a binding that is to be put
+// back; what anybody else serves stays.
 func (d certificateDeed) restore(ctx context.Context, t touch) *actionv1.Undo {
-	served, err := d.served(ctx)
+	if t.first.GetCertificate().GetPresent() {
+		return &actionv1.Undo{Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_NOT_NEEDED, Reason: "it was there before"}
+	}
+	binding, err := d.served(ctx)
+	owed := err == nil && binding != "" && d.r.owes(binding)
 	switch {
 	case err != nil:
 		return &actionv1.Undo{Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION, Reason: fmt.Sprintf("the bindings cannot be read: %v", err)}
-	case served != "" && !t.first.GetCertificate().GetPresent():
-		return &actionv1.Undo{Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_CONFLICT, Reason: served + " serves it, so it stays"}
+	case owed:
+		return &actionv1.Undo{Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION, Reason: binding + " serves it until that is put back"}
+	case binding != "":
+		return &actionv1.Undo{Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_CONFLICT, Reason: binding + " serves it, so it stays"}
 	}
 	return putBackExactly(ctx, t, func(ctx context.Context) error {
 		return d.r.host.Certificates.Remove(ctx, d.e.GetStore(), d.e.GetSha256())
 	})
+}
+
+// owes says whether the agent still tries to put a resource back. When nobody can tell, it does.
+func (r *Runner) owes(resource string) bool {
+	obligations, err := r.journal.Obligations()
+	return err != nil || slices.ContainsFunc(obligations, func(o *storagev1.Obligation) bool { return o.GetResource() == resource })
 }
 
 // served names a binding that serves the certificate; empty for none.

@@ -32,6 +32,8 @@ func (w work) machineDeed(e *actionv1.Effect) (deed, error) {
 		return programDeed{work: w, e: k.ProgramRun}, nil
 	case *actionv1.Effect_FeatureAdd:
 		return featureDeed{work: w, e: k.FeatureAdd}, nil
+	case *actionv1.Effect_PeerProbe:
+		return peersDeed{w, k.PeerProbe}, nil
 	}
 	return nil, errUnknownKind
 }

@@ -51,16 +51,11 @@ func (d registryDeed) view() host.Registry {
 }
 
 func (d registryDeed) read(ctx context.Context) (*actionv1.State, error) {
-	state := &actionv1.RegistryState{Key: d.set.GetKey(), Value: d.set.GetValue(), View32: d.set.GetView32()}
-	data, err := d.view().Get(ctx, d.set.GetKey(), d.set.GetValue())
-	switch {
-	case err == nil:
-		state.Exists, state.Data = true, data
-	case !errors.Is(err, host.ErrNotExist):
+	state, err := readRegistry(ctx, d.r.host.Registry, d.set.GetKey(), d.set.GetValue(), d.set.GetView32())
+	if err != nil {
 		return nil, err
 	}
-	state.Levels, err = d.view().Levels(ctx, d.set.GetKey())
-	return &actionv1.State{State: &actionv1.State_Registry{Registry: state}}, err
+	return &actionv1.State{State: &actionv1.State_Registry{Registry: state}}, nil
 }
 
 func (d registryDeed) do(ctx context.Context, before *actionv1.State) (*actionv1.State, error) {

@@ -29,6 +29,9 @@ func (c *course) do(ctx context.Context, req *actionv1.EffectRequest) (*actionv1
 	if err != nil {
 		return nil, err
 	}
+	if h := c.r.holder(d.resource()); h != nil {
+		return nil, fmt.Errorf("%s: lease %q holds it", d.resource(), h.lease.GetId())
+	}
 	before, err := look(ctx, d)
 	if err != nil {
 		return nil, err

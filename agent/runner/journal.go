@@ -34,6 +34,12 @@ type Journal interface {
 	Effects(k *agentv1.TaskKey) ([]*storagev1.JournalEffect, error)
 	// Finish notes the one result; Acknowledge that the server has it.
 	Finish(k *agentv1.TaskKey, result *actionv1.TaskResult, at time.Time) error
+	// FinishLeased is Finish, and keeps what of the task's changes is to end by itself, in the same write.
+	FinishLeased(k *agentv1.TaskKey, result *actionv1.TaskResult, at time.Time, lease *storagev1.JournalLease) error
+	// PutLease, DropLease and Leases keep that until it has ended.
+	PutLease(l *storagev1.JournalLease) error
+	DropLease(id string) error
+	Leases() ([]*storagev1.JournalLease, error)
 	Acknowledge(k *agentv1.TaskKey, at time.Time) error
 	// OpenTasks returns the tasks without an acknowledged result, the one accepted first at the head.
 	OpenTasks() ([]*storagev1.JournalTask, error)

@@ -88,8 +88,15 @@ func (r *Runner) needed() (map[string]bool, error) {
 		}
 	}
 	obligations, err := r.journal.Obligations()
+	if err != nil {
+		return nil, err
+	}
 	for _, o := range obligations {
 		add(o.GetEffects())
+	}
+	leases, err := r.journal.Leases()
+	for _, l := range leases {
+		add(l.GetEffects())
 	}
 	return needed, err
 }

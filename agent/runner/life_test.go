@@ -113,6 +113,18 @@ func (m mortalJournal) Finish(k *agentv1.TaskKey, res *actionv1.TaskResult, at t
 	return m.life.step("finish", func() error { return m.Journal.Finish(k, res, at) })
 }
 
+func (m mortalJournal) FinishLeased(k *agentv1.TaskKey, res *actionv1.TaskResult, at time.Time, l *storagev1.JournalLease) error {
+	return m.life.step("finish", func() error { return m.Journal.FinishLeased(k, res, at, l) })
+}
+
+func (m mortalJournal) PutLease(l *storagev1.JournalLease) error {
+	return m.life.step("put lease", func() error { return m.Journal.PutLease(l) })
+}
+
+func (m mortalJournal) DropLease(id string) error {
+	return m.life.step("drop lease", func() error { return m.Journal.DropLease(id) })
+}
+
 func (m mortalJournal) PutObligation(o *storagev1.Obligation) error {
 	return m.life.step("put obligation", func() error { return m.Journal.PutObligation(o) })
 }

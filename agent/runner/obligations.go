@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -17,7 +16,20 @@ import (
 const (
 	firstRetry = 5 * time.Second
 	lastRetry  = 5 * time.Minute
+	// pressingRetry is the longest time between two tries to put back what cuts off a site.
+	pressingRetry = 15 * time.Second
 )
+
+// nextTry is how long after a failed try the next one comes.
+func nextTry(o *storagev1.Obligation) time.Duration {
+	after := retryAfter(o.GetTries())
+	for _, e := range o.GetEffects() {
+		if e.GetEffect().GetBindingSet() != nil {
+			return min(after, pressingRetry)
+		}
+	}
+	return after
+}
 
 func retryAfter(tries uint32) time.Duration {
 	d := firstRetry
@@ -42,7 +54,7 @@ func (c *course) oblige(u *actionv1.Undo, t touch) {
 		u.Outcome = actionv1.UndoOutcome_UNDO_OUTCOME_FAILED
 		return
 	}
-	c.r.awaitObligation(o, retryAfter(0))
+	c.r.awaitObligation(o, nextTry(o))
 }
 
 // awaitObligation queues the next try. There is one entry for each resource.
@@ -51,11 +63,7 @@ func (r *Runner) awaitObligation(o *storagev1.Obligation, after time.Duration) {
 		who: "the agent, which puts back " + o.GetResource(), claim: claim(o.GetLocks()), due: time.Now().Add(after), obligation: o.GetResource(),
 		run: func(ctx context.Context) { r.discharge(ctx, proto.CloneOf(o)) },
 	}
-	r.mu.Lock()
-	r.queue = slices.DeleteFunc(r.queue, func(other *entry) bool { return other.obligation == e.obligation })
-	r.queue = append(r.queue, e)
-	r.mu.Unlock()
-	r.poke()
+	r.requeue(e)
 }
 
 // discharge tries once to put a resource back. It gives the obligation up only when somebody else has decided otherwise: disabled or
@@ -75,12 +83,12 @@ func (r *Runner) discharge(ctx context.Context, o *storagev1.Obligation) {
 	o.Tries++
 	o.LastError = clip(err.Error(), maxText)
 	r.log.Warn("what a task has changed could still not be put back", "resource", o.GetResource(), "task", nameOf(o.GetTask()),
-		"tries", o.GetTries(), "again_in", retryAfter(o.GetTries()), "error", err)
+		"tries", o.GetTries(), "again_in", nextTry(o), "error", err)
 	if err := r.journal.PutObligation(o); err != nil {
 		r.fail(err)
 		return
 	}
-	r.awaitObligation(o, retryAfter(o.GetTries()))
+	r.awaitObligation(o, nextTry(o))
 }
 
 // putRight says whether nothing is left to do about an obligation, or why it is not put right.

@@ -93,6 +93,9 @@ func (c *course) plan(ctx context.Context) (*actionv1.Plan, *failure) {
 		return nil, fail
 	}
 	c.rec.Plan = plan
+	if fail := c.refusedByLease(plan); fail != nil {
+		return nil, fail
+	}
 	return plan, nil
 }
 

@@ -58,7 +58,7 @@ func (c *course) checkReady(plan *actionv1.Plan) error {
 			return fmt.Errorf("effect %q: %w", e.GetId(), err)
 		}
 	}
-	return nil
+	return oneLease(plan)
 }
 
 // admit says whether the plugin may ask for an effect now: it is applying, the effect is in the plan word for word, and it was

@@ -42,6 +42,8 @@ func (p *phaseCalls) query(ctx context.Context, q *actionv1.Query) (*actionv1.Qu
 		return p.queryProbe(ctx, q.TcpProbe)
 	case *actionv1.Query_Host:
 		return p.queryHost(ctx)
+	case *actionv1.Query_Leases:
+		return p.queryLeases(), nil
 	case *actionv1.Query_Site, *actionv1.Query_Secret, *actionv1.Query_Coverage:
 		return p.queryServer(ctx, q)
 	}

@@ -100,6 +100,7 @@ func knownTarget(site *actionv1.Surroundings, t *actionv1.ProbeTarget) bool {
 	return sameURL(site.GetCentralAgentUrl(), t)
 }
 
+// onNESHost says whether a target is a NES host, on the ports by which it is reached; of the machine of the run all ports are its own.
 func onNESHost(h *actionv1.NESHost, t *actionv1.ProbeTarget) bool {
 	if sameURL(h.GetUrl(), t) {
 		return true
@@ -109,7 +110,7 @@ func onNESHost(h *actionv1.NESHost, t *actionv1.ProbeTarget) bool {
 		names = append(names, u.Hostname())
 	}
 	for _, name := range names {
-		if name != "" && strings.EqualFold(name, t.GetHost()) && (t.GetPort() == httpPort || t.GetPort() == httpsPort) {
+		if name != "" && strings.EqualFold(name, t.GetHost()) && (h.GetSelf() || t.GetPort() == httpPort || t.GetPort() == httpsPort) {
 			return true
 		}
 	}

@@ -10,7 +10,8 @@ import (
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 )
 
-// entry is something that waits to run: a task that needs a permit, a task to be taken up after a crash, or an obligation.
+// entry is something that waits to run: a task that needs a permit, a task to be taken up after a crash, an obligation, or the end of a
+// lease.
 type entry struct {
 	// task is nil for an obligation, and obligation is empty for a task.
 	task       *agentv1.Task
@@ -21,8 +22,9 @@ type entry struct {
 	// needsPermit is true for a task that has not started. permit is the last moment at which it may, zero for none.
 	needsPermit bool
 	permit      time.Time
-	// due is the first moment at which an entry without a permit may run.
-	due time.Time
+	// due is the first moment at which an entry without a permit may run; clock, unless zero, the same by the machine's clock, whichever
+	// comes first.
+	due, clock time.Time
 	// free is since when its locks are free for it, zero when they are not or nobody has looked.
 	free time.Time
 	// blocked is what was in the way when the entry could have run otherwise.
@@ -216,7 +218,7 @@ func (e *entry) mayRun(now time.Time) bool {
 	if e.needsPermit {
 		return permits(e.permit, now)
 	}
-	return !now.Before(e.due)
+	return !now.Before(e.due) || (!e.clock.IsZero() && !now.Round(0).Before(e.clock))
 }
 
 // permits says whether a permit that ends at until is still good: by the monotonic clock, which nobody can set, and by the
@@ -238,6 +240,10 @@ func (r *Runner) untilDue(now time.Time) time.Duration {
 		case !e.needsPermit:
 			if e.due.After(now) {
 				sooner(e.due.Sub(now))
+			}
+			if !e.clock.IsZero() && !e.mayRun(now) {
+				// The clock may be set, and the machine may sleep, while nobody wakes this loop.
+				sooner(min(leastNote, e.clock.Sub(now.Round(0))))
 			}
 		case !e.permit.IsZero():
 			sooner(e.permit.Sub(now))

@@ -27,6 +27,10 @@ func (r *Runner) Recover() error {
 	if err != nil {
 		return err
 	}
+	leases, err := r.journal.Leases()
+	if err != nil {
+		return err
+	}
 	r.letGo()
 	r.endPrograms()
 	bootWait := time.Now().Add(bootTimeout)
@@ -40,6 +44,9 @@ func (r *Runner) Recover() error {
 	}
 	for _, o := range obligations {
 		r.awaitObligation(o, 0)
+	}
+	for _, l := range leases {
+		r.hold(l)
 	}
 	for _, rec := range recs {
 		if rec.GetState() == agentv1.TaskState_TASK_STATE_ACCEPTED {

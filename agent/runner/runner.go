@@ -30,6 +30,8 @@ type Config struct {
 	BootID string
 	// MaxDuration caps what an action's manifest asks for; 0 means one hour. An action that asks a person may take a day more.
 	MaxDuration time.Duration
+	// MinLease is the least time to live of a change that ends by itself; 0 means 5 minutes.
+	MinLease time.Duration
 	// MaxConcurrent bounds the tasks that run at once; 0 means 4.
 	MaxConcurrent int
 }
@@ -49,6 +51,8 @@ type Runner struct {
 	courses sync.WaitGroup
 	// keeping is held while an earlier file is put away, and while those are removed that nobody needs.
 	keeping sync.Mutex
+	// ending is held while a lease ends, and while it is noted how much time one has left.
+	ending sync.Mutex
 
 	mu       sync.Mutex
 	reporter Reporter
@@ -58,6 +62,7 @@ type Runner struct {
 	session  bool
 	queue    []*entry
 	running  []*entry
+	holds    []*hold
 	presence presence
 	// questions are what running tasks wait for a person with.
 	questions []*question
@@ -72,6 +77,9 @@ func New(cfg Config) *Runner {
 	}
 	if cfg.MaxDuration <= 0 {
 		cfg.MaxDuration = time.Hour
+	}
+	if cfg.MinLease <= 0 {
+		cfg.MinLease = defaultMinLease
 	}
 	if cfg.MaxConcurrent <= 0 {
 		cfg.MaxConcurrent = 4
@@ -177,6 +185,11 @@ func (r *Runner) close(k *agentv1.TaskKey, result *actionv1.TaskResult) {
 		r.fail(err)
 		return
 	}
+	r.closed(k, result)
+}
+
+// closed tells of a result that is in the journal.
+func (r *Runner) closed(k *agentv1.TaskKey, result *actionv1.TaskResult) {
 	if len(result.GetEffects()) > 0 {
 		r.letGo()
 	}

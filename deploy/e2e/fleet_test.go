@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -95,10 +96,19 @@ func (f *fleet) mustCtl(args ...string) string {
 	return o.stdout
 }
 
-// token makes an enrolment token.
+// Roles of terminals.
+const roleTerminal, roleNESHost = "user-terminal", "nes-host"
+
+// token makes an enrolment token for user terminals.
 func (f *fleet) token(site string) string {
 	f.t.Helper()
-	return strings.TrimSpace(f.mustCtl("token", "create", "--site", site, "--role", "user-terminal", "--uses", "10", "--ttl", "1h", "-o", "name"))
+	return f.tokenFor(site, roleTerminal)
+}
+
+// tokenFor makes an enrolment token for terminals of a role.
+func (f *fleet) tokenFor(site, role string) string {
+	f.t.Helper()
+	return strings.TrimSpace(f.mustCtl("token", "create", "--site", site, "--role", role, "--uses", "10", "--ttl", "1h", "-o", "name"))
 }
 
 // fix starts a job without waiting and returns its id.
@@ -176,6 +186,8 @@ type agent struct {
 	name    string
 	dataDir string
 	machine string
+	// role is roleNESHost, or empty for a user terminal.
+	role    string
 	process *process
 	build   buildOf
 	// killAt is the kill point at which the agent dies, empty for none.
@@ -193,9 +205,19 @@ func (f *fleet) newAgent(site, name string) *agent {
 // newAgentWith is newAgent with the plugins of a folder beside the programs.
 func (f *fleet) newAgentWith(site, name, plugins string) *agent {
 	f.t.Helper()
+	return f.newMachineWith(site, name, plugins, roleTerminal)
+}
+
+// newMachineWith is newAgentWith on a machine of a role. A NES host calls itself NAME.example.
+func (f *fleet) newMachineWith(site, name, plugins, role string) *agent {
+	f.t.Helper()
 	dir := f.t.TempDir()
-	a := &agent{t: f.t, name: name, dataDir: filepath.Join(dir, "agent"), machine: filepath.Join(dir, "machine"), build: f.build}
-	mustRun(f.t, program("fleet-agent"), "sim", "init", a.machine)
+	a := &agent{t: f.t, name: name, dataDir: filepath.Join(dir, "agent"), machine: filepath.Join(dir, "machine"), build: f.build, role: role}
+	initArgs := []string{"sim", "init", a.machine, "--role", role}
+	if role == roleNESHost {
+		initArgs = append(initArgs, "--hostname", name+".example")
+	}
+	mustRun(f.t, program("fleet-agent"), initArgs...)
 	f.t.Cleanup(func() { mustRun(f.t, program("fleet-agent"), "sim", "stop", a.machine) })
 	f.enrol(a, f.addr, site, plugins)
 	a.start()
@@ -206,7 +228,7 @@ func (f *fleet) newAgentWith(site, name, plugins string) *agent {
 // enrol lets an agent in, which finds its server at an address and its plugins in a folder beside the programs.
 func (f *fleet) enrol(a *agent, server, site, plugins string) {
 	f.t.Helper()
-	mustRun(f.t, program("fleet-agent"), "enroll", "--data-dir", a.dataDir, "--server", server, "--token", f.token(site),
+	mustRun(f.t, program("fleet-agent"), "enroll", "--data-dir", a.dataDir, "--server", server, "--token", f.tokenFor(site, cmp.Or(a.role, roleTerminal)),
 		"--plugins", f.build.program(plugins), "--name", a.name, "--host", "sim:"+a.machine)
 }
 

@@ -32,18 +32,23 @@ func agentCommands(f *fleet) map[string]command {
 			do(agents[args[0]])
 		}
 	}
-	return map[string]command{
-		// agent SITE NAME: a simulated terminal with an enrolled agent, online. It has the product's plugin and the one of the tests
-		// (see folder drill). Its machine's folder is $MACHINE_NAME, its data directory $AGENT_NAME (dashes become underscores).
-		"agent": func(ts *testscript.TestScript, _ bool, args []string) {
+	enrolled := func(role string) command {
+		return func(ts *testscript.TestScript, _ bool, args []string) {
 			if len(args) != 2 {
-				ts.Fatalf("usage: agent SITE NAME")
+				ts.Fatalf("want a site and a name")
 			}
-			a := f.newAgentWith(args[0], args[1], "drills")
+			a := f.newMachineWith(args[0], args[1], "drills", role)
 			agents[args[1]] = a
 			ts.Setenv("MACHINE_"+strings.ReplaceAll(args[1], "-", "_"), a.machine)
 			ts.Setenv("AGENT_"+strings.ReplaceAll(args[1], "-", "_"), a.dataDir)
-		},
+		}
+	}
+	return map[string]command{
+		// agent SITE NAME: a simulated terminal with an enrolled agent, online. It has the product's plugin and the one of the tests
+		// (see folder drill). Its machine's folder is $MACHINE_NAME, its data directory $AGENT_NAME (dashes become underscores).
+		"agent": enrolled(roleTerminal),
+		// nes-host SITE NAME: the same on a simulated NES host, which calls itself NAME.example.
+		"nes-host": enrolled(roleNESHost),
 		// stop-agent NAME, start-agent NAME: the agent ends gracefully; it starts again with the same data, and is online.
 		"stop-agent": of(func(a *agent) {
 			a.process.signal(os.Interrupt)

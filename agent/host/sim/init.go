@@ -25,6 +25,8 @@ type Options struct {
 	AgentPort int
 	// Services are display names of further services, for tests.
 	Services []string
+	// Tools are names of further programs of the allow-list, for tests.
+	Tools []string
 	// Role is RoleUserTerminal (or empty) or RoleNESHost.
 	Role string
 }
@@ -58,7 +60,7 @@ func Init(dir string, o Options) error {
 	if err := t.chooseRole(o.Role); err != nil {
 		return err
 	}
-	if err := t.create(); err != nil {
+	if err := t.create(o.Tools); err != nil {
 		return fmt.Errorf("simulated terminal %q: %w", dir, err)
 	}
 	return t.startAll()
@@ -99,7 +101,12 @@ func checkEmpty(dir string) error {
 }
 
 // create writes the machine's files. The one that makes it a simulated terminal comes last.
-func (t *terminal) create() error {
+func (t *terminal) create(tools []string) error {
+	for _, name := range tools {
+		if err := t.addTool(name); err != nil {
+			return err
+		}
+	}
 	for _, s := range t.services() {
 		if err := os.MkdirAll(s.file("."), 0o700); err != nil {
 			return err
@@ -112,29 +119,26 @@ func (t *terminal) create() error {
 			return err
 		}
 	}
-	fill := t.createTerminal
+	values := map[string]string{`software\`: ""} // a key that every machine has
+	fill := func() error { return t.createTerminal(values) }
 	if t.isNES() {
 		fill = t.createNES
 	}
-	if err := fill(); err != nil {
+	if err := errors.Join(fill(), writeJSON(filepath.Join(t.dir, registryFile), values)); err != nil {
 		return err
 	}
 	return writeJSON(filepath.Join(t.dir, terminalFile), t.settings)
 }
 
 // createTerminal writes what a user terminal has.
-func (t *terminal) createTerminal() error {
+func (t *terminal) createTerminal(values map[string]string) error {
 	files := sample.TerminalLogs(simulatedUser)
 	files[host.EndpointRoot+"/nbe.toml"] = t.endpointConfig()
 	files[host.EndpointRoot+"/nbe.default.toml"] = t.endpointConfig()
 	if err := t.writeFiles(files); err != nil {
 		return err
 	}
-	values := map[string]string{}
 	setValue(values, `SOFTWARE\Nymi\NES`, "URL", "https://nes.example/nes/")
-	if err := writeJSON(filepath.Join(t.dir, registryFile), values); err != nil {
-		return err
-	}
 	if err := t.addTool(FirmwareLogTool); err != nil {
 		return err
 	}

@@ -23,6 +23,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "sim" && os.Args[2] == "service" {
 		os.Exit(sim.ServiceMain(os.Args[3:]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "switch-certificates" {
+		os.Exit(switchMain(os.Args[2]))
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -86,22 +88,37 @@ func (w *webServer) listen(port int, config *tls.Config) error {
 	return nil
 }
 
-// serve reads what is bound now.
+// serve reads what is bound now. When a certificate goes away between the reading of the binding and its own, another one is bound by now.
 func (w *webServer) serve(listen int, name string) (*tls.Certificate, error) {
-	records, err := w.bindings()
-	if err != nil {
-		return nil, err
-	}
-	var bound *bindingRecord
-	for _, b := range records {
-		if b.Listen == listen && (b.Host == "" && bound == nil || b.Host != "" && b.Host == name) {
-			bound = &b
+	const attempts = 5
+	for attempt := 1; ; attempt++ {
+		bound, err := w.bound(listen, name)
+		if err != nil {
+			return nil, err
+		}
+		pair, err := w.load(bound.Store, bound.Certificate)
+		if !errors.Is(err, fs.ErrNotExist) || attempt == attempts {
+			return pair, err
 		}
 	}
-	if bound == nil || bound.Certificate == "" {
-		return nil, errors.New("nothing is bound here")
+}
+
+// bound finds the binding of a port, by preference that of the name.
+func (w *webServer) bound(listen int, name string) (bindingRecord, error) {
+	records, err := w.bindings()
+	if err != nil {
+		return bindingRecord{}, err
 	}
-	return w.load(bound.Store, bound.Certificate)
+	var bound bindingRecord
+	for _, b := range records {
+		if b.Listen == listen && (b.Host == "" && bound.Host == "" || b.Host != "" && strings.EqualFold(b.Host, name)) {
+			bound = b
+		}
+	}
+	if bound.Certificate == "" {
+		return bindingRecord{}, errors.New("nothing is bound here")
+	}
+	return bound, nil
 }
 
 // load reads a certificate with its key, and the intermediates of it that the machine has.

@@ -118,6 +118,18 @@ func (m mortalJournal) Finish(k *agentv1.TaskKey, res *actionv1.TaskResult, at t
 	return m.take("finish", func() error { return m.Journal.Finish(k, res, at) })
 }
 
+func (m mortalJournal) FinishLeased(k *agentv1.TaskKey, res *actionv1.TaskResult, at time.Time, l *storagev1.JournalLease) error {
+	return m.take("finish", func() error { return m.Journal.FinishLeased(k, res, at, l) })
+}
+
+func (m mortalJournal) PutLease(l *storagev1.JournalLease) error {
+	return m.take("put lease", func() error { return m.Journal.PutLease(l) })
+}
+
+func (m mortalJournal) DropLease(id string) error {
+	return m.take("drop lease", func() error { return m.Journal.DropLease(id) })
+}
+
 func (m mortalJournal) PutObligation(o *storagev1.Obligation) error {
 	return m.take("put obligation", func() error { return m.Journal.PutObligation(o) })
 }
