@@ -52,6 +52,6 @@ func TestLogsFetchConforms(t *testing.T) {
 		"not there":  {Machine: machine(program(&actionv1.ProgramState{Known: true})), Verdict: refused, Params: serial},
 		"unapproved": {Machine: machine(program(&actionv1.ProgramState{Known: true, Exists: true, Sha256: "33"})), Verdict: refused, Params: serial},
 		"no adapter": {Machine: machine(func(m *sdktest.Machine) { m.Devices = nil }), Verdict: refused, Params: serial},
-		"disk full":  {Machine: machine(func(m *sdktest.Machine) { m.Model.Machine.FreeBytes = 1 << 20 }), Verdict: refused, Params: serial},
+		"disk full":  {Machine: machine(func(m *sdktest.Machine) { m.Machine.FreeBytes = 1 << 20 }), Verdict: refused, Params: serial},
 	})
 }

@@ -268,11 +268,11 @@ func TestNESURLSetConforms(t *testing.T) {
 func TestHostRebootConforms(t *testing.T) {
 	at := func(a actionv1.UserActivity) func(*sdktest.Machine) {
 		return func(m *sdktest.Machine) {
-			m.Model.Machine.UserSessions = []*actionv1.UserSession{{User: "eva", Activity: a}}
+			m.Machine.UserSessions = []*actionv1.UserSession{{User: "eva", Activity: a}}
 		}
 	}
 	active := at(actionv1.UserActivity_USER_ACTIVITY_ACTIVE)
-	pending := func(m *sdktest.Machine) { m.Model.Machine.RebootPending = true }
+	pending := func(m *sdktest.Machine) { m.Machine.RebootPending = true }
 	sdktest.Conformance(t, func() sdk.Action { return hostReboot{} }, map[string]sdktest.Case{
 		"quiet":           {Machine: machine(), Verdict: ready, Params: values("reason", "maintenance")},
 		"silent":          {Machine: machine(), Verdict: ready, Params: values("reason", "maintenance", "notify_user", "false", "delay", "0s")},
@@ -295,13 +295,13 @@ func TestRuntimeInstallConforms(t *testing.T) {
 		"no file":    {Machine: machine(noFile), Verdict: ready, Params: params},
 		"not kept":   {Machine: machine(), Verdict: ready, Params: values("package", "nymi-runtime", "keep_config", "false")},
 		"stopped":    {Machine: machine(stopped), Verdict: ready, Params: params},
-		"reboot":     {Machine: machine(func(m *sdktest.Machine) { m.Model.Machine.RebootPending = true }), Verdict: ready, Params: values("package", "nymi-runtime", "reboot", ifNeeded)},
+		"reboot":     {Machine: machine(func(m *sdktest.Machine) { m.Machine.RebootPending = true }), Verdict: ready, Params: values("package", "nymi-runtime", "reboot", ifNeeded)},
 		"unknown":    {Machine: machine(), Verdict: refused, Params: values("package", "other")},
 		"not there":  {Machine: machine(program(&actionv1.ProgramState{Known: true})), Verdict: refused, Params: params},
 		"unapproved": {Machine: machine(program(&actionv1.ProgramState{Known: true, Exists: true, Sha256: "22"})), Verdict: refused, Params: params},
-		"disk full":  {Machine: machine(func(m *sdktest.Machine) { m.Model.Machine.FreeBytes = 1 }), Verdict: refused, Params: params},
+		"disk full":  {Machine: machine(func(m *sdktest.Machine) { m.Machine.FreeBytes = 1 }), Verdict: refused, Params: params},
 		"disk unknown": {Verdict: ready, Params: params, Machine: machine(func(m *sdktest.Machine) {
-			m.Model.Machine.FreeBytes, m.Model.Machine.Unknown = 0, []string{"free_bytes"}
+			m.Machine.FreeBytes, m.Machine.Unknown = 0, []string{"free_bytes"}
 		})},
 		"huge file": {Machine: machine(huge), Verdict: refused, Params: params},
 	})

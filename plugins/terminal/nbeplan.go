@@ -150,9 +150,12 @@ func noInventoryAddress() *actionv1.Plan {
 // unreachable refuses the site's central Nymi Agent when this terminal does not reach it: it would be cut off. Other addresses of the
 // inventory may not be probed before they are set; Verify does it.
 func unreachable(ctx context.Context, r *sdk.Run, site *actionv1.Surroundings, address string) (*actionv1.Plan, error) {
-	url, err := bleservice.ParseAgentURL(address, urlInventory)
-	if err != nil || !site.GetCentralAgent() {
+	if !site.GetCentralAgent() {
 		return nil, nil
+	}
+	url, bad := bleservice.ParseAgentURL(address, urlInventory)
+	if bad != nil {
+		return noAddress(address, urlInventory), nil //nolint:nilerr // the refusal says it
 	}
 	answer, err := r.ProbeNet(ctx, &actionv1.ProbeTarget{Host: url.Host, Port: uint32(url.Port)}, agentProbeTimeout)
 	if err != nil || answer.GetConnected() {
@@ -161,6 +164,11 @@ func unreachable(ctx context.Context, r *sdk.Run, site *actionv1.Surroundings, a
 	why := cmp.Or(answer.GetNameProblem(), answer.GetConnectProblem())
 	return sdk.Refuse(fmt.Sprintf("this terminal does not reach the site's Nymi Agent at %s: %s", url.Address(), why),
 		"see that the Nymi Agent runs there and that the network lets this terminal through (action net-probe), then run this again"), nil
+}
+
+func noAddress(address, from string) *actionv1.Plan {
+	return sdk.Refuse(fmt.Sprintf("%q is no address of a Nymi Agent, want ws:// or wss:// with a host", address),
+		"put the address right where it is from (agent_url="+from+"), then run this again")
 }
 
 func orNothing(text string) string {

@@ -147,8 +147,7 @@ func want(address, from string, wanted map[string]string) *actionv1.Plan {
 	_, err := bleservice.ParseAgentURL(address, from)
 	text, ok := quoted(address)
 	if err != nil || !ok {
-		return sdk.Refuse(fmt.Sprintf("%q is no address of a Nymi Agent, want ws:// or wss:// with a host", address),
-			"put the address right where it is from (agent_url="+from+"), then run this again")
+		return noAddress(address, from)
 	}
 	wanted[keyAgentURL] = text
 	return nil
