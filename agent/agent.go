@@ -107,7 +107,7 @@ func assemble(ctx context.Context, c Config, id *identity.Identity, s storage) (
 	collector := facts.New(facts.Config{Host: machine, AgentVersion: c.Version, Simulated: simulated, Log: c.Log.With("part", "facts")})
 	first := collector.Collect(ctx)
 	run := runner.New(runner.Config{
-		Host: mortalHost(machine), Journal: mortalJournal(s.book), Plugins: set, Spool: s.files, Kept: s.kept, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
+		Host: mortalHost(machine), Journal: mortalJournal(s.book), Plugins: set, Spool: s.files, Kept: s.kept, MinLease: c.MinLease, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
 		Unsealer: id,
 		Terminal: &actionv1.Terminal{Id: record.TerminalID, Name: record.Name, Site: record.Site, Role: record.Role},
 	})

@@ -13,6 +13,12 @@ import (
 // maxHTTPPath bounds the path of a probe by HTTP.
 const maxHTTPPath = 512
 
+// Ports of the web.
+const (
+	httpPort  = 80
+	httpsPort = 443
+)
+
 // queryNetProbe connects to a host that the server knows of this terminal's site, or to the address of agent_url, and to no other: a plugin
 // is no way to look around in a plant's network.
 func (p *phaseCalls) queryNetProbe(ctx context.Context, q *actionv1.NetProbeQuery) (*actionv1.QueryResult, error) {
@@ -55,8 +61,18 @@ func addressOf(t *actionv1.ProbeTarget) string {
 	return net.JoinHostPort(t.GetHost(), strconv.FormatUint(uint64(t.GetPort()), 10))
 }
 
-// mayProbe says whether a target is one of the known ones. The address of agent_url is known without the server.
+// ownWebServer says whether a target is the web server of this machine, by the name under which its certificate authority fetches
+// revocation lists. It needs no server to be known.
+func ownWebServer(t *actionv1.ProbeTarget) bool {
+	return t.GetHost() == "localhost" && (t.GetPort() == httpPort || t.GetPort() == httpsPort)
+}
+
+// mayProbe says whether a target is one of the known ones. This machine's own web server and the address of agent_url are known without
+// the server.
 func (c *course) mayProbe(ctx context.Context, t *actionv1.ProbeTarget) (bool, error) {
+	if ownWebServer(t) {
+		return true, nil
+	}
 	agent, agentErr := agentAddress(ctx, c.r.host.Files)
 	if agentErr == nil && sameAddress(addressOf(t), agent) {
 		return true, nil
@@ -72,7 +88,7 @@ func (c *course) mayProbe(ctx context.Context, t *actionv1.ProbeTarget) (bool, e
 // that it is known with.
 func knownTarget(site *actionv1.Surroundings, t *actionv1.ProbeTarget) bool {
 	for _, h := range site.GetNesHosts() {
-		if onNESHost(h, t) || isOwn(h, t) {
+		if onNESHost(h, t) {
 			return true
 		}
 	}
@@ -84,8 +100,8 @@ func knownTarget(site *actionv1.Surroundings, t *actionv1.ProbeTarget) bool {
 	return sameURL(site.GetCentralAgentUrl(), t)
 }
 
+// onNESHost says whether a target is a NES host, on the ports by which it is reached; of the machine of the run all ports are its own.
 func onNESHost(h *actionv1.NESHost, t *actionv1.ProbeTarget) bool {
-	const http, https = 80, 443
 	if sameURL(h.GetUrl(), t) {
 		return true
 	}
@@ -94,7 +110,7 @@ func onNESHost(h *actionv1.NESHost, t *actionv1.ProbeTarget) bool {
 		names = append(names, u.Hostname())
 	}
 	for _, name := range names {
-		if name != "" && strings.EqualFold(name, t.GetHost()) && (t.GetPort() == http || t.GetPort() == https) {
+		if name != "" && strings.EqualFold(name, t.GetHost()) && (h.GetSelf() || t.GetPort() == httpPort || t.GetPort() == httpsPort) {
 			return true
 		}
 	}

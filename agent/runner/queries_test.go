@@ -171,6 +171,8 @@ func TestOnlyKnownHostsAreProbed(t *testing.T) {
 		"the central agent":            {netProbe("agent.example", 443), true},
 		"agent_url":                    {netProbe("127.0.0.1", 9120), true},
 		"another port of this machine": {netProbe("127.0.0.1", 22), false},
+		"its own web server":           {netProbe("localhost", 80), true},
+		"another port under that name": {netProbe("localhost", 8080), false},
 		"any other host":               {netProbe("192.0.2.77", 443), false},
 		"a host that is no name":       {netProbe("nes-1.example/x", 443), false},
 		"a port that is none":          {netProbe("nes-1.example", 70000), false},

@@ -131,7 +131,8 @@ func UseLeases() *actionv1.Capability {
 	return capability(actionv1.CapabilityKind_CAPABILITY_KIND_LEASE, "")
 }
 
-// ProbeInventory declares that the action connects to hosts that the server knows of the terminal's site.
+// ProbeInventory declares that the action connects to hosts that the server knows of the terminal's site, and to this machine's own web
+// server ("localhost" on port 80 or 443).
 func ProbeInventory() *actionv1.Capability {
 	return capability(actionv1.CapabilityKind_CAPABILITY_KIND_NETWORK_PROBE, rights.Inventory)
 }
