@@ -203,7 +203,7 @@ func (d bindingDeed) restore(ctx context.Context, t touch) *actionv1.Undo {
 	if now, err := look(ctx, d); err == nil && d.mustNotLast(t, now) {
 		ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 		defer cancel()
-		return setBack(ctx, t, back)
+		return d.proven(ctx, t, setBack(ctx, t, back))
 	}
-	return putBackExactly(ctx, t, back)
+	return d.proven(ctx, t, putBackExactly(ctx, t, back))
 }

@@ -104,9 +104,32 @@ func TestRotationThatGoesWrongIsTakenBack(t *testing.T) {
 				if o.GetNextStep() == "" {
 					t.Error("there is no next step")
 				}
+				proves := func(u *actionv1.Undo) bool { return strings.Contains(u.GetReason(), "a handshake shows") }
+				if !slices.ContainsFunc(o.GetUndone(), proves) {
+					t.Errorf("undone is %v, want a handshake that proves the earlier certificate", o.GetUndone())
+				}
 			})
 		})
 	}
+}
+
+// What reads as before and is not served is no rollback.
+func TestRollbackIsNotSaidWithoutAHandshake(t *testing.T) {
+	f := newFleet(t)
+	f.distrusts["T-1"] = "not trusted here"
+	f.arrange = func(m *hosttest.Memory) {
+		m.SetProbe("localhost", 443, &actionv1.NetProbeResult{ConnectProblem: "connection refused"})
+	}
+	runnertest.In(t, f.setup(), func(b *runnertest.Bench) {
+		o := b.Run(rotate, f.rotation()).Want(actionv1.TaskStatus_TASK_STATUS_ROLLBACK_FAILED).
+			WantUndone("binding", actionv1.UndoOutcome_UNDO_OUTCOME_OBLIGATION)
+		if b.Machine.Bound() != f.old.SHA256() {
+			t.Errorf("the binding serves %s, want the old certificate again", b.Machine.Bound())
+		}
+		if !strings.Contains(o.GetUndone()[0].GetReason(), "connection refused") {
+			t.Errorf("undone is %v, want why the handshake did not come about", o.GetUndone())
+		}
+	})
 }
 
 // TestRotationsThatAreRefused: nothing is touched, and the reason names what is wrong.
