@@ -180,9 +180,18 @@ func (a *app) completeParams(cmd *cobra.Command, args []string, typed string) ([
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	found, directive := a.ask(cmd.Context(), typed, func(ctx context.Context, c *client.Client) ([]string, error) {
-		return paramNames(ctx, c, args[0])
+		// The action is the last word of the verbs that take one.
+		return paramNames(ctx, c, args[len(args)-1])
 	})
 	return found, directive | cobra.ShellCompDirectiveNoSpace
+}
+
+// completeSchedules offers the names of schedules.
+func (a *app) completeSchedules(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return a.ask(cmd.Context(), typed, func(ctx context.Context, c *client.Client) ([]string, error) {
+		resp, err := c.ListSchedules(ctx)
+		return namesOf(resp.GetSchedules(), (*fleetv1.Schedule).GetName), err
+	})
 }
 
 // byPlace uses the first completer for the first argument, and so on.

@@ -35,6 +35,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedJobServiceServer
 	fleetv1.UnimplementedMaintenanceServiceServer
 	fleetv1.UnimplementedArtifactServiceServer
+	fleetv1.UnimplementedScheduleServiceServer
 
 	ca      *fakeCA
 	address string
@@ -49,6 +50,8 @@ type fakeFleet struct {
 	operators []*fleetv1.Operator
 	actions   []*fleetv1.OfferedAction
 	jobs      []*fakeJob
+	schedules []*fleetv1.Schedule
+	runs      []*fleetv1.ScheduleRun
 	// imported is the last import, as text.
 	imported string
 	// downloads are the offsets that artefacts were asked for from.
@@ -88,6 +91,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterJobServiceServer(f.server, f)
 	fleetv1.RegisterMaintenanceServiceServer(f.server, f)
 	fleetv1.RegisterArtifactServiceServer(f.server, f)
+	fleetv1.RegisterScheduleServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()
 	return f, f.writeContext(filepath.Join(dir, "admin.yaml"), "operator/admin", time.Now().AddDate(10, 0, 0))
 }

@@ -15,47 +15,72 @@ import (
 // mostApprovals is the most that the API takes.
 const mostApprovals = 2
 
-// fixOptions are the flags of fix.
-type fixOptions struct {
+// workOptions are the flags that say what is to be done where, now or at set times.
+type workOptions struct {
 	selectionOptions
-	fromJobOptions
 	rolloutOptions
-	action     string
-	params     []string
-	dryRun     bool
-	reason     string
-	yes        bool
-	noWait     bool
-	timeout    time.Duration
-	expires    string
-	notBefore  string
-	breakGlass string
-	inUse      string
-	approvals  string
-	flags      *pflag.FlagSet
+	action    string
+	params    []string
+	dryRun    bool
+	reason    string
+	expires   string
+	inUse     string
+	approvals string
+	flags     *pflag.FlagSet
 }
 
-func (o *fixOptions) addTo(c *cobra.Command, a *app) {
+func (o *workOptions) addTo(c *cobra.Command, a *app) {
 	o.selectionOptions.addTo(c, a)
-	o.fromJobOptions.addTo(c, a)
 	o.rolloutOptions.addTo(c)
 	f := c.Flags()
 	f.StringArrayVarP(&o.params, "param", "p", nil, "parameter of the action, as `name=value` (repeatable); see `fleetctl describe action ACTION`")
 	f.BoolVar(&o.dryRun, "dry-run", false, "only show what would be done")
 	addReason(c, &o.reason)
+	f.StringVar(&o.inUse, "in-use", "", "where a person is at work a disruptive action will `wait` for a quiet moment, or proceed (default wait)")
+	f.StringVar(&o.approvals, "approvals", "", "ask for the approval of `N` others, 0 to 2; the action or a site may ask for more")
+	o.flags = f
+	mustComplete(c, "param", a.completeParams)
+	mustComplete(c, "in-use", fixedCompletion(words(fleetv1.InUse(0))...))
+	mustComplete(c, "approvals", fixedCompletion("0", "1", "2"))
+}
+
+// spec reads the flags; what is wrong with them is in problems.
+func (o *workOptions) spec(problems *[]string) *fleetv1.JobSpec {
+	selection, wrong := o.selection()
+	given, more := parsePairs("--param", o.params)
+	*problems = append(append(*problems, wrong...), more...)
+	spec := &fleetv1.JobSpec{
+		Action: o.action, Params: given, Selection: selection, DryRun: o.dryRun, Reason: o.reason,
+		Rollout: o.rollout(problems), Approvals: parseApprovals(o.approvals, problems),
+	}
+	if o.inUse != "" {
+		spec.InUse = parseChoice[fleetv1.InUse]("--in-use", o.inUse, problems)
+	}
+	return spec
+}
+
+// fixOptions are the flags of fix.
+type fixOptions struct {
+	workOptions
+	fromJobOptions
+	yes        bool
+	noWait     bool
+	timeout    time.Duration
+	notBefore  string
+	breakGlass string
+}
+
+func (o *fixOptions) addTo(c *cobra.Command, a *app) {
+	o.workOptions.addTo(c, a)
+	o.fromJobOptions.addTo(c, a)
+	f := c.Flags()
 	addYes(c, &o.yes)
 	f.BoolVar(&o.noWait, "no-wait", false, "end as soon as the server has accepted the job")
 	spanVar(f, &o.timeout, "timeout", 0, "longest time to wait; the job goes on after it (default: to the job's end)")
 	f.StringVar(&o.expires, "expires", "", "when nothing of the job starts any more: a `duration or time`, 1m to 30d after its creation or --not-before; --expires-in is the same (default 1h)")
 	f.StringVar(&o.notBefore, "not-before", "", "start nothing before this `time`: 2026-12-01T22:00:00Z, or \"2026-12-01 22:00\" by the clock of this machine")
 	f.StringVar(&o.breakGlass, "break-glass", "", "lift the maintenance windows and blackouts of the sites, for this `reason`; it is audited on its own")
-	f.StringVar(&o.inUse, "in-use", "", "where a person is at work a disruptive action will `wait` for a quiet moment, or proceed (default wait)")
-	f.StringVar(&o.approvals, "approvals", "", "ask for the approval of `N` others, 0 to 2; the action or a site may ask for more")
 	f.SetNormalizeFunc(oneName)
-	o.flags = f
-	mustComplete(c, "param", a.completeParams)
-	mustComplete(c, "in-use", fixedCompletion(words(fleetv1.InUse(0))...))
-	mustComplete(c, "approvals", fixedCompletion("0", "1", "2"))
 }
 
 // oneName lets scripts keep the earlier name of a flag.
@@ -68,19 +93,11 @@ func oneName(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 
 // spec reads the flags and reports all their problems together.
 func (o *fixOptions) spec(now time.Time) (*fleetv1.JobSpec, error) {
-	selection, problems := o.selection()
-	problems = append(problems, o.narrow(selection)...)
-	given, more := parsePairs("--param", o.params)
-	problems = append(problems, more...)
-	spec := &fleetv1.JobSpec{
-		Action: o.action, Params: given, Selection: selection, DryRun: o.dryRun, Reason: o.reason, BreakGlass: o.breakGlass,
-		Rollout: o.rollout(&problems), NotBefore: parseNotBefore(o.notBefore, now, &problems),
-		Approvals: parseApprovals(o.approvals, &problems),
-	}
+	var problems []string
+	spec := o.workOptions.spec(&problems)
+	problems = append(problems, o.narrow(spec.GetSelection())...)
+	spec.BreakGlass, spec.NotBefore = o.breakGlass, parseNotBefore(o.notBefore, now, &problems)
 	spec.ExpiresIn = parseExpiry(o.expires, now, spec.GetNotBefore(), &problems)
-	if o.inUse != "" {
-		spec.InUse = parseChoice[fleetv1.InUse]("--in-use", o.inUse, &problems)
-	}
 	problems = slices.Concat(problems, o.contradictions(), emptyFlags(o.flags))
 	if len(problems) > 0 {
 		return nil, exit.Errorf(exit.BadInput, "action %q: the command cannot be read; nothing was created", o.action).

@@ -61,7 +61,7 @@ func TestMomentsAreReadByThisMachinesClock(t *testing.T) {
 
 func TestAnAbsoluteExpiryIsKeptWhileAPersonLooks(t *testing.T) {
 	created := func(now time.Time) (time.Time, error) {
-		o := &fixOptions{expires: "2026-11-24T10:00:00Z"}
+		o := &fixOptions{workOptions: workOptions{expires: "2026-11-24T10:00:00Z"}}
 		var problems []string
 		spec := specExpiring(o.expires, testNow, &problems)
 		if len(problems) > 0 {

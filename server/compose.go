@@ -20,6 +20,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
+	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/sessions"
 	"github.com/bandfleet/bandfleet/server/upkeep"
 )
@@ -59,6 +60,7 @@ func (s *Server) compose(ctx context.Context) error {
 	resolvers := s.inv.Resolvers()
 	resolvers[access.Job] = s.engine.Sites
 	resolvers[access.Artifact] = s.artifacts.Sites
+	resolvers[access.Schedule] = s.scheduler.Sites
 	authorizer, err := access.NewAuthorizer(s.store, time.Now, resolvers)
 	if err != nil {
 		return err
@@ -88,7 +90,11 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 		Store: s.store, Dir: artifacts.PathIn(s.cfg.DataDir), Tasks: s.engine, Terminals: s.inv, Limits: s.cfg.Artifacts,
 		Now: time.Now, Log: s.cfg.Log,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	s.scheduler = schedule.New(schedule.Config{Store: s.store, Jobs: s.engine, Operators: s.inv, Now: time.Now, Log: s.cfg.Log})
+	return s.scheduler.MakeDefaults(ctx)
 }
 
 // register puts the services on the port. fleet is how many terminals are in service.
@@ -106,6 +112,7 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine))
 	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.engine, s.cfg.Version))
 	fleetv1.RegisterArtifactServiceServer(s.grpc, api.NewArtifacts(s.artifacts))
+	fleetv1.RegisterScheduleServiceServer(s.grpc, api.NewSchedules(s.scheduler))
 	backups := upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)
 	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(backups))
 }

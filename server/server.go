@@ -22,6 +22,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/requests"
+	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/sessions"
 	"github.com/bandfleet/bandfleet/server/store"
 	"github.com/bandfleet/bandfleet/server/upkeep"
@@ -67,6 +68,7 @@ type Server struct {
 	registry  *sessions.Registry
 	engine    *jobs.Engine
 	artifacts *artifacts.Keeper
+	scheduler *schedule.Scheduler
 	health    *health.Server
 	grpc      *grpc.Server
 	listener  net.Listener
@@ -164,6 +166,10 @@ func (s *Server) Run(ctx context.Context) error {
 	go func() { defer close(swept); s.artifacts.Run(engineCtx) }()
 	engine := make(chan error, 1)
 	go func() { engine <- s.engine.Run(engineCtx) }()
+	schedules, stopSchedules := context.WithCancel(engineCtx)
+	defer stopSchedules()
+	scheduled := make(chan struct{})
+	go func() { defer close(scheduled); s.scheduler.Run(schedules) }()
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(s.listener) }()
 
@@ -176,6 +182,9 @@ func (s *Server) Run(ctx context.Context) error {
 	s.cfg.Log.Info("stopping", "sessions", s.registry.Count())
 	s.health.Shutdown()
 	s.registry.Shutdown(goodbyePatience)
+	// Before the engine, which it creates jobs with.
+	stopSchedules()
+	<-scheduled
 	stopEngine()
 	err = errors.Join(err, <-engine)
 	<-swept

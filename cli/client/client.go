@@ -21,6 +21,7 @@ type Client struct {
 	Access      fleetv1.AccessServiceClient
 	Jobs        fleetv1.JobServiceClient
 	Artifacts   fleetv1.ArtifactServiceClient
+	Schedules   fleetv1.ScheduleServiceClient
 	Maintenance fleetv1.MaintenanceServiceClient
 
 	conn *grpc.ClientConn
@@ -50,6 +51,7 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Access:      fleetv1.NewAccessServiceClient(conn),
 		Jobs:        fleetv1.NewJobServiceClient(conn),
 		Artifacts:   fleetv1.NewArtifactServiceClient(conn),
+		Schedules:   fleetv1.NewScheduleServiceClient(conn),
 		Maintenance: fleetv1.NewMaintenanceServiceClient(conn),
 		conn:        conn,
 	}, nil

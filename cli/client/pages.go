@@ -133,3 +133,21 @@ func (c *Client) Operators(ctx context.Context) (*fleetv1.ListOperatorsResponse,
 		return c.Access.ListOperators(ctx, &fleetv1.ListOperatorsRequest{PageSize: pageSize, PageToken: token})
 	}, nil)
 }
+
+// ListSchedules returns all schedules.
+func (c *Client) ListSchedules(ctx context.Context) (*fleetv1.ListSchedulesResponse, error) {
+	return all(ctx, func(ctx context.Context, token string) (*fleetv1.ListSchedulesResponse, error) {
+		return c.Schedules.ListSchedules(ctx, &fleetv1.ListSchedulesRequest{PageSize: pageSize, PageToken: token})
+	}, nil)
+}
+
+// ScheduleRuns returns what came of a schedule's times, newest first: at least limit of them if there are so many, all when limit is 0.
+func (c *Client) ScheduleRuns(ctx context.Context, name string, limit int) (*fleetv1.ListScheduleRunsResponse, error) {
+	size := pageSize
+	if limit > 0 {
+		size = min(limit, pageSize)
+	}
+	return all(ctx, func(ctx context.Context, token string) (*fleetv1.ListScheduleRunsResponse, error) {
+		return c.Schedules.ListScheduleRuns(ctx, &fleetv1.ListScheduleRunsRequest{Name: name, PageSize: int32(size), PageToken: token})
+	}, func(p *fleetv1.ListScheduleRunsResponse) bool { return limit > 0 && len(p.GetRuns()) >= limit })
+}

@@ -75,3 +75,12 @@ func lastMoment(zone *time.Location, wall int64) (last int64) {
 	}
 	return last
 }
+
+// Zone finds a time zone by its IANA name; empty means UTC.
+func Zone(name string) (*time.Location, error) { return zoneOf(name) }
+
+// FirstMoment is when a zone's clock shows wall or later for the first time. The fields of wall count, not its own zone.
+func FirstMoment(zone *time.Location, wall time.Time) time.Time {
+	_, offset := wall.Zone()
+	return time.Unix(firstMoment(zone, wall.Unix()+int64(offset)), 0).UTC()
+}

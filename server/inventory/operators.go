@@ -3,6 +3,7 @@ package inventory
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,7 +24,9 @@ import (
 
 const (
 	// firstOperator is the name of the administrator made at the first start.
-	firstOperator  = "admin"
+	firstOperator = "admin"
+	// serverName is who the jobs of the server's own schedules are asked for by.
+	serverName     = "fleetd"
 	minOperatorTTL = time.Hour
 	maxOperatorTTL = 398 * 24 * time.Hour
 	maxBindings    = 32
@@ -61,6 +64,9 @@ func (i *Inventory) CreateOperator(ctx context.Context, by identity.Name, req *f
 func checkOperator(req *fleetv1.CreateOperatorRequest) error {
 	if err := wantName("operator", operatorName, req.GetName(), "name", "lower case letters, digits, dots and dashes, at most 63"); err != nil {
 		return err
+	}
+	if req.GetName() == serverName {
+		return refusal.New(refusal.Exists, "RESERVED", "operator %q: is what the server calls itself", serverName).At("name").Then("choose another name")
 	}
 	if n := len(req.GetBindings()); n == 0 || n > maxBindings {
 		return refusal.New(refusal.Invalid, "BAD_BINDINGS", "operator %q: has %d role bindings, want 1 to %d", req.GetName(), n, maxBindings).At("bindings")
@@ -151,6 +157,28 @@ func bindingText(o *fleetv1.Operator) string {
 		texts = append(texts, role+" on "+strings.Join(b.GetSites(), ", "))
 	}
 	return strings.Join(texts, "; ")
+}
+
+// Principal returns an operator with the rights that it has now, for what is done in its name while it does not call. One that there is
+// not, or that is revoked, is refused.
+func (i *Inventory) Principal(ctx context.Context, name string) (*access.Principal, error) {
+	r := &storagev1.OperatorRecord{}
+	err := i.store.View(ctx, func(v store.Snapshot) error {
+		text, err := v.Get(store.TableOperators, store.Key(name))
+		if err != nil {
+			return err
+		}
+		return proto.Unmarshal(text, r)
+	})
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return nil, refusal.New(refusal.NotFound, "NOT_FOUND", "operator %q: not found", name)
+	case err != nil:
+		return nil, fmt.Errorf("operator %q: %w", name, err)
+	case r.GetOperator().GetRevoked():
+		return nil, refusal.New(refusal.Denied, "OPERATOR_REVOKED", "operator %q: is revoked", name)
+	}
+	return &access.Principal{Name: identity.Name{Kind: identity.KindOperator, ID: name}, Operator: r.GetOperator()}, nil
 }
 
 // Operators lists operators by name.

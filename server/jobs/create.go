@@ -43,6 +43,8 @@ type asking struct {
 	request       *requests.Request
 	// before is the job that it tries again; nil when none.
 	before *fleetv1.Job
+	// schedule is what asks for it; empty when a person does.
+	schedule string
 }
 
 // make makes a job and starts it.
@@ -66,6 +68,7 @@ func (e *Engine) make(ctx context.Context, p *access.Principal, o *asking) (*fle
 	if o.before != nil {
 		rec.Job.RetryOf, rec.Job.Attempt = o.before.GetId(), 1+max(1, o.before.GetAttempt())
 	}
+	rec.Job.Schedule = o.schedule
 	d.freezeApproval(rec)
 	tasks := d.tasks(rec.GetJob().GetId(), e.now())
 	if err := e.store(ctx, p, rec, tasks, o.request); err != nil {
@@ -257,6 +260,9 @@ func created(p *access.Principal, rec *storagev1.JobRecord, tasks []*storagev1.T
 	}
 	if why := job.GetBreakGlass(); why != "" {
 		add("break_glass", why)
+	}
+	if job.GetSchedule() != "" {
+		add("schedule", job.GetSchedule())
 	}
 	if job.GetRetryOf() != "" {
 		add("retry_of", job.GetRetryOf())

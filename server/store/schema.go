@@ -14,7 +14,7 @@ const SchemaVersion = 2
 // T-10000 follows T-9999), <be64> a big-endian number, <sha256> a hash in lower case hexadecimal. Values are protobuf
 // messages of package storage.v1, or fleet.v1 where marked; "number" is a big-endian number; "-" is empty.
 //
-//	meta                <name>                        number                   version, epoch, terminals, administrators, restored
+//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules
 //	sites               <name>                        fleet.v1.Site            with its count of terminals in service
 //	terminals           <ordinal>                     TerminalRecord           by terminal id
 //	terminal-names      <name>                        fleet.v1.Terminal        folded name to id; only the id is set
@@ -37,6 +37,11 @@ const SchemaVersion = 2
 //	artifact-jobs       <job><job>                    -                        job, artefact id
 //	artifact-terminals  <ordinal><job>                -                        terminal id, artefact id
 //	artifact-files      <job><ordinal>·<name>·<sha256>  fleet.v1.Artifact      job, terminal, kind, hash: which artefact that is; only the id
+//	secrets             <ordinal>·<name>              SecretRecord             terminal id, name of the secret
+//	certificates        <ordinal>                     CertificatesRecord       terminal id: what its last scan found
+//	certificate-ends    <be64><ordinal>               -                        the first end of those that it found, in s since 1970; terminal id
+//	schedules           <name>                        ScheduleRecord           by name
+//	schedule-runs       <name>·<be64>                 fleet.v1.ScheduleRun     schedule, its time in ns since 1970
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -65,6 +70,12 @@ const (
 	TableArtifactTerminals Table = "artifact-terminals"
 	TableArtifactFiles     Table = "artifact-files"
 
+	TableSecrets         Table = "secrets"
+	TableCertificates    Table = "certificates"
+	TableCertificateEnds Table = "certificate-ends"
+	TableSchedules       Table = "schedules"
+	TableScheduleRuns    Table = "schedule-runs"
+
 	TableAudit      Table = "audit"
 	TableAuditHeads Table = "audit-heads"
 )
@@ -75,7 +86,8 @@ func Tables() []Table {
 		TableMeta, TableSites, TableTerminals, TableTerminalNames, TableTerminalSites, TableBands, TableBandSites,
 		TableTokens, TableEnrolments, TableOperators, TablePlugins, TableRequests, TableRequestTimes,
 		TableImports, TableImportParts, TableJobs, TableActiveJobs, TableTasks, TablePermits,
-		TableArtifacts, TableArtifactJobs, TableArtifactTerminals, TableArtifactFiles, TableAudit, TableAuditHeads,
+		TableArtifacts, TableArtifactJobs, TableArtifactTerminals, TableArtifactFiles,
+		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns, TableAudit, TableAuditHeads,
 	}
 }
 
@@ -92,6 +104,8 @@ const (
 	KeyAdministrators = "administrators"
 	// KeyRestored is when the store was last restored from a backup, in ms since 1970; it is missing when it never was.
 	KeyRestored = "restored"
+	// KeySchedules counts the schedules that came with the server; it is there once they were made, so that one that was deleted stays so.
+	KeySchedules = "schedules"
 )
 
 // Key joins the parts of a key.
@@ -181,3 +195,26 @@ func ArtifactOfKey(key []byte) string {
 func ArtifactFileKey(job, terminal, kind, sha256 string) []byte {
 	return Key(job+Ordinal(terminal), kind, sha256)
 }
+
+// SecretKey is the key of a secret of a terminal.
+func SecretKey(terminal, name string) []byte { return Key(Ordinal(terminal), name) }
+
+// SecretPrefix is what the keys of all secrets of a terminal begin with.
+func SecretPrefix(terminal string) []byte { return Prefix(Ordinal(terminal)) }
+
+// CertificateEndKey is the key of a terminal under the first end of its certificates, in seconds since 1970.
+func CertificateEndKey(end int64, terminal string) []byte {
+	return append(Number(uint64(max(0, end))), Ordinal(terminal)...)
+}
+
+// TerminalOfEndKey reads the end and the terminal's id out of a key of TableCertificateEnds.
+func TerminalOfEndKey(key []byte) (end int64, terminal string) {
+	const width = 8
+	if len(key) <= width {
+		return 0, ""
+	}
+	return int64(ParseNumber(key[:width])), string(key[width+1:])
+}
+
+// ScheduleRunKey is the key of what came of a time of a schedule, in nanoseconds since 1970.
+func ScheduleRunKey(name string, at int64) []byte { return append(Prefix(name), Number(uint64(at))...) }

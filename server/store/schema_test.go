@@ -21,7 +21,7 @@ import (
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
-	_ "github.com/bandfleet/bandfleet/proto/storage/v1" // the drawing names its messages
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/inventory"
@@ -164,6 +164,36 @@ func fill(t *testing.T, st store.Store) {
 	fillImports(t, st)
 	job := fillJobs(t, st, inv)
 	fillArtifacts(t, st, inv, job)
+	fillSecrets(t, st)
+	fillSchedules(t, st)
+}
+
+// fillSecrets writes what the packages of secrets and certificates will.
+func fillSecrets(t *testing.T, st store.Store) {
+	t.Helper()
+	must(t, st.Update(t.Context(), func(w store.Writer) error {
+		return errors.Join(
+			put(w, store.TableSecrets, store.SecretKey("T-0001", "nes-lyon-1.pfx"), &storagev1.SecretRecord{Secret: &fleetv1.Secret{Version: 1}}),
+			put(w, store.TableCertificates, store.TerminalKey("T-0001"), &storagev1.CertificatesRecord{JobId: "j"}),
+			w.Put(store.TableCertificateEnds, store.CertificateEndKey(1_900_000_000, "T-0001"), nil),
+		)
+	}))
+}
+
+// fillSchedules writes what the package of schedules will.
+func fillSchedules(t *testing.T, st store.Store) {
+	t.Helper()
+	must(t, st.Update(t.Context(), func(w store.Writer) error {
+		return errors.Join(
+			put(w, store.TableSchedules, store.Key("cert-scan"), &storagev1.ScheduleRecord{Schedule: &fleetv1.Schedule{Name: "cert-scan"}}),
+			put(w, store.TableScheduleRuns, store.ScheduleRunKey("cert-scan", 1), &fleetv1.ScheduleRun{JobId: "j"}),
+		)
+	}))
+}
+
+func put(w store.Writer, table store.Table, key []byte, m proto.Message) error {
+	text, err := proto.Marshal(m)
+	return errors.Join(err, w.Put(table, key, text))
 }
 
 // tasks says that every job has a task on the terminal.
@@ -291,6 +321,9 @@ func TestKeysSortAsTheirNumbers(t *testing.T) {
 	}
 	if got := store.ParseNumber(store.Number(1 << 40)); got != 1<<40 {
 		t.Errorf("number %d", got)
+	}
+	if end, id := store.TerminalOfEndKey(store.CertificateEndKey(1<<31, "T-10000")); end != 1<<31 || id != "T-10000" {
+		t.Errorf("read %d, %q out of the key of an end of T-10000's", end, id)
 	}
 	if store.ParseNumber([]byte("x")) != 0 || store.TerminalOfSiteKey(nil) != "" {
 		t.Error("damaged keys must read as nothing")

@@ -12,6 +12,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/requests"
+	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
@@ -42,7 +43,7 @@ func checkStore(ctx context.Context, st store.Store, path string, say func(line 
 		name   string
 		verify func(context.Context, store.Store) (string, error)
 	}{
-		{"inventory", inventory.Verify}, {"requests", requests.Verify}, {"jobs", jobs.Verify}, {"artefacts", artifacts.Verify}, {"audit", verifyAudit},
+		{"inventory", inventory.Verify}, {"requests", requests.Verify}, {"jobs", jobs.Verify}, {"artefacts", artifacts.Verify}, {"schedules", schedule.Verify}, {"audit", verifyAudit},
 	} {
 		found, err := part.verify(ctx, st)
 		if err != nil {

@@ -637,7 +637,7 @@ func (x *GetScheduleResponse) GetSchedule() *Schedule {
 
 type ListSchedulesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	PageSize      uint32                 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageSize      int32                  `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken     string                 `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -673,7 +673,7 @@ func (*ListSchedulesRequest) Descriptor() ([]byte, []int) {
 	return file_fleet_v1_schedule_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *ListSchedulesRequest) GetPageSize() uint32 {
+func (x *ListSchedulesRequest) GetPageSize() int32 {
 	if x != nil {
 		return x.PageSize
 	}
@@ -1039,7 +1039,7 @@ func (*DeleteScheduleResponse) Descriptor() ([]byte, []int) {
 type ListScheduleRunsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	PageSize      uint32                 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken     string                 `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1082,7 +1082,7 @@ func (x *ListScheduleRunsRequest) GetName() string {
 	return ""
 }
 
-func (x *ListScheduleRunsRequest) GetPageSize() uint32 {
+func (x *ListScheduleRunsRequest) GetPageSize() int32 {
 	if x != nil {
 		return x.PageSize
 	}
@@ -1197,7 +1197,7 @@ const file_fleet_v1_schedule_proto_rawDesc = "" +
 	"\x13GetScheduleResponse\x12.\n" +
 	"\bschedule\x18\x01 \x01(\v2\x12.fleet.v1.ScheduleR\bschedule\"R\n" +
 	"\x14ListSchedulesRequest\x12\x1b\n" +
-	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\"q\n" +
 	"\x15ListSchedulesResponse\x120\n" +
@@ -1222,7 +1222,7 @@ const file_fleet_v1_schedule_proto_rawDesc = "" +
 	"\x16DeleteScheduleResponse\"i\n" +
 	"\x17ListScheduleRunsRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
-	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x03 \x01(\tR\tpageToken\"m\n" +
 	"\x18ListScheduleRunsResponse\x12)\n" +
