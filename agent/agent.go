@@ -35,7 +35,9 @@ type Config struct {
 	Version string
 	// Spool bounds the files that wait for the server.
 	Spool spool.Limits
-	Log   *slog.Logger
+	// MinLease is the least time that a change which ends by itself may be asked for; 0 means 5 minutes.
+	MinLease time.Duration
+	Log      *slog.Logger
 	// Ready is called once when everything is up, whether or not the server can be reached.
 	Ready func()
 }
@@ -105,7 +107,7 @@ func assemble(ctx context.Context, c Config, id *identity.Identity, s storage) (
 	collector := facts.New(facts.Config{Host: machine, AgentVersion: c.Version, Simulated: simulated, Log: c.Log.With("part", "facts")})
 	first := collector.Collect(ctx)
 	run := runner.New(runner.Config{
-		Host: mortalHost(machine), Journal: mortalJournal(s.book), Plugins: set, Spool: s.files, Kept: s.kept, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
+		Host: mortalHost(machine), Journal: mortalJournal(s.book), Plugins: set, Spool: s.files, Kept: s.kept, MinLease: c.MinLease, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
 		Unsealer: id,
 		Terminal: &actionv1.Terminal{Id: record.TerminalID, Name: record.Name, Site: record.Site, Role: record.Role},
 	})

@@ -10,9 +10,6 @@ import (
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
-// problemDisabled is Windows' problem code of a disabled device (CM_PROB_DISABLED).
-const problemDisabled = 22
-
 // sysfsDevices reads USB devices from the kernel's tree; folder is /sys/bus/usb/devices.
 type sysfsDevices struct {
 	folder string
@@ -42,7 +39,7 @@ func describeSysfs(device string) *actionv1.Device {
 		Port:     sysfsPort(device),
 	}
 	if sysfsText(device, "authorized") == "0" {
-		described.ProblemCode = problemDisabled
+		described.ProblemCode, described.Disabled = problemDisabled, true
 	}
 	return described
 }
@@ -67,7 +64,22 @@ func sysfsText(device, attribute string) string {
 	return strings.TrimSpace(string(content))
 }
 
-// SetEnabled implements Devices.
-func (sysfsDevices) SetEnabled(_ context.Context, instance, _, _ string, _ bool) error {
-	return fmt.Errorf("device %q: %w", instance, ErrNotSupported)
+// SetEnabled implements Devices. The kernel takes a device's drivers away when it is no longer authorized (sysfs-bus-usb), and it is
+// authorized again after the next start of the machine.
+func (d sysfsDevices) SetEnabled(ctx context.Context, instance, vendor, product string, enabled bool) error {
+	found, err := d.USB(ctx, vendor, product)
+	if err != nil {
+		return err
+	}
+	if err := checkInstance(found, instance, vendor, product); err != nil {
+		return err
+	}
+	value := "0"
+	if enabled {
+		value = "1"
+	}
+	if err := os.WriteFile(filepath.Join(d.folder, instance, "authorized"), []byte(value), 0); err != nil {
+		return fmt.Errorf("device %q: %w", instance, err)
+	}
+	return awaitDevice(ctx, d, instance, vendor, product, enabled)
 }

@@ -63,6 +63,7 @@ func appendDevice(devices []*actionv1.Device, set windows.DevInfo, info *windows
 	}
 	return append(devices, &actionv1.Device{
 		Instance: instance, Name: deviceName(set, info), Port: devicePort(set, info), ProblemCode: problem,
+		Disabled: problem == problemDisabled, Class: deviceClass(set, info),
 	}), nil
 }
 
@@ -96,6 +97,20 @@ func deviceName(set windows.DevInfo, info *windows.DevInfoData) string {
 	return ""
 }
 
+// deviceClass is the device's setup class ("Ports"), whose names are the same in every language.
+func deviceClass(set windows.DevInfo, info *windows.DevInfoData) string {
+	if value, err := set.DeviceRegistryProperty(info, windows.SPDRP_CLASS); err == nil {
+		if name, ok := value.(string); ok && name != "" {
+			return name
+		}
+	}
+	name, err := windows.SetupDiClassNameFromGuidEx(&info.ClassGUID, "")
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
 // devicePort is the serial port ("COM3") from the device's own parameters; empty when it has none.
 func devicePort(set windows.DevInfo, info *windows.DevInfoData) string {
 	handle, err := set.OpenDevRegKey(info, windows.DICS_FLAG_GLOBAL, 0, windows.DIREG_DEV, registry.QUERY_VALUE)
@@ -109,9 +124,4 @@ func devicePort(set windows.DevInfo, info *windows.DevInfoData) string {
 		return ""
 	}
 	return port
-}
-
-// SetEnabled implements Devices.
-func (setupDevices) SetEnabled(_ context.Context, instance, _, _ string, _ bool) error {
-	return fmt.Errorf("device %q: %w", instance, ErrNotSupported)
 }

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -22,32 +21,28 @@ import (
 // leads out. On Windows os.Root opens with FILE_SHARE_DELETE (os.Open does not), so reading never blocks another program
 // from replacing or rotating the file.
 type localFiles struct {
-	folders map[string]string
+	roots rootFolders
 	// writes lets one write at a time happen, since a file's temporary name is fixed: what a crash leaves is found again
 	// and replaced by the next write.
 	writes sync.Mutex
 }
 
-func newLocalFiles(folders map[string]string) *localFiles {
-	return &localFiles{folders: folders}
+func newLocalFiles(roots rootFolders) *localFiles {
+	return &localFiles{roots: roots}
 }
 
 // Read implements Files.
-func (f *localFiles) Read(_ context.Context, root, name string, limit int) ([]byte, bool, error) {
-	dir, err := f.open(root, name)
+func (f *localFiles) Read(ctx context.Context, root, name string, limit int) ([]byte, bool, error) {
+	dir, err := f.open(ctx, root, name)
 	if err != nil {
 		return nil, false, err
 	}
 	defer closeRoot(dir)
-	// O_NONBLOCK: a pipe put in the file's place must not hang the agent.
-	file, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := openRegular(dir, name)
 	if err != nil {
 		return nil, false, fileError(root, name, err)
 	}
 	defer func() { _ = file.Close() }() // only read
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, false, fileError(root, name, notRegular(err))
-	}
 	content, err := io.ReadAll(io.LimitReader(file, int64(max(limit, 0))+1))
 	if err != nil {
 		return nil, false, fileError(root, name, err)
@@ -59,8 +54,8 @@ func (f *localFiles) Read(_ context.Context, root, name string, limit int) ([]by
 }
 
 // Write implements Files.
-func (f *localFiles) Write(_ context.Context, root, name string, content []byte) error {
-	dir, err := f.open(root, name)
+func (f *localFiles) Write(ctx context.Context, root, name string, content []byte) error {
+	dir, err := f.openToChange(ctx, root, name)
 	if err != nil {
 		return err
 	}
@@ -71,8 +66,8 @@ func (f *localFiles) Write(_ context.Context, root, name string, content []byte)
 }
 
 // Remove implements Files.
-func (f *localFiles) Remove(_ context.Context, root, name string) error {
-	dir, err := f.open(root, name)
+func (f *localFiles) Remove(ctx context.Context, root, name string) error {
+	dir, err := f.openToChange(ctx, root, name)
 	if err != nil {
 		return err
 	}
@@ -87,8 +82,8 @@ func (f *localFiles) Remove(_ context.Context, root, name string) error {
 }
 
 // List implements Files.
-func (f *localFiles) List(_ context.Context, root, name string) ([]string, error) {
-	dir, err := f.open(root, name)
+func (f *localFiles) List(ctx context.Context, root, name string) ([]string, error) {
+	dir, err := f.open(ctx, root, name)
 	if err != nil {
 		return nil, err
 	}
@@ -107,12 +102,12 @@ func (f *localFiles) List(_ context.Context, root, name string) ([]string, error
 }
 
 // open checks the path and opens its root.
-func (f *localFiles) open(root, name string) (*os.Root, error) {
-	folder, ok := f.folders[root]
-	if !ok {
-		return nil, fmt.Errorf("file root %q: %w", root, ErrNotExist)
-	}
+func (f *localFiles) open(ctx context.Context, root, name string) (*os.Root, error) {
 	if err := CheckPath(name); err != nil {
+		return nil, err
+	}
+	folder, err := f.roots.folder(ctx, root)
+	if err != nil {
 		return nil, err
 	}
 	dir, err := os.OpenRoot(folder)
@@ -123,6 +118,14 @@ func (f *localFiles) open(root, name string) (*os.Root, error) {
 		return nil, fmt.Errorf("file root %q: %w", root, err)
 	}
 	return dir, nil
+}
+
+// openToChange opens the root of a path that is going to be changed.
+func (f *localFiles) openToChange(ctx context.Context, root, name string) (*os.Root, error) {
+	if f.roots.readOnly[root] {
+		return nil, fmt.Errorf("file %q of root %q: this root is only read", name, root)
+	}
+	return f.open(ctx, root, name)
 }
 
 func closeRoot(dir *os.Root) {
@@ -210,9 +213,9 @@ func fileError(root, name string, err error) error {
 }
 
 // Stat implements Files.
-func (f *localFiles) Stat(_ context.Context, root, name string) (*actionv1.FileState, error) {
+func (f *localFiles) Stat(ctx context.Context, root, name string) (*actionv1.FileState, error) {
 	state := &actionv1.FileState{Root: root, Path: name}
-	dir, err := f.open(root, name)
+	dir, err := f.open(ctx, root, name)
 	if err != nil {
 		return nil, err
 	}
@@ -229,23 +232,15 @@ func (f *localFiles) Stat(_ context.Context, root, name string) (*actionv1.FileS
 }
 
 // Open implements Files.
-func (f *localFiles) Open(_ context.Context, root, name string) (io.ReadCloser, error) {
-	dir, err := f.open(root, name)
+func (f *localFiles) Open(ctx context.Context, root, name string) (io.ReadCloser, error) {
+	dir, err := f.open(ctx, root, name)
 	if err != nil {
 		return nil, err
 	}
 	defer closeRoot(dir)
-	file, err := dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := openRegular(dir, name)
 	if err != nil {
 		return nil, fileError(root, name, err)
 	}
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, fileError(root, name, errors.Join(notRegular(err), file.Close()))
-	}
 	return file, nil
-}
-
-// Holders implements Files.
-func (f *localFiles) Holders(_ context.Context, root string) ([]*actionv1.HandleHolder, error) {
-	return nil, fmt.Errorf("who holds files of root %q: %w", root, ErrNotSupported)
 }

@@ -12,7 +12,7 @@ import (
 func newFolder(t *testing.T) (string, *localFiles) {
 	t.Helper()
 	folder := t.TempDir()
-	return folder, newLocalFiles(map[string]string{"files": folder})
+	return folder, newLocalFiles(newRoots(LocalConfig{Roots: map[string]string{"files": folder}}))
 }
 
 func writeFile(t *testing.T, path, content string, mode os.FileMode) {
@@ -110,7 +110,7 @@ func TestWriteClearsWhatACrashLeft(t *testing.T) {
 }
 
 func TestRootThatIsNotThere(t *testing.T) {
-	files := newLocalFiles(map[string]string{"endpoint": "/no/such/folder"})
+	files := newLocalFiles(newRoots(LocalConfig{Roots: map[string]string{"endpoint": "/no/such/folder"}}))
 	_, _, err := files.Read(t.Context(), "endpoint", "nbe.toml", 10)
 	if !errors.Is(err, ErrNotExist) || !strings.Contains(err.Error(), "/no/such/folder") {
 		t.Errorf("Read = %v, want ErrNotExist with the folder's name", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"syscall"
-	"time"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
@@ -17,10 +16,13 @@ func DefaultRoots() map[string]string {
 	return map[string]string{EndpointRoot: "/usr/bin"}
 }
 
-func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
+// DefaultLogRoots are none: where a thin client keeps logs is its maker's choice.
+func DefaultLogRoots() map[string]string { return nil }
+
+func newLocal(roots rootFolders, cfg LocalConfig) (*Host, error) {
 	return &Host{
 		Services: &systemdServices{units: cfg.ServiceKeys},
-		Files:    files,
+		Files:    newLocalFiles(roots),
 		Devices:  sysfsDevices{folder: "/sys/bus/usb/devices"},
 		Network:  localNetwork{},
 		Registry: noRegistry{},
@@ -31,7 +33,7 @@ func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
 		Bindings:     NoBindings{Lacking: "a web server"},
 		IIS:          NoIIS{Lacking: "IIS"},
 		Power:        NoPower{Lacking: "power schemes"},
-		Programs:     NoPrograms{Lacking: "an allow-list of programs"},
+		Programs:     newLocalPrograms(cfg.Programs),
 		Features:     NoFeatures{Lacking: "features of Windows"},
 	}, nil
 }
@@ -72,16 +74,6 @@ func (s linuxSystem) Describe(context.Context) (*actionv1.HostState, error) {
 		return nil, err
 	}
 	return state, nil
-}
-
-// Detail implements System.
-func (linuxSystem) Detail(context.Context) (*actionv1.MachineState, error) {
-	return nil, fmt.Errorf("details of this machine: %w", ErrNotSupported)
-}
-
-// Reboot implements System.
-func (linuxSystem) Reboot(context.Context, time.Duration, string) error {
-	return fmt.Errorf("starting this machine again: %w", ErrNotSupported)
 }
 
 // Levels implements Registry.

@@ -50,6 +50,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == fixtureArgument {
 		os.Exit(serveFixture(os.Args[2], os.Args[3]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == programArgument {
+		os.Exit(actAsProgram(os.Args[2:]))
+	}
 	os.Exit(m.Run())
 }
 

@@ -1,6 +1,10 @@
 package host
 
-import "golang.org/x/sys/windows"
+import (
+	"time"
+
+	"golang.org/x/sys/windows"
+)
 
 // connectionRefused is the operating system's error for a port that nobody listens on.
 const connectionRefused = windows.WSAECONNREFUSED
@@ -10,25 +14,45 @@ func DefaultRoots() map[string]string {
 	return map[string]string{EndpointRoot: `C:\Nymi\Bluetooth_Endpoint`}
 }
 
-func newLocal(files *localFiles, cfg LocalConfig) (*Host, error) {
+// DefaultLogRoots are where the product writes logs (guide: log files; the key store of its cryptographic library).
+func DefaultLogRoots() map[string]string {
+	return map[string]string{
+		"profiles":    `C:\Users`,
+		"programdata": `C:\ProgramData\Nymi`,
+		"public":      `C:\Users\Public\AppData\Nymi`,
+		"system-nsl":  `C:\Windows\System32\config\systemprofile\AppData\Roaming\Nymi\NSL`,
+	}
+}
+
+func newLocal(roots rootFolders, cfg LocalConfig) (*Host, error) {
 	boot, err := bootID()
 	if err != nil {
 		return nil, err
 	}
+	certificates := machineCertificates{build: windows.RtlGetVersion().BuildNumber}
+	web, err := openWeb(certificates)
+	if err != nil {
+		return nil, err
+	}
+	dism, err := inSystem("dism.exe")
+	if err != nil {
+		return nil, err
+	}
+	roots.web = &webRoots{iis: web.IIS, now: time.Now}
 	return &Host{
 		Services: &scmServices{keys: cfg.ServiceKeys},
-		Files:    files,
+		Files:    newLocalFiles(roots),
 		Devices:  setupDevices{},
 		Network:  localNetwork{},
-		Registry: machineRegistry{},
+		Registry: newRegistry(),
 		System:   windowsSystem{bootID: boot},
 		Users:    wtsUsers{cfg.QuietAfter},
 
-		Certificates: NoCertificates{Lacking: "certificate stores"},
-		Bindings:     NoBindings{Lacking: "a web server"},
-		IIS:          NoIIS{Lacking: "IIS"},
-		Power:        NoPower{Lacking: "power schemes"},
-		Programs:     NoPrograms{Lacking: "an allow-list of programs"},
-		Features:     NoFeatures{Lacking: "features of Windows"},
+		Certificates: certificates,
+		Bindings:     web.Bindings,
+		IIS:          web.IIS,
+		Power:        powerSchemes{},
+		Programs:     newLocalPrograms(cfg.Programs),
+		Features:     dismFeatures{systemTool(dism)},
 	}, nil
 }

@@ -41,7 +41,7 @@ func TestSysfsDevices(t *testing.T) {
 	}
 	want := &actionv1.DeviceState{Devices: []*actionv1.Device{
 		{Instance: "1-1", Name: "Bluegiga Low Energy Dongle", Port: "/dev/ttyACM0"},
-		{Instance: "1-2", ProblemCode: problemDisabled},
+		{Instance: "1-2", ProblemCode: problemDisabled, Disabled: true},
 	}}
 	if diff := cmp.Diff(want, got, protocmp.Transform()); diff != "" {
 		t.Errorf("USB differs (-want +got):\n%s", diff)

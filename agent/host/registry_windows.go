@@ -8,17 +8,30 @@ import (
 	"golang.org/x/sys/windows/registry"
 )
 
-// machineRegistry is HKEY_LOCAL_MACHINE in the 64-bit view, which a 32-bit agent would not see by itself.
-type machineRegistry struct{}
+// machineRegistry is HKEY_LOCAL_MACHINE in one of its two views, whatever an agent of that word size would see by itself.
+type machineRegistry struct {
+	// view is registry.WOW64_64KEY or registry.WOW64_32KEY.
+	view uint32
+}
+
+// newRegistry returns the 64-bit view.
+func newRegistry() machineRegistry { return machineRegistry{view: registry.WOW64_64KEY} }
+
+// View32 implements Registry.
+func (machineRegistry) View32() Registry { return machineRegistry{view: registry.WOW64_32KEY} }
 
 // Get implements Registry.
-func (machineRegistry) Get(_ context.Context, key, value string) (string, error) {
-	data, _, err := readValue(key, value)
+func (r machineRegistry) Get(_ context.Context, key, value string) (string, error) {
+	data, _, err := r.read(key, value)
 	return data, registryError(key, value, err)
 }
 
-func readValue(key, value string) (data string, valueType uint32, err error) {
-	opened, err := registry.OpenKey(registry.LOCAL_MACHINE, key, registry.QUERY_VALUE|registry.WOW64_64KEY)
+func (r machineRegistry) open(key string, access uint32) (registry.Key, error) {
+	return registry.OpenKey(registry.LOCAL_MACHINE, key, access|r.view)
+}
+
+func (r machineRegistry) read(key, value string) (data string, valueType uint32, err error) {
+	opened, err := r.open(key, registry.QUERY_VALUE)
 	if err != nil {
 		return "", 0, err
 	}
@@ -27,12 +40,12 @@ func readValue(key, value string) (data string, valueType uint32, err error) {
 }
 
 // Set implements Registry. A value that expands %variables% stays one that does.
-func (machineRegistry) Set(_ context.Context, key, value, data string) error {
-	_, valueType, err := readValue(key, value)
+func (r machineRegistry) Set(_ context.Context, key, value, data string) error {
+	_, valueType, err := r.read(key, value)
 	if err != nil && !errors.Is(err, registry.ErrNotExist) {
 		return registryError(key, value, err)
 	}
-	opened, _, err := registry.CreateKey(registry.LOCAL_MACHINE, key, registry.SET_VALUE|registry.WOW64_64KEY)
+	opened, _, err := registry.CreateKey(registry.LOCAL_MACHINE, key, registry.SET_VALUE|r.view)
 	if err != nil {
 		return registryError(key, value, err)
 	}
@@ -44,8 +57,8 @@ func (machineRegistry) Set(_ context.Context, key, value, data string) error {
 }
 
 // Delete implements Registry.
-func (machineRegistry) Delete(_ context.Context, key, value string) error {
-	opened, err := registry.OpenKey(registry.LOCAL_MACHINE, key, registry.SET_VALUE|registry.WOW64_64KEY)
+func (r machineRegistry) Delete(_ context.Context, key, value string) error {
+	opened, err := r.open(key, registry.SET_VALUE)
 	if err != nil {
 		return registryError(key, value, err)
 	}
@@ -68,16 +81,3 @@ func registryError(key, value string, err error) error {
 	}
 	return fmt.Errorf("registry value %q of %q: %w", value, key, err)
 }
-
-// Levels implements Registry.
-func (machineRegistry) Levels(context.Context, string) (uint32, error) {
-	return 0, fmt.Errorf("registry: %w", ErrNotSupported)
-}
-
-// Prune implements Registry.
-func (machineRegistry) Prune(context.Context, string, uint32) error {
-	return fmt.Errorf("registry: %w", ErrNotSupported)
-}
-
-// View32 implements Registry.
-func (r machineRegistry) View32() Registry { return r }

@@ -34,7 +34,7 @@ func (s windowsSystem) Describe(context.Context) (*actionv1.HostState, error) {
 func osVersion() string {
 	version := windows.RtlGetVersion()
 	text := fmt.Sprintf("%d.%d.%d", version.MajorVersion, version.MinorVersion, version.BuildNumber)
-	product, _, err := readValue(`SOFTWARE\Microsoft\Windows NT\CurrentVersion`, "ProductName")
+	product, _, err := newRegistry().read(`SOFTWARE\Microsoft\Windows NT\CurrentVersion`, "ProductName")
 	if err != nil || product == "" {
 		return "Windows " + text
 	}
@@ -98,14 +98,4 @@ func volatileKey(path string) (registry.Key, error) {
 		return 0, syscall.Errno(result)
 	}
 	return registry.Key(key), nil
-}
-
-// Detail implements System.
-func (windowsSystem) Detail(context.Context) (*actionv1.MachineState, error) {
-	return nil, fmt.Errorf("details of this machine: %w", ErrNotSupported)
-}
-
-// Reboot implements System.
-func (windowsSystem) Reboot(context.Context, time.Duration, string) error {
-	return fmt.Errorf("starting this machine again: %w", ErrNotSupported)
 }

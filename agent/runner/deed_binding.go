@@ -68,7 +68,7 @@ func checkBinding(b *actionv1.Binding) error {
 
 // sameIdentity says whether two states are of one binding.
 func sameIdentity(a, b *actionv1.Binding) bool {
-	return a.GetSite() == b.GetSite() && a.GetAddress() == b.GetAddress() && a.GetPort() == b.GetPort() && a.GetHost() == b.GetHost()
+	return a.GetSite() == b.GetSite() && a.GetAddress() == b.GetAddress() && a.GetPort() == b.GetPort() && strings.EqualFold(a.GetHost(), b.GetHost())
 }
 
 // sameBinding says whether two states of one binding serve the same.

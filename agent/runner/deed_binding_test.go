@@ -32,7 +32,7 @@ type clumsy struct {
 }
 
 func (c clumsy) Set(ctx context.Context, b *actionv1.Binding) error {
-	if err := c.Bindings.Remove(ctx, b); err != nil && !errors.Is(err, host.ErrNotExist) {
+	if err := c.Remove(ctx, b); err != nil && !errors.Is(err, host.ErrNotExist) {
 		return err
 	}
 	if c.refuses != "" && b.GetCertificateSha256() == c.refuses {
@@ -87,6 +87,7 @@ func TestACrashWhileNothingIsBound(t *testing.T) {
 			actionv1.Repeatability_REPEATABILITY_ONE_SHOT} {
 			t.Run(name+" "+repeat.String(), func(t *testing.T) {
 				t.Parallel()
+				k := k
 				k.repeat = repeat
 				runnertest.Crash(t, runnertest.Case{
 					Action: k.doer, Params: k.params, Setup: w.clumsySetup(refuses), Twice: true,
@@ -242,6 +243,45 @@ func TestANewBinding(t *testing.T) {
 		wantCall(t, b.Machine, "bind")
 		if list, err := b.Host().Bindings.List(t.Context()); err != nil || len(list) != 1 {
 			t.Errorf("bindings are %v, %v; want the one that was there", list, err)
+		}
+	})
+}
+
+// forgetful does not say of a binding without a certificate which store it is of.
+type forgetful struct{ host.Bindings }
+
+func (f forgetful) List(ctx context.Context) ([]*actionv1.Binding, error) {
+	list, err := f.Bindings.List(ctx)
+	for _, b := range list {
+		if b.GetCertificateSha256() == "" {
+			b.Store = ""
+		}
+	}
+	return list, err
+}
+
+// TestABindingThatServedNothing is again as it was when the action gives up.
+func TestABindingThatServedNothing(t *testing.T) {
+	w := newWorld(t)
+	var m hosttest.Memory
+	before, after := m.NESBinding(""), m.NESBinding(w.old.SHA256())
+	action := doer{effects: []*actionv1.Effect{sdk.BindingSet(before, after)}, fails: true,
+		look: func(context.Context, *sdk.VerifyRun) (bool, error) { return true, nil }}
+	s := w.setup(func() *hosttest.Memory {
+		m := w.host()
+		m.SetBinding(before)
+		return m
+	})
+	configure := s.Configure
+	s.Configure = func(c *runner.Config) {
+		configure(c)
+		c.Host.Bindings = forgetful{c.Host.Bindings}
+	}
+	runnertest.In(t, withActions(s, action), func(b *runnertest.Bench) {
+		b.Run("do", nil).Want(rolledBack).WantUndone("binding", done)
+		wantCall(t, b.Machine, "bind")
+		if b.Machine.Bound() != "" {
+			t.Errorf("the site serves %q, want nothing, as before", b.Machine.Bound())
 		}
 	})
 }

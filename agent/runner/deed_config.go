@@ -2,6 +2,7 @@ package runner
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -129,47 +130,92 @@ func (d configDeed) restore(ctx context.Context, t touch) *actionv1.Undo {
 }
 
 func (d configDeed) restoreKeys(ctx context.Context, u *actionv1.Undo, t touch, current []byte) *actionv1.Undo {
-	back, err := d.takenBack(current, t.records)
-	var conflict *configfile.ConflictError
-	var malformed *configfile.MalformedError
+	back, changed, err := d.takenBack(current, t.records)
 	switch {
-	case errors.As(err, &conflict), errors.As(err, &malformed):
+	case err != nil && isForeign(err):
 		u.Outcome, u.Reason = actionv1.UndoOutcome_UNDO_OUTCOME_CONFLICT, "somebody has changed it meanwhile: "+err.Error()
 		return u
 	case err != nil:
 		u.Reason = err.Error()
 		return u
-	case bytes.Equal(back, current):
+	case !bytes.Equal(back, current):
+		d.write(ctx, u, back)
+	default:
 		u.Outcome, u.Reason = actionv1.UndoOutcome_UNDO_OUTCOME_NOT_NEEDED, "it is as before"
-		return u
 	}
-	return d.write(ctx, u, back)
+	if isBack(u) && changed != nil {
+		u.Outcome, u.Reason = actionv1.UndoOutcome_UNDO_OUTCOME_CONFLICT, "somebody has changed a part of it meanwhile, the rest is as before: "+changed.Error()
+	}
+	return u
 }
 
-// takenBack works out the file without the edits, the last one taken back first. An edit that did not come about has nothing to take back.
-func (d configDeed) takenBack(content []byte, records []*actionv1.RecordedEffect) ([]byte, error) {
+// isForeign says whether a file cannot be put back because it is no longer what the course had made of it.
+func isForeign(err error) bool {
+	var conflict *configfile.ConflictError
+	var malformed *configfile.MalformedError
+	return errors.As(err, &conflict) || errors.As(err, &malformed)
+}
+
+// takenBack works out the file without the edits, the last one taken back first. Keys that somebody has changed meanwhile stay as they are,
+// and foreign names one of them; err says that nothing can be taken back.
+func (d configDeed) takenBack(content []byte, records []*actionv1.RecordedEffect) (back []byte, foreign, err error) {
+	back = content
 	for _, record := range slices.Backward(records) {
-		changes := record.GetEffect().GetConfigEdit().GetChanges()
-		file, err := configfile.Parse(d.edit.GetFormat(), content)
-		if err != nil {
-			return nil, err
+		var conflict error
+		if back, conflict, err = d.takeBack(back, record); err != nil {
+			return nil, nil, err
 		}
-		if differing("", file.Values, configfile.Inverse(changes)) == nil {
+		foreign = cmp.Or(foreign, conflict)
+	}
+	return back, foreign, nil
+}
+
+// takeBack takes one edit back, whole if that is possible, else key by key. One that did not come about has nothing to take back.
+func (d configDeed) takeBack(content []byte, record *actionv1.RecordedEffect) (back []byte, foreign, err error) {
+	changes := record.GetEffect().GetConfigEdit().GetChanges()
+	old, err := d.r.kept(record.GetBefore().GetConfig().GetSha256())
+	if err != nil {
+		// It is put away before the file is changed: without it nothing was, unless it was lost.
+		return content, nil, d.unlessAsBefore(content, changes, err)
+	}
+	if back, err := configfile.Restore(d.edit.GetFormat(), old, content, changes); err == nil {
+		return back, nil, nil
+	}
+	for _, c := range slices.Backward(changes) {
+		one := []*actionv1.ConfigChange{c}
+		if d.unlessAsBefore(content, one, errUnlike) == nil {
 			continue
 		}
-		old, err := d.r.kept(record.GetBefore().GetConfig().GetSha256())
-		if err != nil {
-			return nil, err
-		}
-		if content, err = configfile.Restore(d.edit.GetFormat(), old, content, changes); err != nil {
-			return nil, err
+		next, err := configfile.Restore(d.edit.GetFormat(), old, content, one)
+		var conflict *configfile.ConflictError
+		switch {
+		case errors.As(err, &conflict):
+			foreign = err
+		case err != nil:
+			return nil, nil, err
+		default:
+			content = next
 		}
 	}
-	return content, nil
+	return content, foreign, nil
+}
+
+var errUnlike = errors.New("it is not as before")
+
+// unlessAsBefore returns nil when all keys of changes are as they were before them, else err, or why the file cannot be read.
+func (d configDeed) unlessAsBefore(content []byte, changes []*actionv1.ConfigChange, err error) error {
+	file, parseErr := configfile.Parse(d.edit.GetFormat(), content)
+	switch {
+	case parseErr != nil:
+		return parseErr
+	case differing("", file.Values, configfile.Inverse(changes)) == nil:
+		return nil
+	}
+	return err
 }
 
 // write writes the file that was worked out and reads it again.
-func (d configDeed) write(ctx context.Context, u *actionv1.Undo, content []byte) *actionv1.Undo {
+func (d configDeed) write(ctx context.Context, u *actionv1.Undo, content []byte) {
 	limited, cancel := context.WithTimeout(ctx, fileTimeout)
 	defer cancel()
 	err := d.r.host.Files.Write(limited, d.root, d.path, content)
@@ -185,5 +231,4 @@ func (d configDeed) write(ctx context.Context, u *actionv1.Undo, content []byte)
 	default:
 		u.Reason = "it is not as before right after it was put back"
 	}
-	return u
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,8 +16,8 @@ const (
 	// maxPeers bounds the terminals that are asked for one effect.
 	maxPeers = 20
 	// leastPeerTime and mostPeerTime bound the wait for their verdicts.
-	leastPeerTime = time.Second
-	mostPeerTime  = 5 * time.Minute
+	leastPeerTime = 2 * time.Second
+	mostPeerTime  = 2 * time.Minute
 )
 
 // peersDeed has terminals that use this host connect to it, through the server. It changes nothing, so there is nothing to put back.
@@ -80,12 +82,16 @@ func (d peersDeed) do(ctx context.Context, _ *actionv1.State) (*actionv1.State, 
 
 // isSelf says whether a target is the machine of the run, by a name that the server knows of it.
 func isSelf(site *actionv1.Surroundings, t *actionv1.ProbeTarget) bool {
-	for _, h := range site.GetNesHosts() {
-		if h.GetSelf() && onNESHost(h, t) {
-			return true
-		}
+	return slices.ContainsFunc(site.GetNesHosts(), func(h *actionv1.NESHost) bool { return isOwn(h, t) })
+}
+
+// isOwn says whether a target is a NES host that is the machine of the run itself, whose ports are all its own.
+func isOwn(h *actionv1.NESHost, t *actionv1.ProbeTarget) bool {
+	if !h.GetSelf() {
+		return false
 	}
-	return false
+	u, err := url.Parse(h.GetUrl())
+	return strings.EqualFold(h.GetHost(), t.GetHost()) || (err == nil && u.Hostname() != "" && strings.EqualFold(u.Hostname(), t.GetHost()))
 }
 
 // reached wants as many good verdicts as were asked for, and no bad one: a terminal that cannot reach the host is one too many.

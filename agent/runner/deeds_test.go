@@ -341,7 +341,8 @@ func TestCrashesOfEachKind(t *testing.T) {
 		for _, fails := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				k.doer.fails = fails
+				k := k
+				k.fails = fails
 				c := runnertest.Case{
 					Action: k.doer, Params: k.params, Setup: w.setup(k.machine), Twice: k.call == "bind",
 					May: []actionv1.TaskStatus{succeeded, failed, rolledBack, actionv1.TaskStatus_TASK_STATUS_UNKNOWN},

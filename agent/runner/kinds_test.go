@@ -38,6 +38,15 @@ func tapEffect() *actionv1.Effect {
 	return editEffect("nbe.toml", "rssi_tap_threshold", new("0"), new("-42"))
 }
 
+// twoKeys changes the threshold and the address.
+func twoKeys() *actionv1.Effect {
+	e := tapEffect()
+	e.GetConfigEdit().Changes = append(e.GetConfigEdit().GetChanges(), &actionv1.ConfigChange{
+		Key: "agent_url", Before: new(`"ws://127.0.0.1:9120/"`), After: new(`"ws://127.0.0.1:9121/"`),
+	})
+	return e
+}
+
 func copyEffect(from, to, content string, keep ...string) *actionv1.Effect {
 	return &actionv1.Effect{Effect: &actionv1.Effect_FileCopy{FileCopy: &actionv1.FileCopy{
 		Root: host.EndpointRoot, From: from, To: to, FromSha256: hashOf([]byte(content)), KeepKeys: keep,
@@ -155,6 +164,13 @@ func TestUndoOfExactKinds(t *testing.T) {
 		"edit, its key changed meanwhile": {
 			effects: []*actionv1.Effect{tapEffect()}, want: conflict, outcome: conflicts, file: "rssi_tap_threshold = -99\n",
 			meanwhile: func(m *hosttest.Memory) { m.SetFile(host.EndpointRoot, "nbe.toml", "rssi_tap_threshold = -99\n") },
+		},
+		"edit of two keys, one of them changed meanwhile": {
+			effects: []*actionv1.Effect{twoKeys()}, want: conflict, outcome: conflicts,
+			file: strings.Replace(oldConfig, "127.0.0.1:9120", "192.0.2.9:9", 1),
+			meanwhile: func(m *hosttest.Memory) {
+				m.SetFile(host.EndpointRoot, "nbe.toml", strings.Replace(newConfig, "127.0.0.1:9120", "192.0.2.9:9", 1))
+			},
 		},
 		"edit, put back by somebody meanwhile": {
 			effects: []*actionv1.Effect{tapEffect()}, want: rolledBack, outcome: actionv1.UndoOutcome_UNDO_OUTCOME_NOT_NEEDED,

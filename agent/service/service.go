@@ -42,6 +42,10 @@ type Status struct {
 // Main is the program that a service runs. It calls ready once when it is up, and returns soon after ctx ends.
 type Main func(ctx context.Context, ready func()) error
 
+// Prepare is what is done between the end of a service and its removal. It gets the arguments that the service runs its program with. When
+// it fails, nothing is removed and the service is started again.
+type Prepare func(ctx context.Context, args []string) error
+
 var (
 	errInstalled    = errors.New("is installed already; `fleet-agent service uninstall` first")
 	errNotInstalled = errors.New("is not installed; `fleet-agent service install` does that")

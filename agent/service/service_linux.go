@@ -65,12 +65,12 @@ func enable(ctx context.Context, bus *dbus.Conn, name string) error {
 	return nil
 }
 
-// Uninstall stops the service, waits for its end, and removes the unit. The data directory stays.
-func Uninstall(ctx context.Context, name string) error {
-	return fail(name, uninstall(ctx, name))
+// Uninstall stops the service, waits for its end, prepares, and removes the unit. The data directory stays.
+func Uninstall(ctx context.Context, name string, prepare Prepare) error {
+	return fail(name, uninstall(ctx, name, prepare))
 }
 
-func uninstall(ctx context.Context, name string) error {
+func uninstall(ctx context.Context, name string, prepare Prepare) error {
 	if _, err := os.Stat(unitPath(name)); errors.Is(err, fs.ErrNotExist) {
 		return errNotInstalled
 	}
@@ -86,6 +86,9 @@ func uninstall(ctx context.Context, name string) error {
 	if err := await(ctx, done); err != nil {
 		return fmt.Errorf("its stop %w; see `journalctl -u %s`", err, unitName(name))
 	}
+	if err := prepared(ctx, bus, name, prepare); err != nil {
+		return err
+	}
 	if _, err := bus.DisableUnitFilesContext(ctx, []string{unitName(name)}, false); err != nil {
 		return err
 	}
@@ -93,6 +96,35 @@ func uninstall(ctx context.Context, name string) error {
 		return err
 	}
 	return bus.ReloadContext(ctx)
+}
+
+// prepared prepares the removal, or starts the service again.
+func prepared(ctx context.Context, bus *dbus.Conn, name string, prepare Prepare) error {
+	args, err := arguments(ctx, bus, name)
+	if err == nil {
+		err = prepare(ctx, args)
+	}
+	if err == nil {
+		return nil
+	}
+	_, startErr := bus.StartUnitContext(context.WithoutCancel(ctx), unitName(name), "replace", nil)
+	return errors.Join(fmt.Errorf("is not removed and was started again: %w", err), startErr)
+}
+
+// arguments reads what the unit runs its program with.
+func arguments(ctx context.Context, bus *dbus.Conn, name string) ([]string, error) {
+	property, err := bus.GetUnitTypePropertyContext(ctx, unitName(name), "Service", "ExecStart")
+	if err != nil {
+		return nil, err
+	}
+	// One structure for each command: its path, its words, and how it ran last.
+	commands, _ := property.Value.Value().([][]any)
+	if len(commands) == 1 && len(commands[0]) > 1 {
+		if words, ok := commands[0][1].([]string); ok && len(words) > 0 {
+			return words[1:], nil
+		}
+	}
+	return nil, errors.New("systemd does not tell the unit's command line")
 }
 
 // await waits for the outcome of a systemd job.

@@ -85,12 +85,12 @@ func tolerate(name, setting string) {
 	slog.Warn("this service control manager does not know a setting; going on without it", "service", name, "setting", setting)
 }
 
-// Uninstall stops the service, waits for its end, and removes it. The data directory stays.
-func Uninstall(ctx context.Context, name string) error {
-	return fail(name, uninstall(ctx, name))
+// Uninstall stops the service, waits for its end, prepares, and removes it. The data directory stays.
+func Uninstall(ctx context.Context, name string, prepare Prepare) error {
+	return fail(name, uninstall(ctx, name, prepare))
 }
 
-func uninstall(ctx context.Context, name string) (err error) {
+func uninstall(ctx context.Context, name string, prepare Prepare) (err error) {
 	m, err := connect()
 	if err != nil {
 		return err
@@ -107,7 +107,27 @@ func uninstall(ctx context.Context, name string) (err error) {
 	if err := stop(ctx, s); err != nil {
 		return fmt.Errorf("does not stop: %w; nothing was removed", err)
 	}
+	args, err := arguments(s)
+	if err == nil {
+		err = prepare(ctx, args)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("is not removed and was started again: %w", err), s.Start())
+	}
 	return s.Delete()
+}
+
+// arguments reads what the service runs its program with.
+func arguments(s *mgr.Service) ([]string, error) {
+	var args []string
+	err := readConfig(s, func(c *windows.QUERY_SERVICE_CONFIG) error {
+		words, err := windows.DecomposeCommandLine(windows.UTF16PtrToString(c.BinaryPathName))
+		if err == nil && len(words) > 0 {
+			args = words[1:]
+		}
+		return err
+	})
+	return args, err
 }
 
 // stop asks the service to stop and waits until it has.
@@ -163,17 +183,26 @@ func query(name string) (st Status, err error) {
 	}, err
 }
 
-// startType reads how the service starts. It asks for nothing else: a manager that lacks one of the newer settings refuses
-// to tell them all.
-func startType(s *mgr.Service) (uint32, error) {
+// startType reads how the service starts.
+func startType(s *mgr.Service) (start uint32, err error) {
+	err = readConfig(s, func(c *windows.QUERY_SERVICE_CONFIG) error {
+		start = c.StartType
+		return nil
+	})
+	return start, err
+}
+
+// readConfig reads the service's basic settings. It asks for nothing else: a manager that lacks one of the newer settings refuses to tell
+// them all. What the settings point to is valid while read runs.
+func readConfig(s *mgr.Service, read func(*windows.QUERY_SERVICE_CONFIG) error) error {
 	const most = 8 << 10 // bytes, the documented limit of QueryServiceConfig
 	buffer := make([]byte, most)
 	config := (*windows.QUERY_SERVICE_CONFIG)(unsafe.Pointer(&buffer[0])) //nolint:gosec // the call fills a buffer of its own layout
 	var needed uint32
 	if err := windows.QueryServiceConfig(s.Handle, config, most, &needed); err != nil {
-		return 0, err
+		return err
 	}
-	return config.StartType, nil
+	return read(config)
 }
 
 func stateWord(s svc.State) string {

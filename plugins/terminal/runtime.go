@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -15,7 +16,7 @@ import (
 // Ids of the planned effects of an installation.
 const (
 	effectInstall    = "install"
-	effectHold       = "hold"
+	effectSetAside   = "set-aside"
 	effectRestore    = "restore"
 	effectStartAgent = "start-agent"
 )
@@ -42,12 +43,12 @@ func (runtimeInstall) Manifest() *actionv1.Action {
 		Version: "1.0.0",
 		Summary: "Install the Nymi Runtime from an approved package, and keep nbe.toml",
 		Description: "Use it when the Bluetooth Endpoint or the Nymi Agent is not installed at all. The package is a program of the agent's allow-list: its " +
-			"path, hash and silent arguments are the agent's configuration, with the Nymi Agent selected, which brings the endpoint along. nbe.toml is kept, " +
-			"and brought back if the installer changes it.",
+			"path, hash and silent arguments are the agent's configuration, with the Nymi Agent selected, which brings the endpoint along. nbe.toml is set " +
+			"aside meanwhile and brought back afterwards, whatever the installer does.",
 		Params: append([]*actionv1.Param{
 			sdk.Required(sdk.Text("package", "", "the package's name on the agent's allow-list", 64, `[a-z0-9][a-z0-9._-]*`, "a name of the agent's allow-list (programs)")),
 			sdk.Enum("include", "nymi-agent", "what must be there in the end beside the endpoint", "nymi-agent"),
-			sdk.Bool("keep_config", true, "bring nbe.toml back if the installer changes it"),
+			sdk.Bool("keep_config", true, "set nbe.toml aside while the installer runs, and bring it back"),
 			sdk.Enum("reboot", "never", "whether the machine starts again when Windows asks for it", "never", ifNeeded),
 			sdk.Duration("timeout", 10*time.Minute, time.Minute, 10*time.Minute, "how long the installer may take"),
 		}, bleservice.Timing()...),
@@ -126,8 +127,8 @@ func planInstall(ctx context.Context, r *sdk.Run, program *actionv1.ProgramState
 		sdk.Planned(effectReboot, reboot, "boot "+host.GetBootId(), "another boot")))...), nil
 }
 
-// keepConfig puts the effects around an installation that keep nbe.toml, if there is one and it is to be kept. The copy onto itself before
-// the installation changes nothing: it has the agent know the file from before, so that undoing never leaves the installer's.
+// keepConfig puts the effects around an installation that keep nbe.toml, if there is one and it is to be kept. It is set aside before, not
+// only brought back after: so the agent knows the file from before the installation, and undoing never leaves the installer's.
 func keepConfig(ctx context.Context, r *sdk.Run, effects []*actionv1.PlannedEffect) ([]*actionv1.PlannedEffect, error) {
 	file, err := readTOML(ctx, r, bleservice.ConfigFile)
 	if err != nil || !r.Bool("keep_config") || !file.GetExists() {
@@ -138,22 +139,21 @@ func keepConfig(ctx context.Context, r *sdk.Run, effects []*actionv1.PlannedEffe
 	if err != nil {
 		return nil, err
 	}
-	copyBack := sdk.FileCopy(bleservice.Root, name, bleservice.ConfigFile, file.GetSha256())
-	before := []*actionv1.PlannedEffect{sdk.Planned(effectHold, copyBack, describeFile(file), describeFile(file)+", which is what undoing brings back")}
+	before := []*actionv1.PlannedEffect{sdk.Planned(effectSetAside, sdk.FileRemove(bleservice.Root, bleservice.ConfigFile, file.GetSha256()),
+		describeFile(file), "no nbe.toml while the installer runs")}
 	if kept.GetSha256() != file.GetSha256() {
 		before = append([]*actionv1.PlannedEffect{sdk.Planned(effectBackup, sdk.FileCopy(bleservice.Root, bleservice.ConfigFile, name, file.GetSha256()),
 			describeFile(kept), "the present nbe.toml, kept as "+name)}, before...)
 	}
-	effects = append(before, effects...)
-	const changed = "the installer changes nbe.toml"
-	effects = append(effects,
-		sdk.OnlyIf(changed, sdk.Planned(bleservice.EffectStop, sdk.StopService(bleservice.Endpoint, r.Duration("stop_timeout")), "running", "stopped")),
-		sdk.OnlyIf(changed, sdk.Planned(effectRestore, copyBack, "what the installer left", describeFile(file))))
+	stop := sdk.StopService(bleservice.Endpoint, r.Duration("stop_timeout"))
+	effects = append(append(before, effects...),
+		sdk.OnlyIf("the endpoint runs after the installation", sdk.Planned(bleservice.EffectStop, stop, "running", "stopped")),
+		sdk.Planned(effectRestore, sdk.FileCopy(bleservice.Root, name, bleservice.ConfigFile, file.GetSha256()), "no nbe.toml, or the installer's", describeFile(file)))
 	return effects, nil
 }
 
 func (runtimeInstall) Apply(ctx context.Context, r *sdk.ApplyRun) error {
-	for _, id := range []string{effectBackup, effectHold} {
+	for _, id := range []string{effectBackup, effectSetAside} {
 		if err := doPlanned(ctx, r, id); err != nil {
 			return err
 		}
@@ -181,32 +181,14 @@ func installFailure(rec *actionv1.RecordedEffect) error {
 	return sdk.Fail("the installation failed: "+rec.GetError(), "install the Nymi Runtime by hand with the Nymi Agent selected (guided task), then run ble-restart")
 }
 
-// afterInstall brings nbe.toml back and starts what does not run.
+// afterInstall brings nbe.toml back and starts what does not run, each as far as it goes.
 func afterInstall(ctx context.Context, r *sdk.ApplyRun) error {
-	restart := bleservice.RestartOf(&r.Run, bleservice.Endpoint)
-	endpoint, err := r.Service(ctx, bleservice.Endpoint)
-	if err != nil {
-		return err
-	}
-	changed, err := configChanged(ctx, r)
-	if err != nil {
-		return err
-	}
-	if changed && bleservice.Running(endpoint) {
-		if err := restart.DoStop(ctx, r); err != nil {
-			return err
-		}
-	}
-	if changed {
-		if err := doPlanned(ctx, r, effectRestore); err != nil {
-			return err
-		}
-	}
-	if endpoint.GetInstalled() && (changed || !bleservice.Running(endpoint)) {
-		if err := restart.DoStart(ctx, r); err != nil {
-			return err
-		}
-	}
+	agentErr := startAgent(ctx, r)
+	return cmp.Or(bringBack(ctx, r), agentErr)
+}
+
+// startAgent starts the Nymi Agent when it is there and does not run.
+func startAgent(ctx context.Context, r *sdk.ApplyRun) error {
 	agent, err := r.Service(ctx, bleservice.NymiAgent)
 	if err != nil || !agent.GetInstalled() || bleservice.Running(agent) {
 		return err
@@ -214,14 +196,27 @@ func afterInstall(ctx context.Context, r *sdk.ApplyRun) error {
 	return doPlanned(ctx, r, effectStartAgent)
 }
 
-// configChanged says whether nbe.toml is another file than the plan is to bring back.
-func configChanged(ctx context.Context, r *sdk.ApplyRun) (bool, error) {
-	restore := r.Planned(effectRestore).GetEffect().GetFileCopy()
-	if restore == nil {
-		return false, nil
+// bringBack brings nbe.toml back, when it was set aside, and has the endpoint run with it.
+func bringBack(ctx context.Context, r *sdk.ApplyRun) error {
+	endpoint, err := r.Service(ctx, bleservice.Endpoint)
+	if err != nil {
+		return err
 	}
-	file, err := readTOML(ctx, &r.Run, bleservice.ConfigFile)
-	return file.GetSha256() != restore.GetFromSha256(), err
+	restart := bleservice.RestartOf(&r.Run, bleservice.Endpoint)
+	runs := bleservice.Running(endpoint)
+	if runs && r.Planned(effectRestore) != nil {
+		if err := restart.DoStop(ctx, r); err != nil {
+			return err
+		}
+		runs = false
+	}
+	if err := doPlanned(ctx, r, effectRestore); err != nil {
+		return err
+	}
+	if runs || !endpoint.GetInstalled() {
+		return nil
+	}
+	return restart.DoStart(ctx, r)
 }
 
 func rebootIfNeeded(ctx context.Context, r *sdk.ApplyRun) error {
@@ -261,14 +256,14 @@ func (runtimeInstall) Verify(ctx context.Context, r *sdk.VerifyRun) (*actionv1.V
 
 // checkKept checks that nbe.toml is what was kept of it.
 func checkKept(ctx context.Context, r *sdk.VerifyRun) ([]*actionv1.Check, error) {
-	held := r.Effect(effectHold).GetEffect().GetFileCopy()
-	if held == nil {
+	aside := r.Effect(effectSetAside).GetEffect().GetFileRemove()
+	if aside == nil {
 		return nil, nil
 	}
 	file, err := readTOML(ctx, &r.Run, bleservice.ConfigFile)
 	if err != nil {
 		return nil, err
 	}
-	want := held.GetFromSha256()
+	want := aside.GetSha256()
 	return []*actionv1.Check{sdk.Check("nbe.toml is as before", "sha256 "+want, "sha256 "+file.GetSha256(), file.GetSha256() == want)}, nil
 }

@@ -42,8 +42,14 @@ type settings struct {
 	// QuietAfter is how long after the last input a person at the machine counts as active.
 	QuietAfter time.Duration `yaml:"quiet_after"`
 	// SpoolMaxMiB is how much may wait for the server on this machine's disk.
-	SpoolMaxMiB int         `yaml:"spool_max_mib"`
-	Log         logSettings `yaml:",inline"`
+	SpoolMaxMiB int `yaml:"spool_max_mib"`
+	// MinLease is the least time that a change which ends by itself may be asked for.
+	MinLease time.Duration `yaml:"min_lease"`
+	// Programs are the programs that actions may have run.
+	Programs []programEntry `yaml:"programs"`
+	// Logs are further folders with logs, by name of the root. They are only read.
+	Logs map[string]string `yaml:"logs"`
+	Log  logSettings       `yaml:",inline"`
 }
 
 // serviceKey maps a display name to the operating system's own name. It is a list and no map because the configuration
@@ -63,20 +69,28 @@ type logSettings struct {
 	File string `yaml:"log_file"`
 }
 
-// settingNames are the settings that have a flag and an environment variable; roots and services are in the file alone.
+// The bounds of min_lease, and what it is unless told otherwise. A short one is for tests and demonstrations.
+const (
+	defaultMinLease = 5 * time.Minute
+	leastMinLease   = time.Second
+	mostMinLease    = 24 * time.Hour
+)
+
+// settingNames are the settings that have a flag and an environment variable; the lists are in the file alone.
 func settingNames() []string {
-	return []string{"data_dir", "host", "quiet_after", "spool_max_mib", "log_level", "log_format", "log_file"}
+	return []string{"data_dir", "host", "quiet_after", "spool_max_mib", "min_lease", "log_level", "log_format", "log_file"}
 }
 
 func flagName(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
 
 // addSettingFlags adds the flags of all settings and --config.
 func addSettingFlags(flags *pflag.FlagSet) {
-	flags.String("config", "", "YAML file with settings (also roots and services)")
+	flags.String("config", "", "YAML file with settings (also roots, logs, services and programs)")
 	flags.String("data-dir", defaultDataDir(), "folder with the identity and the journal of this agent")
 	flags.String("host", "", "the machine to act on: sim:DIR for a simulated one; this machine when empty")
 	flags.Duration("quiet-after", host.DefaultQuietAfter, "how long after the last input a person at the machine counts as active")
 	flags.Int("spool-max-mib", defaultSpoolMiB, "how many MiB of outputs may wait for the server on this machine's disk, 16 to 65536")
+	flags.Duration("min-lease", defaultMinLease, "least time that a change which ends by itself may be asked for, 1s to 24h")
 	flags.String("log-level", "info", "debug, info, warn or error")
 	flags.String("log-format", "text", "text or json")
 	flags.String("log-file", "", "file for the log, kept below 20 MiB; standard error when empty")
@@ -165,6 +179,11 @@ func (s settings) check() []error {
 	if s.SpoolMaxMiB < 16 || s.SpoolMaxMiB > 65536 {
 		out = append(out, fmt.Errorf("spool_max_mib: is %d, want 16 to 65536", s.SpoolMaxMiB))
 	}
+	if s.MinLease < leastMinLease || s.MinLease > mostMinLease {
+		out = append(out, fmt.Errorf("min_lease: %s: want %s to %s", s.MinLease, leastMinLease, mostMinLease))
+	}
+	out = append(out, checkPrograms(s.Programs)...)
+	out = append(out, checkLogs(s.Logs, s.Roots)...)
 	for name, path := range s.Roots {
 		if !filepath.IsAbs(path) {
 			out = append(out, fmt.Errorf("roots.%s: path %q: want an absolute path", name, path))
@@ -196,7 +215,7 @@ func (s *settings) makeAbsolute() error {
 
 // machine is what the agent acts on.
 func (s settings) machine() agent.Machine {
-	m := agent.Machine{Host: s.Host, Local: host.LocalConfig{QuietAfter: s.QuietAfter}}
+	m := agent.Machine{Host: s.Host, Local: host.LocalConfig{QuietAfter: s.QuietAfter, Programs: s.programs(), Logs: s.logRoots()}}
 	if len(s.Roots) > 0 {
 		m.Local.Roots = host.DefaultRoots()
 		for name, path := range s.Roots {
@@ -233,6 +252,9 @@ func (s settings) commandLine(config string) ([]string, error) {
 	}
 	if s.SpoolMaxMiB != defaultSpoolMiB {
 		args = append(args, "--spool-max-mib", strconv.Itoa(s.SpoolMaxMiB))
+	}
+	if s.MinLease != defaultMinLease {
+		args = append(args, "--min-lease", s.MinLease.String())
 	}
 	if s.Log.File != "" {
 		path, err := filepath.Abs(s.Log.File)

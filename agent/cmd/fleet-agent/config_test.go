@@ -151,3 +151,56 @@ func TestTheSpoolIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// tool is an entry of the list of programs.
+const tool = "programs: [{name: firmware-log-tool, path: /opt/tool, sha256: [" + hash + "], arguments: [--all], folder: /opt/logs}]\n"
+
+const hash = "5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5"
+
+func TestProgramsAndLogsReachTheMachine(t *testing.T) {
+	s, err := read(t, tool+"logs: {nes-install: /var/nes}\nmin_lease: 30s\n", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := s.machine().Local.Programs["firmware-log-tool"]
+	if got.Path != "/opt/tool" || got.Folder != "/opt/logs" || !slices.Equal(got.SHA256, []string{hash}) || !slices.Equal(got.Arguments, []string{"--all"}) {
+		t.Errorf("the program is %+v, want what the file says", got)
+	}
+	if logs := s.machine().Local.Logs; logs["nes-install"] != "/var/nes" {
+		t.Errorf("folders of logs are %v, want the configured one among them", logs)
+	}
+	if s.MinLease != 30*time.Second {
+		t.Errorf("the least lease is %v, want 30s", s.MinLease)
+	}
+	if line, err := s.commandLine(""); err != nil || !slices.Contains(line, "30s") {
+		t.Errorf("a service's command line is %q, %v; want the least lease in it", line, err)
+	}
+}
+
+// TestMistakesInListsAreAllNamed: a program that is half right must not be half taken.
+func TestMistakesInListsAreAllNamed(t *testing.T) {
+	_, err := read(t, `
+programs:
+  - {name: Tool, path: tool.exe, sha256: [ABC], folder: logs}
+  - {name: twice, path: /a, sha256: [`+hash+`]}
+  - {name: twice, path: /b}
+logs: {endpoint: /x, relative: y, more: /more}
+roots: {more: /other}
+min_lease: 100ms
+`, nil)
+	if err == nil {
+		t.Fatal("the settings were taken, want all mistakes named")
+	}
+	for _, want := range []string{
+		`programs[0]: name "Tool"`, `programs[0]: path "tool.exe"`, `programs[0]: folder "logs"`, `programs[0]: sha256 "ABC"`,
+		`programs[2]: there is another one named "twice"`, "programs[2]: sha256: want at least one", "logs.endpoint: actions write",
+		`logs.relative: path "y"`, "logs.more: there is a root", "min_lease: 100ms: want 1s to 24h",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error lacks %q; it is:\n%v", want, err)
+		}
+	}
+	if _, err := read(t, "programs: [{name: a, path: /a, sha265: [x]}]\n", nil); err == nil || !strings.Contains(err.Error(), "sha265") {
+		t.Errorf("a misspelt key: %v, want it named", err)
+	}
+}

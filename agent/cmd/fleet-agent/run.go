@@ -27,6 +27,12 @@ over the earlier. The file also takes:
   services:                  # services that are not found by their display name
     - name: Nymi Bluetooth Endpoint
       key: nbed.service
+  programs:                  # programs that actions may have run, by the hash of their file
+    - name: firmware-log-tool
+      path: C:\Nymi_firmware\build\exe.win32-2.7\nsp_logs_download.exe
+      sha256: [5994471abb01112afcc18159f6cc74b4f511b99806da59b3caf5a9c173cacfc5]
+  logs:                      # further folders with logs, which are only read
+    nes-install: D:\Nymi\logs
 
 A task that people at the machine may notice waits while one of them is at work: had input within --quiet-after, is not
 away, and the screen is not locked. Where nobody tells of the last input, whoever is signed in counts as at work.`,
@@ -53,7 +59,7 @@ func runAgent(ctx context.Context, cmd *cobra.Command, ready func()) (err error)
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	protect(log)
-	err = agent.Run(ctx, agent.Config{DataDir: s.DataDir, Machine: s.machine(), Version: version, Spool: s.spool(), Log: log, Ready: ready})
+	err = agent.Run(ctx, agent.Config{DataDir: s.DataDir, Machine: s.machine(), Version: version, Spool: s.spool(), MinLease: s.MinLease, Log: log, Ready: ready})
 	if s.Log.File != "" && err != nil {
 		// A service's standard error goes nowhere.
 		log.Error("the agent ends", "cause", err)

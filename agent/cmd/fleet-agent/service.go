@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/bandfleet/bandfleet/agent"
 	"github.com/bandfleet/bandfleet/agent/identity"
@@ -89,20 +91,45 @@ func serviceConfig(cmd *cobra.Command, name string) (service.Config, error) {
 }
 
 func newServiceUninstall(name *string) *cobra.Command {
-	return &cobra.Command{
+	var leave bool
+	cmd := &cobra.Command{
 		Use:   "uninstall",
-		Short: "Stop the service and remove it; the data directory stays",
-		Args:  cobra.NoArgs,
-		RunE: action(func(cmd *cobra.Command, _ []string) error {
-			ctx, cancel := context.WithTimeout(cmd.Context(), serviceTimeout)
-			defer cancel()
-			if err := service.Uninstall(ctx, *name); err != nil {
-				return err
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "service %q was stopped and removed\n", *name)
-			return err
-		}),
+		Short: "Stop the service, put back what it has changed for a time, and remove it; the data directory stays",
+		Long: `Stop the service and remove it. Changes that were to end by themselves (verbose logging) are put back first: nobody
+would be there at their end. When that does not work, nothing is removed and the service runs again; --leave-changes
+removes it all the same.`,
+		Args: cobra.NoArgs,
 	}
+	cmd.Flags().BoolVar(&leave, "leave-changes", false, "do not put back what was changed for a time")
+	cmd.RunE = action(func(cmd *cobra.Command, _ []string) error {
+		ctx, cancel := context.WithTimeout(cmd.Context(), serviceTimeout)
+		defer cancel()
+		prepare := revertLeases
+		if leave {
+			prepare = func(context.Context, []string) error { return nil }
+		}
+		if err := service.Uninstall(ctx, *name, prepare); err != nil {
+			return err
+		}
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "service %q was stopped and removed\n", *name)
+		return err
+	})
+	return cmd
+}
+
+// revertLeases puts back what the agent of a service has changed for a time. args are those of the service, which say where its data is.
+func revertLeases(ctx context.Context, args []string) error {
+	flags := pflag.NewFlagSet("service run", pflag.ContinueOnError)
+	flags.String("name", "", "")
+	addSettingFlags(flags)
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	s, err := readSettings(flags, os.Environ())
+	if err != nil {
+		return err
+	}
+	return agent.RevertLeases(ctx, agent.Config{DataDir: s.DataDir, Machine: s.machine(), Log: slog.New(slog.DiscardHandler)})
 }
 
 func newServiceStatus(name *string) *cobra.Command {

@@ -64,6 +64,11 @@ func bugs() []bug {
 		{patch: "digest-ignored", pkg: jobs, test: "TestAPluginThatChangesBeforeAllHaveApproved"},
 		{patch: "hold-ignored", pkg: runner, test: "TestHold"},
 		{patch: "cancel-ignored", pkg: runner, test: "TestCancel"},
+		{patch: "binding-left-bare", pkg: runner, test: "TestACrashWhileNothingIsBound"},
+		{patch: "binding-not-taken-back", pkg: runner, test: "TestAFailedBindingIsTakenBackAtOnce"},
+		{patch: "certificate-pulled-away", pkg: runner, test: "TestACertificateThatIsServedElsewhere"},
+		{patch: "program-left-running", pkg: runner, test: "TestProgramsEndWithTheAgent"},
+		{patch: "edit-changes-line-ends", pkg: "./agent/configfile", test: "TestEditTOML"},
 	}
 }
 
