@@ -82,7 +82,7 @@ func crashCases() map[string]crashCase {
 		},
 		"changes, probe": {
 			arrange: changing(actionv1.Repeatability_REPEATABILITY_PROBE, true), may: []actionv1.TaskStatus{succeeded, failedStatus, rolledBack}, runs: 1,
-			twice: true, ends: wantAllOrNothing,
+			ends: wantAllOrNothing,
 		},
 		"changes, repeatable": {
 			arrange: changing(actionv1.Repeatability_REPEATABILITY_REPEATABLE, true), may: []actionv1.TaskStatus{succeeded}, runs: 3, ends: wantAllOrNothing,

@@ -12,8 +12,8 @@ import (
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
-// maxChanges bounds the keys that one effect changes.
-const maxChanges = 64
+// maxChanges bounds the keys that one effect changes. Their values are bounded by maxValue, so that a result always fits into one message.
+const maxChanges = 32
 
 // configDeed changes values in a configuration file and no other byte of it.
 type configDeed struct {
@@ -34,6 +34,9 @@ func (d configDeed) check(a *actionv1.Action) error {
 		if c.GetKey() == "" || slices.ContainsFunc(changes[:i], func(o *actionv1.ConfigChange) bool { return o.GetKey() == c.GetKey() }) {
 			return fmt.Errorf("change %d has no key of its own", i+1)
 		}
+		if longest := max(len(c.GetKey()), len(c.GetBefore()), len(c.GetAfter())); longest > maxValue {
+			return fmt.Errorf("change %d has %d bytes in its key or a value, at most %d are allowed", i+1, longest, maxValue)
+		}
 	}
 	if d.edit.GetFormat() == actionv1.ConfigFormat_CONFIG_FORMAT_UNSPECIFIED {
 		return errors.New("it does not say what kind of file it edits")
@@ -53,19 +56,24 @@ func (d configDeed) read(ctx context.Context) (*actionv1.State, error) {
 		if err != nil {
 			state.Malformed = clip(err.Error(), maxText)
 		} else {
-			state.Values = d.edited(file)
+			state.Values, state.Malformed = d.edited(file)
 		}
 	}
 	return &actionv1.State{State: &actionv1.State_Config{Config: state}}, nil
 }
 
-func (d configDeed) edited(file *configfile.File) (values []*actionv1.ConfigValue) {
+// edited returns the values of the edited keys, or why they cannot be told.
+func (d configDeed) edited(file *configfile.File) (values []*actionv1.ConfigValue, problem string) {
 	for _, v := range file.Values {
-		if slices.ContainsFunc(d.edit.GetChanges(), func(c *actionv1.ConfigChange) bool { return c.GetKey() == v.GetKey() }) {
-			values = append(values, v)
+		if !slices.ContainsFunc(d.edit.GetChanges(), func(c *actionv1.ConfigChange) bool { return c.GetKey() == v.GetKey() }) {
+			continue
 		}
+		if len(v.GetValue()) > maxValue {
+			return nil, fmt.Sprintf("line %d: the value has %d bytes, at most %d can be dealt with", v.GetLine(), len(v.GetValue()), maxValue)
+		}
+		values = append(values, v)
 	}
-	return values
+	return values, ""
 }
 
 func (d configDeed) do(ctx context.Context, before *actionv1.State) (*actionv1.State, error) {

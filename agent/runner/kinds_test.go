@@ -254,6 +254,7 @@ func TestEffectsAreDoneOnlyWhereTheyWerePlannedFor(t *testing.T) {
 		"edit of another value":     {editEffect("nbe.toml", "rssi_tap_threshold", new("-7"), new("-42")), "rssi_tap_threshold"},
 		"edit of a file not there":  {editEffect("other.toml", "a", nil, new("1")), "does not exist"},
 		"edit of a malformed file":  {editEffect("bad.toml", "a", nil, new("1")), "line 2"},
+		"edit of a long value":      {editEffect("long.toml", "a", new(`"x"`), new("1")), "line 1: the value has"},
 		"copy of another source":    {copyEffect("nbe.toml", "nbe.bak", "something else"), "not what it was"},
 		"copy of nothing":           {copyEffect("none.toml", "nbe.bak", "something else"), "not what it was"},
 		"removal of another file":   {removeEffect("nbe.toml", "something else"), "not what it was"},
@@ -263,6 +264,7 @@ func TestEffectsAreDoneOnlyWhereTheyWerePlannedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inBench(t, func(b *bench) {
 				b.machine.SetFile(host.EndpointRoot, "nbe.toml", oldConfig)
+				b.machine.SetFile(host.EndpointRoot, "long.toml", "a = \""+strings.Repeat("x", maxValue+1)+"\"\n")
 				b.machine.SetFile(host.EndpointRoot, "bad.toml", "a = 1\nb = = 2\n")
 				p := newChanger(b, func() {}, tc.effect)
 				p.action.MaxDuration = durationpb.New(time.Hour)
@@ -437,6 +439,7 @@ func TestPlansThatNoMachineMayHave(t *testing.T) {
 			arrange: func(a *actionv1.Action) { a.MaxDuration = durationpb.New(10 * time.Minute) },
 		},
 		"edit of nothing":         {effects: []*actionv1.Effect{{Effect: &actionv1.Effect_ConfigEdit{ConfigEdit: &actionv1.ConfigEdit{Root: "endpoint", Path: "a"}}}}, reason: "0 keys"},
+		"edit with a long value":  {effects: []*actionv1.Effect{editEffect("a", "k", nil, new(strings.Repeat("1", maxValue+1)))}, reason: "at most"},
 		"edit out of the folder":  {effects: []*actionv1.Effect{editEffect("../a", "k", nil, new("1"))}, reason: "outside"},
 		"copy without a hash":     {effects: []*actionv1.Effect{{Effect: &actionv1.Effect_FileCopy{FileCopy: &actionv1.FileCopy{Root: "endpoint", From: "a", To: "b"}}}}, reason: "which hash"},
 		"copy out of the folder":  {effects: []*actionv1.Effect{copyEffect("../a", "b", "")}, reason: "outside"},

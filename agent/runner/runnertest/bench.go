@@ -55,6 +55,8 @@ type Bench struct {
 	// boot is the one that the process was started in.
 	boot  string
 	tasks int
+	// toLeaseEnd has a life go on until the task's lease has ended.
+	toLeaseEnd bool
 }
 
 // In runs a test on a terminal in memory, in a bubble of time.
