@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "switch-certificates" {
 		os.Exit(switchMain(os.Args[2]))
 	}
+	if len(os.Args) > 2 && os.Args[1] == "reboot-and-wait" {
+		os.Exit(rebootMain(os.Args[2]))
+	}
 	goleak.VerifyTestMain(m)
 }
 
