@@ -55,7 +55,7 @@ func buildPrograms(bin string) error {
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "plugins")},
 		{"go", "build", "-trimpath", "-o", bin + "/chatty/", "./deploy/e2e/chatty"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "chatty")},
-		{"go", "build", "-trimpath", "-o", bin + "/drills/", "./plugins/endpoint", "./deploy/e2e/drill"},
+		{"go", "build", "-trimpath", "-o", bin + "/drills/", "./plugins/endpoint", "./plugins/terminal", "./plugins/firmware", "./deploy/e2e/drill"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "drills")},
 	}
 	for _, step := range steps {

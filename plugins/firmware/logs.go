@@ -102,10 +102,7 @@ func notReady(ctx context.Context, r *sdk.Run) (*actionv1.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if free := machine.GetFreeBytes(); free < leastFree {
-		return sdk.Refuse(fmt.Sprintf("%d MiB of the disk are free, want at least %d", free>>20, leastFree>>20), "free disk space on the terminal, then run this again"), nil
-	}
-	return nil, nil
+	return bleservice.DiskFull(machine, leastFree), nil
 }
 
 // planFetch asks first: nothing stops before the person has said yes. An endpoint that is not running is left so.

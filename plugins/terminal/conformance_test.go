@@ -104,6 +104,11 @@ func broken(m *sdktest.Machine) {
 	m.Configs["endpoint/nbe.toml"] = &actionv1.ConfigState{Sha256: "bad0bad0bad0bad0", Malformed: "line 3: a curly quote"}
 }
 
+// huge is an nbe.toml that is too large to be read.
+func huge(m *sdktest.Machine) {
+	m.Configs["endpoint/nbe.toml"] = &actionv1.ConfigState{Malformed: "is larger than 1048576 bytes, which no such file should be"}
+}
+
 func noTemplate(m *sdktest.Machine) { delete(m.Configs, "endpoint/nbe.default.toml") }
 
 func keptAlready(m *sdktest.Machine) {
@@ -188,6 +193,7 @@ func TestNBEConfigResetConforms(t *testing.T) {
 		"default, central":          {Machine: machine(atCentral), Verdict: ready, Params: source(fromDefault)},
 		"default, central, no file": {Machine: machine(central, noFile), Verdict: refused, Params: source(fromDefault)},
 		"default, inventory":        {Machine: machine(atCentral, noFile), Verdict: ready, Params: source(fromDefault, keyAgentURL, urlInventory, "restart", "false")},
+		"default, huge file":        {Machine: machine(huge), Verdict: refused, Params: source(fromDefault)},
 		"absent":                    {Machine: machine(), Verdict: ready, Params: source(fromNothing)},
 		"absent already":            {Machine: machine(noFile), Verdict: noChange, Params: source(fromNothing)},
 		"absent, central":           {Machine: machine(atCentral), Verdict: refused, Params: source(fromNothing)},
@@ -294,5 +300,9 @@ func TestRuntimeInstallConforms(t *testing.T) {
 		"not there":  {Machine: machine(program(&actionv1.ProgramState{Known: true})), Verdict: refused, Params: params},
 		"unapproved": {Machine: machine(program(&actionv1.ProgramState{Known: true, Exists: true, Sha256: "22"})), Verdict: refused, Params: params},
 		"disk full":  {Machine: machine(func(m *sdktest.Machine) { m.Model.Machine.FreeBytes = 1 }), Verdict: refused, Params: params},
+		"disk unknown": {Verdict: ready, Params: params, Machine: machine(func(m *sdktest.Machine) {
+			m.Model.Machine.FreeBytes, m.Model.Machine.Unknown = 0, []string{"free_bytes"}
+		})},
+		"huge file": {Machine: machine(huge), Verdict: refused, Params: params},
 	})
 }

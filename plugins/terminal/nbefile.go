@@ -107,6 +107,14 @@ func describeFile(c *actionv1.ConfigState) string {
 	return fmt.Sprintf("%s (sha256 %s)", c.GetPath(), hash[:min(shortHash, len(hash))])
 }
 
+// notKeepable refuses an nbe.toml that is so large that nobody can say what it is, nil when there is none or it is not.
+func notKeepable(file *actionv1.ConfigState) *actionv1.Plan {
+	if !file.GetExists() || file.GetSha256() != "" {
+		return nil
+	}
+	return sdk.Refuse(fmt.Sprintf("nbe.toml cannot be kept: it %s", file.GetMalformed()), "look at it on the terminal, move it away, then run this again")
+}
+
 // unusable refuses a file that is not there or cannot be read, nil when it can be.
 func unusable(c *actionv1.ConfigState, nextStep string) *actionv1.Plan {
 	switch {

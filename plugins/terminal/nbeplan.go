@@ -64,6 +64,9 @@ func nbeAction(a *actionv1.Action) *actionv1.Action {
 // planFiles puts effects on nbe.toml into a plan: the earlier file is kept, and the endpoint is stopped before and started after, so that
 // undoing in reverse order puts the file back before the endpoint starts again.
 func planFiles(ctx context.Context, r *sdk.Run, file *actionv1.ConfigState, changes ...*actionv1.PlannedEffect) (*actionv1.Plan, error) {
+	if refusal := notKeepable(file); refusal != nil {
+		return refusal, nil
+	}
 	effects, err := planBackup(ctx, r, file)
 	if err != nil {
 		return nil, err

@@ -92,21 +92,28 @@ func (runtimeInstall) Plan(ctx context.Context, r *sdk.Run) (*actionv1.Plan, err
 	if err != nil {
 		return nil, err
 	}
-	if free := machine.GetFreeBytes(); free < runtimeFree {
-		return sdk.Refuse(fmt.Sprintf("%d MiB of the disk are free, and the installation needs %d", free>>20, runtimeFree>>20), "free disk space on the terminal, then run this again"), nil
+	if refusal := bleservice.DiskFull(machine, runtimeFree); refusal != nil {
+		return refusal, nil
 	}
-	return planInstall(ctx, r, program)
+	file, err := readTOML(ctx, r, bleservice.ConfigFile)
+	if err != nil {
+		return nil, err
+	}
+	if refusal := notKeepable(file); refusal != nil && r.Bool("keep_config") {
+		return refusal, nil
+	}
+	return planInstall(ctx, r, program, file)
 }
 
 // planInstall orders the effects so that the machine's restart, if there is to be one, comes last.
-func planInstall(ctx context.Context, r *sdk.Run, program *actionv1.ProgramState) (*actionv1.Plan, error) {
+func planInstall(ctx context.Context, r *sdk.Run, program *actionv1.ProgramState, file *actionv1.ConfigState) (*actionv1.Plan, error) {
 	endpoint, err := r.Service(ctx, bleservice.Endpoint)
 	if err != nil {
 		return nil, err
 	}
 	effects := []*actionv1.PlannedEffect{sdk.Planned(effectInstall, sdk.ProgramRun(r.String("package"), r.Duration("timeout"), "", ""),
 		"endpoint "+bleservice.StateText(endpoint), "installed by "+program.GetPath())}
-	if effects, err = keepConfig(ctx, r, effects); err != nil {
+	if effects, err = keepConfig(ctx, r, file, effects); err != nil {
 		return nil, err
 	}
 	restart := bleservice.RestartOf(r, bleservice.Endpoint)
@@ -129,10 +136,11 @@ func planInstall(ctx context.Context, r *sdk.Run, program *actionv1.ProgramState
 
 // keepConfig puts the effects around an installation that keep nbe.toml, if there is one and it is to be kept. It is set aside before, not
 // only brought back after: so the agent knows the file from before the installation, and undoing never leaves the installer's.
-func keepConfig(ctx context.Context, r *sdk.Run, effects []*actionv1.PlannedEffect) ([]*actionv1.PlannedEffect, error) {
-	file, err := readTOML(ctx, r, bleservice.ConfigFile)
-	if err != nil || !r.Bool("keep_config") || !file.GetExists() {
-		return effects, err
+func keepConfig(
+	ctx context.Context, r *sdk.Run, file *actionv1.ConfigState, effects []*actionv1.PlannedEffect,
+) ([]*actionv1.PlannedEffect, error) {
+	if !r.Bool("keep_config") || !file.GetExists() {
+		return effects, nil
 	}
 	name := backupName(file)
 	kept, err := readTOML(ctx, r, name)
