@@ -151,6 +151,9 @@ func (b *Bench) Stop() {
 // Host is the machine as the agent sees it.
 func (b *Bench) Host() *host.Host { return b.Machine.Host() }
 
+// Folder is where the agent keeps what it keeps: its journal, and the earlier content of files.
+func (b *Bench) Folder() string { return b.dir }
+
 func (b *Bench) bootID() string {
 	s, err := b.Host().System.Describe(context.Background())
 	if err != nil {
