@@ -126,7 +126,7 @@ func TestWhatIsAsWantedIsLeftAlone(t *testing.T) {
 		"a binding": sdk.BindingSet(bound, bound),
 		"flags":     sdk.IISSet(actionv1.IISAttribute_IIS_ATTRIBUTE_SSL_FLAGS, hosttest.DefaultSite, "Ssl", "Ssl"),
 		"a pool":    sdk.IISStartPool(hosttest.NESPool),
-		"a feature": sdk.FeatureAdd("", time.Minute, "Web-ISAPI-Ext"),
+		"a feature": sdk.FeatureAdd("", time.Minute, "IIS-ISAPIExtensions"),
 		"a setting": sdk.PowerSet(&actionv1.PowerSet{Setting: hosttest.USBSuspendSetting(), AcBefore: 1, DcBefore: 1, AcAfter: 1, DcAfter: 1}),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -175,7 +175,7 @@ func (w world) host() *hosttest.Memory {
 	m := hosttest.NewNESHost()
 	m.Bind(w.old)
 	m.SetPool(hosttest.ClassicPool, "LocalService", false)
-	m.SetFeature("Web-Asp-Net45", false)
+	m.SetFeature("IIS-ASPNET45", false)
 	return m
 }
 
@@ -285,10 +285,10 @@ func kinds(w world) map[string]kind {
 			},
 		}, hosttest.NewMemory, nil, rolledBack, "power-set"},
 		"features": {doer{
-			effects: []*actionv1.Effect{sdk.FeatureAdd("", 5*time.Minute, "Web-Asp-Net45", "Web-ISAPI-Ext")},
+			effects: []*actionv1.Effect{sdk.FeatureAdd("", 5*time.Minute, "IIS-ASPNET45", "IIS-ISAPIExtensions")},
 			reads:   []*actionv1.Capability{sdk.ReadFeatures()},
 			look: func(ctx context.Context, r *sdk.VerifyRun) (bool, error) {
-				f, err := r.Features(ctx, "Web-Asp-Net45")
+				f, err := r.Features(ctx, "IIS-ASPNET45")
 				return err == nil && f.GetFeatures()[0].GetInstalled(), err
 			},
 		}, w.host, nil, failed, "feature-add"},

@@ -98,7 +98,7 @@ func TestAnswersFromTheMachine(t *testing.T) {
 			}},
 		"a power setting": {hosttest.NewMemory, &actionv1.Query{Query: &actionv1.Query_Power{Power: &actionv1.PowerQuery{Setting: hosttest.USBSuspendSetting()}}},
 			func(r *actionv1.QueryResult) bool { return r.GetPower().GetAc() == 1 }},
-		"features": {hosttest.NewNESHost, &actionv1.Query{Query: &actionv1.Query_Features{Features: &actionv1.FeatureQuery{Features: []string{"Web-Asp-Net45", "Nonsense"}}}},
+		"features": {hosttest.NewNESHost, &actionv1.Query{Query: &actionv1.Query_Features{Features: &actionv1.FeatureQuery{Features: []string{"IIS-ASPNET45", "Nonsense"}}}},
 			func(r *actionv1.QueryResult) bool {
 				f := r.GetFeatures().GetFeatures()
 				return len(f) == 2 && f[0].GetInstalled() && !f[1].GetKnown()

@@ -22,7 +22,9 @@ func instanceParam() *actionv1.Param {
 
 // target is the NES instance that a run is about.
 type target struct {
-	apps     []neshost.Application
+	apps []neshost.Application
+	// started are the application pools that are.
+	started  []string
 	warnings []string
 }
 
@@ -36,8 +38,13 @@ func findInstance(ctx context.Context, r *sdk.Run) (target, *actionv1.Plan, erro
 	if !inv.GetInstalled() {
 		return target{}, noIIS(), nil
 	}
-	all := neshost.Applications(inv)
-	return pickInstance(all, r.String("instance"))
+	t, refusal, err := pickInstance(neshost.Applications(inv), r.String("instance"))
+	for _, pool := range neshost.Pools(t.apps) {
+		if poolNamed(inv, pool).GetStarted() {
+			t.started = append(t.started, pool)
+		}
+	}
+	return t, refusal, err
 }
 
 func noIIS() *actionv1.Plan {

@@ -193,7 +193,7 @@ func planRestart(r *sdk.Run, t target, web *actionv1.ServiceState) []*actionv1.P
 	case restartIIS:
 		return planWebRestart(web, webTimeout)
 	case restartRecycle:
-		return planRecycle(neshost.Pools(t.apps))
+		return planRecycle(t.started)
 	default:
 		return nil
 	}

@@ -32,7 +32,7 @@ func TestMemoryConformsInEquipment(t *testing.T) {
 				Bound: m.NESBinding(m.Bound()), Other: other.SHA256(), Site: hosttest.DefaultSite, Pool: hosttest.NESPool, Location: hosttest.CRLLocation,
 			},
 			Programs: &hosttest.ProgramEquipment{Writes: "writes", Hangs: "hangs", Fails: "fails", ExitCode: 7, Changed: "changed", Absent: "absent"},
-			Features: &hosttest.FeatureEquipment{Installed: "Web-ISAPI-Ext", Addable: "addable", Unknown: "unknown"},
+			Features: &hosttest.FeatureEquipment{Installed: "IIS-ISAPIExtensions", Addable: "addable", Unknown: "unknown"},
 			Peer:     &actionv1.ProbeTarget{Host: hosttest.NESHostname, Port: 443},
 			Stranger: &actionv1.ProbeTarget{Host: "stranger.example", Port: 443},
 		}

@@ -37,7 +37,7 @@ func NewNESHost() *Memory {
 	for _, application := range sample.Applications() {
 		m.SetFile(application, "web.config", sample.WebConfig(application, sample.Windows()))
 	}
-	for _, name := range []string{"Web-Asp-Net45", "Web-ISAPI-Ext", "Web-ISAPI-Filter"} {
+	for _, name := range []string{"NetFx4Extended-ASPNET45", "IIS-ASPNET45", "IIS-ISAPIExtensions", "IIS-ISAPIFilter"} {
 		m.SetFeature(name, true)
 	}
 	return m

@@ -85,7 +85,7 @@ func TestSimulatedTerminalConformsInEquipment(t *testing.T) {
 			Programs: &hosttest.ProgramEquipment{
 				Writes: "writes", Hangs: "hangs", Fails: "fails", ExitCode: sim.ExitCode, Changed: "changed", Absent: "absent",
 			},
-			Features: &hosttest.FeatureEquipment{Installed: "Web-ISAPI-Ext", Addable: "addable", Unknown: "unknown"},
+			Features: &hosttest.FeatureEquipment{Installed: "IIS-ISAPIExtensions", Addable: "addable", Unknown: "unknown"},
 			Peer:     &actionv1.ProbeTarget{Host: nesName, Port: 443},
 			Stranger: &actionv1.ProbeTarget{Host: "stranger.example", Port: 443},
 			Missing:  map[string]string{"Web": "a user terminal has no web server; see TestSimulatedNESHostConformsInEquipment"},
@@ -107,7 +107,7 @@ func TestSimulatedNESHostConformsInEquipment(t *testing.T) {
 			Web: &hosttest.WebEquipment{
 				Bound: nesBinding(bound), Other: other.SHA256, Site: "Default Web Site", Pool: "NES", Location: "Default Web Site/crl",
 			},
-			Features: &hosttest.FeatureEquipment{Installed: "Web-ISAPI-Ext", Addable: "addable", Unknown: "unknown"},
+			Features: &hosttest.FeatureEquipment{Installed: "IIS-ISAPIExtensions", Addable: "addable", Unknown: "unknown"},
 			Peer:     &actionv1.ProbeTarget{Host: nesName, Port: 443},
 			Missing: map[string]string{
 				"FilesRoot": "the files of a NES host are not to be emptied", "ReplacesOpen": "see the test of the user terminal", "Programs": "a NES host has no programs", "Device": "a NES host has no adapter",

@@ -20,7 +20,9 @@ type featuresRecord struct {
 }
 
 func newFeatures() featuresRecord {
-	return featuresRecord{Installed: map[string]bool{"Web-Asp-Net45": true, "Web-ISAPI-Ext": true, "Web-ISAPI-Filter": true}}
+	return featuresRecord{Installed: map[string]bool{
+		"NetFx4Extended-ASPNET45": true, "IIS-ASPNET45": true, "IIS-ISAPIExtensions": true, "IIS-ISAPIFilter": true,
+	}}
 }
 
 // features is a simulated NES host's host.Features.
