@@ -168,11 +168,15 @@ func (p probing) negotiate(ctx context.Context, conn net.Conn) net.Conn {
 
 // trustProblem says why a chain is not good for the host on this machine; empty when it is.
 func (p probing) trustProblem(chain []*x509.Certificate) string {
-	options := x509.VerifyOptions{Roots: p.roots, Intermediates: x509.NewCertPool(), DNSName: p.target.GetHost()}
+	options := x509.VerifyOptions{Roots: p.roots, Intermediates: x509.NewCertPool()}
 	for _, cert := range chain[1:] {
 		options.Intermediates.AddCert(cert)
 	}
 	_, err := chain[0].Verify(options)
+	if err == nil {
+		// By itself: systems that verify chains do not all know addresses in certificates.
+		err = chain[0].VerifyHostname(p.target.GetHost())
+	}
 	return trustReason(err, chain)
 }
 
