@@ -18,7 +18,7 @@ GOLANGCI := go tool -modfile=deploy/tools/golangci-lint.mod golangci-lint
 CACHE ?= $(CURDIR)/.cache/testhosts
 
 # Every plugin is one program; its file has the name of its folder.
-PLUGINS := endpoint terminal firmware
+PLUGINS := endpoint terminal firmware certs nes support
 
 # The ref that the contracts must stay compatible with. `make lint` compares with it when it exists.
 BREAKING_AGAINST ?= $(shell git describe --tags --abbrev=0 2>/dev/null)
@@ -92,14 +92,15 @@ ifneq ($(BREAKING_AGAINST),)
 endif
 
 .PHONY: generate
-generate: ## make the Go code of the contracts again
+generate: ## make the Go code of the contracts and the pages of the actions again
 	$(BUF) generate --template proto/buf.gen.yaml
+	go run ./deploy/actiondocs $(PLUGINS)
 
 .PHONY: generate-check
-generate-check: generate ## fail when the committed code is not what the contracts give
-	@if [[ -n $$(git status --porcelain -- '*.pb.go') ]]; then \
-	  git --no-pager diff --stat -- '*.pb.go'; git status --short -- '*.pb.go'; \
-	  echo 'generated code is stale: run `make generate` and commit the result'; exit 1; fi
+generate-check: generate ## fail when the committed code or pages are not what contracts and manifests give
+	@if [[ -n $$(git status --porcelain -- '*.pb.go' docs/actions) ]]; then \
+	  git --no-pager diff --stat -- '*.pb.go' docs/actions; git status --short -- '*.pb.go' docs/actions; \
+	  echo 'what is generated is stale: run `make generate` and commit the result'; exit 1; fi
 
 .PHONY: bench
 bench: build ## measure the server beside plain grpc-go and NATS, its restart, and a full store (BENCH_FLAGS='-only restart')

@@ -58,6 +58,14 @@ func approvalWord(j *fleetv1.Job) string {
 	}
 }
 
+// whyApprovals says why a job that waits for approvals does; "" when it waits for none, or the reader may not know.
+func whyApprovals(j *fleetv1.Job) string {
+	if missing(j) == 0 || len(j.GetApproval().GetReasons()) == 0 {
+		return ""
+	}
+	return "approvals: " + joinWords("; ", j.GetApproval().GetReasons()...)
+}
+
 // approvalStyle marks what is not approved.
 func approvalStyle(j *fleetv1.Job) output.Style {
 	if missing(j) > 0 || j.GetApproval().GetRejection() != nil {

@@ -14,7 +14,7 @@ import (
 func newArtifact(a *app) *cobra.Command {
 	return newGroup("artifact", "List and fetch what tasks have brought from terminals",
 		`Artefacts are files that tasks bring from terminals beside their results: the whole output of a plugin of which a result has
-only the end. The server keeps them for 90 days unless it was told otherwise; they are not part of its backups.`,
+only the end, collected logs, the firmware log of a band. The server keeps them for 90 days unless it was told otherwise; they are not part of its backups.`,
 		"  fleetctl artifact list --job 01JD...\n  fleetctl artifact get 01JE...",
 		newArtifactList(a), newArtifactGet(a))
 }
@@ -70,7 +70,7 @@ func artifactColumns(a *app) []output.Column[*fleetv1.Artifact] {
 		{Title: "ARTIFACT", Text: (*fleetv1.Artifact).GetId},
 		{Title: "TERMINAL", Text: (*fleetv1.Artifact).GetTerminalName},
 		{Title: "SITE", Text: (*fleetv1.Artifact).GetSite},
-		{Title: "KIND", Text: (*fleetv1.Artifact).GetKind},
+		{Title: "KIND", Text: kindWord},
 		{Title: "SIZE", Text: sizeWord},
 		{Title: "CREATED", Text: func(f *fleetv1.Artifact) string { return output.Ago(f.GetCreated(), a.now()) }},
 		{Title: "JOB", Text: (*fleetv1.Artifact).GetJobId},
@@ -78,6 +78,14 @@ func artifactColumns(a *app) []output.Column[*fleetv1.Artifact] {
 		{Title: "NAME", Wide: true, Text: (*fleetv1.Artifact).GetName},
 		{Title: "SHA256", Wide: true, Text: (*fleetv1.Artifact).GetSha256},
 	}
+}
+
+// kindWord is the kind, and what the file is about when that is not the terminal.
+func kindWord(f *fleetv1.Artifact) string {
+	if f.GetSubject() == "" {
+		return f.GetKind()
+	}
+	return f.GetKind() + " of " + f.GetSubject()
 }
 
 // sizeWord is the size, and of what is still coming how much has come.

@@ -50,30 +50,15 @@ func wouldWord(plan *actionv1.Plan) string {
 		if e.GetOnlyIf() != "" {
 			continue
 		}
-		s := serviceOf(e.GetEffect())
+		s := objectOf(e.GetEffect())
 		if len(verbs[s]) == 0 {
 			services = append(services, s)
 		}
-		verbs[s] = append(verbs[s], verbOf(e.GetEffect()))
+		verbs[s] = append(verbs[s], textOf(e.GetEffect()).verb)
 	}
 	var parts []string
 	for _, s := range services {
 		parts = append(parts, "would "+joinAnd(verbs[s])+" "+s)
 	}
 	return strings.Join(parts, "; ")
-}
-
-func verbOf(e *actionv1.Effect) string {
-	switch e.GetEffect().(type) {
-	case *actionv1.Effect_ServiceStop:
-		return "stop"
-	case *actionv1.Effect_ServiceStart:
-		return "start"
-	case *actionv1.Effect_ServiceKill:
-		return "kill"
-	case *actionv1.Effect_Confirm:
-		return "ask"
-	default:
-		return "change"
-	}
 }

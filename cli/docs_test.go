@@ -46,6 +46,26 @@ func TestThePageOfSites(t *testing.T) {
 	}
 }
 
+// TestThePageOfCertificates reads every command of docs/certificates.md as fleetctl would.
+func TestThePageOfCertificates(t *testing.T) {
+	text, err := os.ReadFile("../docs/certificates.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := 0
+	for line := range strings.Lines(string(text)) {
+		if command, ok := strings.CutPrefix(line, "    fleetctl "); ok {
+			commands++
+			if err := understand(shellWords(command)); err != nil {
+				t.Errorf("%s: %v", strings.TrimSpace(line), err)
+			}
+		}
+	}
+	if commands < 9 {
+		t.Errorf("found %d commands: the page has lost its examples, or this test cannot see them", commands)
+	}
+}
+
 // understandFully parses a command line, and the settings in it as well.
 func understandFully(args []string) error {
 	if err := understand(args); err != nil || len(args) < 2 || args[0] != "site" || args[1] != "set" {

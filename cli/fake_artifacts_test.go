@@ -20,7 +20,7 @@ func fakeOutput() []byte { return bytes.Repeat([]byte("restarting the endpoint\n
 func fakeArtifacts() []*fleetv1.Artifact {
 	sum := sha256.Sum256(fakeOutput())
 	return []*fleetv1.Artifact{
-		{Id: "art-2", JobId: "job-2", TerminalId: "T-0002", TerminalName: "lyon-02", Site: "lyon", Kind: "output", Name: "../../lyon-02.log",
+		{Id: "art-2", JobId: "job-2", TerminalId: "T-0002", TerminalName: "lyon-02", Site: "lyon", Kind: "firmware-log", Subject: "AAAH-00125", Name: "../../lyon-02.log",
 			Size: 20 << 20, Received: 5 << 20, Created: at(-time.Minute), Expires: at(7 * 24 * time.Hour)},
 		{Id: "art-1", JobId: "job-1", TerminalId: "T-0001", TerminalName: "lyon-01", Site: "lyon", Kind: "output", Name: "lyon-01-output-art-1.log",
 			Size: uint64(len(fakeOutput())), Received: uint64(len(fakeOutput())), Sha256: hex.EncodeToString(sum[:]), Complete: true,

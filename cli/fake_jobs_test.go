@@ -33,7 +33,7 @@ func (f *fakeFleet) PreviewJob(_ context.Context, r *fleetv1.PreviewJobRequest) 
 	if len(found) == 0 {
 		return nil, refuse(codes.NotFound, "the selection matches no terminal", "NOTHING_MATCHES")
 	}
-	values, err := params.Resolve(bleRestart(), r.GetSpec().GetParams())
+	values, err := params.Resolve(fakeOffered(r.GetSpec().GetAction()), r.GetSpec().GetParams())
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,10 @@ func fakeResult(outcome string, dryRun bool) *actionv1.TaskResult {
 	r := &actionv1.TaskResult{Status: actionv1.TaskStatus_TASK_STATUS_SUCCEEDED, Started: at(time.Second), Finished: at(6 * time.Second),
 		Plugin: "endpoint", PluginVersion: "1.0.0", PluginSha256: "0123456789abcdef", Plan: fakePlan(), Runs: 1}
 	switch {
+	case outcome == "sick":
+		r.Plan, r.Findings = &actionv1.Plan{Verdict: actionv1.PlanVerdict_PLAN_VERDICT_READY}, sickFindings()
+	case outcome == "healthy":
+		r.Plan, r.Findings = &actionv1.Plan{Verdict: actionv1.PlanVerdict_PLAN_VERDICT_READY}, sickFindings()[:1]
 	case outcome == "refused":
 		r.Status, r.Plan = actionv1.TaskStatus_TASK_STATUS_REFUSED, nil
 		r.Reason, r.NextStep = "its plugins do not offer ble-restart", "install the endpoint plugin"

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/tls"
@@ -36,6 +37,8 @@ type fakeFleet struct {
 	fleetv1.UnimplementedMaintenanceServiceServer
 	fleetv1.UnimplementedArtifactServiceServer
 	fleetv1.UnimplementedScheduleServiceServer
+	fleetv1.UnimplementedSecretServiceServer
+	fleetv1.UnimplementedCertificateServiceServer
 
 	ca      *fakeCA
 	address string
@@ -54,6 +57,9 @@ type fakeFleet struct {
 	runs      []*fleetv1.ScheduleRun
 	// imported is the last import, as text.
 	imported string
+	// secrets are by terminal and name; sealingKey opens them all.
+	secrets    map[string]*fakeSecret
+	sealingKey *ecdh.PrivateKey
 	// downloads are the offsets that artefacts were asked for from.
 	downloads []uint64
 
@@ -63,7 +69,7 @@ type fakeFleet struct {
 	outcomes map[string]string
 	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "die-in-watch" and "shut-out" (while watching),
 	// "targets-changed", "cut-backup", "spoil-backup", "hide-tasks" (the first one of a list), "miscount" (in GetJob),
-	// "moot", "cut-artifact", "spoil-artifact", "long-artifact".
+	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact".
 	faults map[string]bool
 }
 
@@ -73,8 +79,11 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fakeFleet{ca: ca, outcomes: map[string]string{}, faults: map[string]bool{}}
+	f := &fakeFleet{ca: ca, outcomes: map[string]string{}, faults: map[string]bool{}, secrets: map[string]*fakeSecret{}}
 	f.populate()
+	if f.sealingKey, err = ecdh.X25519().GenerateKey(rand.Reader); err != nil {
+		return nil, err
+	}
 	serverCert, err := ca.issue("server/fleetd", time.Now().Add(time.Hour), nil)
 	if err != nil {
 		return nil, err
@@ -92,6 +101,8 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterMaintenanceServiceServer(f.server, f)
 	fleetv1.RegisterArtifactServiceServer(f.server, f)
 	fleetv1.RegisterScheduleServiceServer(f.server, f)
+	fleetv1.RegisterSecretServiceServer(f.server, f)
+	fleetv1.RegisterCertificateServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()
 	return f, f.writeContext(filepath.Join(dir, "admin.yaml"), "operator/admin", time.Now().AddDate(10, 0, 0))
 }

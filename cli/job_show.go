@@ -156,17 +156,6 @@ func stamp(t time.Time) string { return t.UTC().Format("15:04:05.000Z") }
 // stampSeconds writes a time of day in UTC where there is no room for the date.
 func stampSeconds(t *timestamppb.Timestamp) string { return t.AsTime().UTC().Format("15:04:05Z") }
 
-func stateWord(s *actionv1.State) string {
-	switch {
-	case s.GetService() != nil:
-		return serviceWord(s.GetService())
-	case s.GetConfirmation() != nil:
-		return confirmationWord(s.GetConfirmation())
-	default:
-		return "not known"
-	}
-}
-
 // confirmationWord writes a person's answer: `confirmed by ada ("it is on the charger")`.
 func confirmationWord(c *actionv1.Confirmation) string {
 	text := "not confirmed"

@@ -29,6 +29,7 @@ func printTask(a *app, t *fleetv1.Task, dryRun bool) {
 	printPlan(a, r.GetPlan())
 	printEffects(a, r.GetEffects())
 	printChecks(a, r)
+	printFound(a, r)
 	printUndone(a, r.GetUndone())
 	printOutput(a, r)
 	printArtifacts(a, t)
@@ -148,6 +149,17 @@ func printChecks(a *app, r *actionv1.TaskResult) {
 	}
 	for _, e := range r.GetEvidence() {
 		a.out.Line("  %s: %s", e.GetName(), e.GetValue())
+	}
+}
+
+// printFound prints what a diagnosis found, all of it, and what will go back by itself.
+func printFound(a *app, r *actionv1.TaskResult) {
+	if len(r.GetFindings()) > 0 {
+		a.out.Line("Findings: %s", findingsWord(r.GetFindings()))
+		printFindings(a.out, r.GetFindings(), true)
+	}
+	for _, l := range r.GetLeases() {
+		a.out.Line("Goes back by itself: %s", leaseWord(l))
 	}
 }
 

@@ -111,6 +111,8 @@ func reportColumns(dryRun bool) []reportColumn {
 		{"effects", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetEffects(), effectRecord) }},
 		{"put_back", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetUndone(), undoRecord) }},
 		{"checks", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetChecks(), checkRecord) }},
+		{"findings", func(t *fleetv1.Task) []string { return namesOf(worstFirst(t.GetResult().GetFindings()), findingRecord) }},
+		{"leases", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetLeases(), leaseWord) }},
 		{"interruptions", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetInterruptions(), interruptionRecord) }},
 		{"evidence", func(t *fleetv1.Task) []string { return namesOf(t.GetResult().GetEvidence(), evidenceRecord) }},
 		{"answers", func(t *fleetv1.Task) []string { return namesOf(t.GetAnswers(), answerWord) }},

@@ -1,10 +1,8 @@
 package cli
 
 import (
-	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jedib0t/go-pretty/v6/text"
 
@@ -23,7 +21,16 @@ func didWord(r *actionv1.TaskResult) string {
 			parts = append(parts, pids)
 		}
 	}
-	return joinWords("; ", strings.Join(parts, "; "), downWord(r))
+	return joinWords("; ", strings.Join(parts, "; "), downWord(r), findingsWord(r.GetFindings()), leasesWord(r.GetLeases()))
+}
+
+// leasesWord says when changes will go back by themselves.
+func leasesWord(leases []*actionv1.LeaseState) string {
+	var parts []string
+	for _, l := range leases {
+		parts = append(parts, "goes back by itself: "+leaseWord(l))
+	}
+	return strings.Join(parts, "; ")
 }
 
 // downWord says how long each service was down: "down 4.2s", or "Nymi Agent down 1s, then 2s" when there were several services.
@@ -55,79 +62,31 @@ func downTime(i *actionv1.Interruption) string {
 	return "down " + output.Duration(i.GetDuration().AsDuration())
 }
 
-// touched names the services that were changed, in the order of their first change.
+// touched names what was changed, in the order of its first change.
 func touched(r *actionv1.TaskResult) []string {
 	var out []string
 	for _, e := range r.GetEffects() {
-		if s := serviceOf(e.GetEffect()); e.GetChanged() && !slices.Contains(out, s) {
+		if s := objectOf(e.GetEffect()); happened(e) && !slices.Contains(out, s) {
 			out = append(out, s)
 		}
 	}
 	return out
 }
 
-func deeds(r *actionv1.TaskResult, service string) []string {
+// happened says whether an effect is worth a word: it changed something, or it was done and has no state to compare.
+func happened(e *actionv1.RecordedEffect) bool {
+	stateless := e.GetBefore() == nil && e.GetAfter() == nil
+	return e.GetChanged() || stateless && e.GetError() == ""
+}
+
+func deeds(r *actionv1.TaskResult, object string) []string {
 	var out []string
 	for _, e := range r.GetEffects() {
-		if e.GetChanged() && serviceOf(e.GetEffect()) == service {
+		if happened(e) && objectOf(e.GetEffect()) == object {
 			out = append(out, deed(e))
 		}
 	}
 	return out
-}
-
-// deed says what an effect did. One that did not come about may have changed something all the same: the service is stopping.
-func deed(e *actionv1.RecordedEffect) string {
-	done, tried := "changed", "tried to change"
-	switch e.GetEffect().GetEffect().(type) {
-	case *actionv1.Effect_ServiceStop:
-		done, tried = "stopped", "tried to stop"
-	case *actionv1.Effect_ServiceStart:
-		done, tried = "started", "tried to start"
-	case *actionv1.Effect_ServiceKill:
-		done, tried = "killed", "tried to kill"
-	case *actionv1.Effect_Confirm:
-		done, tried = "asked", "asked in vain"
-	}
-	if e.GetError() != "" {
-		return tried
-	}
-	return done
-}
-
-func serviceOf(e *actionv1.Effect) string {
-	switch e := e.GetEffect().(type) {
-	case *actionv1.Effect_ServiceStop:
-		return e.ServiceStop.GetService()
-	case *actionv1.Effect_ServiceStart:
-		return e.ServiceStart.GetService()
-	case *actionv1.Effect_ServiceKill:
-		return e.ServiceKill.GetService()
-	case *actionv1.Effect_Confirm:
-		return "a person"
-	default:
-		return "something that this fleetctl does not know"
-	}
-}
-
-// effectWord writes an effect that is to be done: `stop service "Nymi Agent" (at most 10s)`.
-func effectWord(e *actionv1.Effect) string {
-	switch e := e.GetEffect().(type) {
-	case *actionv1.Effect_ServiceStop:
-		return serviceEffect("stop", e.ServiceStop.GetService(), e.ServiceStop.GetTimeout().AsDuration())
-	case *actionv1.Effect_ServiceStart:
-		return serviceEffect("start", e.ServiceStart.GetService(), e.ServiceStart.GetTimeout().AsDuration())
-	case *actionv1.Effect_ServiceKill:
-		return serviceEffect("kill the process of", e.ServiceKill.GetService(), e.ServiceKill.GetTimeout().AsDuration())
-	case *actionv1.Effect_Confirm:
-		return fmt.Sprintf("ask a person %q (waits at most %s)", e.Confirm.GetPrompt(), output.Duration(e.Confirm.GetTimeout().AsDuration()))
-	default:
-		return "an effect that this fleetctl does not know; update it"
-	}
-}
-
-func serviceEffect(verb, service string, timeout time.Duration) string {
-	return fmt.Sprintf("%s service %q (at most %s)", verb, service, output.Duration(timeout))
 }
 
 // pidsWord tells that another process runs now: "process 412 → 977".
@@ -135,7 +94,7 @@ func pidsWord(r *actionv1.TaskResult, service string) string {
 	var first, last uint32
 	seen := false
 	for _, e := range r.GetEffects() {
-		if serviceOf(e.GetEffect()) != service {
+		if objectOf(e.GetEffect()) != service {
 			continue
 		}
 		if !seen {

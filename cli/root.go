@@ -25,6 +25,7 @@ Exit codes:
 const rootExample = `  fleetctl get terminals --site lyon
   fleetctl fix ble-restart --site lyon --dry-run
   fleetctl fix ble-restart --site lyon --reason INC-4711
+  fleetctl diagnose lyon-01
   fleetctl job watch 01JD...`
 
 // newRoot makes the whole command tree.
@@ -53,9 +54,9 @@ func newRoot(a *app) *cobra.Command {
 	spanVar(flags, &a.timeout, "request-timeout", 20*time.Second, "longest time for one answer of the server")
 	mustComplete(root, "output", fixedCompletion("table", "wide", "json", "yaml", "name"))
 	root.AddCommand(
-		newStatus(a), newFix(a), newGet(a), newDescribe(a), newJob(a), newSchedule(a),
+		newStatus(a), newFix(a), newDiagnose(a), newGet(a), newDescribe(a), newJob(a), newSchedule(a),
 		newSite(a), newTerminal(a), newBand(a),
-		newToken(a), newOperator(a), newWhoAmI(a), newArtifact(a), newBackup(a),
+		newToken(a), newOperator(a), newWhoAmI(a), newArtifact(a), newLogs(a), newSupport(a), newSecret(a), newBackup(a),
 		newConfig(a), newVersion(a), newCompletion(a), newExitCodes(), newExpressions(),
 	)
 	return root

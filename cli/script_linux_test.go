@@ -12,6 +12,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+
 	"github.com/bandfleet/bandfleet/proto/identity"
 )
 
@@ -70,6 +72,9 @@ func setupScript(e *testscript.Env) error {
 //	fleet many                     add a site with 40 terminals
 //	fleet imported FILE            write what the last import brought
 //	fleet downloads OFFSET         check where the last download of an artefact began
+//	fleet offer-diagnose           offer the action diagnose
+//	fleet pfx FILE PASSWORD DAYS   write a PFX whose certificate ends in DAYS after now
+//	fleet opened TERMINAL NAME FILE  write what a secret holds, as its terminal opens it
 //	fleet stop                     stop serving
 func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 	f := ts.Value(fleetKey{}).(*fakeFleet)
@@ -84,10 +89,22 @@ func cmdFleet(ts *testscript.TestScript, _ bool, args []string) {
 	switch args[0] {
 	case "outcome":
 		f.outcomes[args[1]] = args[2]
+	case "offer-diagnose":
+		f.actions = append(f.actions, &fleetv1.OfferedAction{Action: fakeDiagnose(), Plugin: "support", PluginVersion: "1.0.0", Terminals: 5})
 	case "fault":
 		f.faults[args[1]] = true
 	case "imported":
 		ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(f.imported), 0o600))
+	case "pfx":
+		days, err := strconv.Atoi(args[3])
+		ts.Check(err)
+		file, err := fakePFX(args[2], testNow.AddDate(0, 0, days))
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(args[1]), file, 0o600))
+	case "opened":
+		text, err := f.opened(args[1], args[2])
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(args[3]), text, 0o600))
 	case "rename":
 		name, err := strconv.Unquote(`"` + args[2] + `"`)
 		ts.Check(err)

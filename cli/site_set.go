@@ -36,7 +36,8 @@ func siteLists() []siteList {
 		{"window", "no-windows", "windows", "when jobs that change something may start tasks: `\"mon-fri 22:00-04:00\"`, without days every day; repeatable"},
 		{"blackout", "no-blackouts", "blackouts", "when they may not, whatever the windows say: `\"2026-12-24T00:00/2026-12-27T06:00 stock-taking\"`; repeatable"},
 		{"nes-host", "no-nes-hosts", "nes_hosts", "a host of the Nymi Enterprise Server: `HOST=URL`, and who uses it: \"HOST=URL;used-by EXPRESSION\"; repeatable"},
-		{"approve-root", "no-approved-roots", "approved_roots", "a root certificate that is wanted: `NAME=SHA256`, or NAME=FILE in PEM or DER; repeatable"},
+		{"approve-root", "no-approved-roots", "approved_roots", "a root certificate that is wanted: `NAME=FILE` in PEM or DER, which is kept so that it can be installed, or NAME=SHA256; repeatable"},
+		{"known-host", "no-known-hosts", "known_hosts", "another host that checks may connect to: `LABEL=HOST:PORT` (ad=dc1.lyon.example:636); repeatable"},
 		{"nbe", "no-nbe", "nbe_profile", "a wanted key of nbe.toml: `KEY=VALUE`; repeatable"},
 	}
 }
@@ -57,6 +58,7 @@ Only an administrator of the site may do it.`,
   fleetctl site set lyon --blackout "2026-12-24T00:00/2026-12-27T06:00 stock-taking" --reason INC-4711
   fleetctl site set lyon --nes-host "nes-lyon-1=https://nes-lyon-1.example/nes;used-by label.hall=3"
   fleetctl site set lyon --approve-root "Plant root 2024=root.pem" --nbe rssi_tap_threshold=-42 --approvals 1
+  fleetctl site set lyon --known-host ad=dc1.lyon.example:636 --known-host sql=db1.lyon.example:1433
   fleetctl site set lyon --nymi-agent central=wss://agent.lyon.example:9120/socket/websocket
   fleetctl site set lyon --no-windows
   fleetctl site set lyon -f lyon.yaml`,
@@ -149,6 +151,8 @@ func readList(s *fleetv1.SiteSettings, l siteList, texts []string) (problems []s
 		s.NesHosts, err = readEach(texts, parseNESHost)
 	case "approved_roots":
 		s.ApprovedRoots, err = readEach(texts, parseRoot)
+	case "known_hosts":
+		s.KnownHosts, err = readEach(texts, parseKnownHost)
 	case "nbe_profile":
 		s.NbeProfile, problems = parsePairs("--nbe", texts)
 		quoteURL(s.GetNbeProfile())

@@ -53,7 +53,8 @@ func describeLists(a *app, s *fleetv1.SiteSettings) {
 	printLines(a, "Windows", "always open", wordsOf(s.GetWindows(), windowWords))
 	printLines(a, "Blackouts", "none", wordsOf(s.GetBlackouts(), blackoutWords))
 	printLines(a, "NES hosts", "none", wordsOf(s.GetNesHosts(), nesHostWords))
-	printLines(a, "Approved roots", "none", wordsOf(s.GetApprovedRoots(), func(r *fleetv1.ApprovedRoot) string { return r.GetName() + "=" + r.GetSha256() }))
+	printLines(a, "Approved roots", "none", wordsOf(s.GetApprovedRoots(), rootWords))
+	printLines(a, "Known hosts", "none", wordsOf(s.GetKnownHosts(), knownHostWords))
 	printLines(a, "nbe.toml", "as it is", wordsOf(slices.Sorted(maps.Keys(s.GetNbeProfile())), func(key string) string {
 		return key + "=" + s.GetNbeProfile()[key]
 	}))

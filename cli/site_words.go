@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bandfleet/bandfleet/proto/certfacts"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 )
@@ -146,9 +145,28 @@ func parseRoot(text string) (*fleetv1.ApprovedRoot, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(der)
-	return &fleetv1.ApprovedRoot{Name: name, Sha256: hex.EncodeToString(sum[:])}, nil
+	return &fleetv1.ApprovedRoot{Name: name, Sha256: certfacts.SHA256(der), Certificate: der}, nil
 }
+
+// rootWords writes a root for people; what parseRoot reads is before the bracket.
+func rootWords(r *fleetv1.ApprovedRoot) string {
+	if len(r.GetCertificate()) == 0 {
+		return r.GetName() + "=" + r.GetSha256()
+	}
+	return r.GetName() + "=" + r.GetSha256() + " (with its certificate)"
+}
+
+// parseKnownHost reads "LABEL=HOST:PORT".
+func parseKnownHost(text string) (*fleetv1.KnownHost, error) {
+	label, address, ok := strings.Cut(text, "=")
+	if !ok || label == "" || address == "" {
+		return nil, errors.New("want a label, host and port, such as ad=dc1.lyon.example:636")
+	}
+	return &fleetv1.KnownHost{Label: label, Address: address}, nil
+}
+
+// knownHostWords writes what parseKnownHost reads.
+func knownHostWords(h *fleetv1.KnownHost) string { return h.GetLabel() + "=" + h.GetAddress() }
 
 // maxCertificate is how large a certificate's file may be, in bytes.
 const maxCertificate = 64 << 10

@@ -25,6 +25,9 @@ func printWhy(a *app, b *board, tasks []*fleetv1.Task) {
 	for _, n := range b.notes() {
 		a.out.Line("  %s", a.out.Paint(n.style, n.text))
 	}
+	if why := whyApprovals(b.job); why != "" {
+		a.out.Line("  %s", why)
+	}
 	for _, g := range groupWaits(tasks) {
 		a.out.Line("%s  %s", a.out.Paint(output.Bold, output.Count(len(g.names), "terminal")+": "+reasonWord(g.wait)), whenWord(a, g.wait))
 		if g.detail != "" {

@@ -78,6 +78,9 @@ func waitLines(a *app, b *board, t *fleetv1.Task) []string {
 	if t.GetWait().GetDetail() != "" {
 		lines = append(lines, "blocked by: "+t.GetWait().GetDetail())
 	}
+	if why := whyApprovals(b.job); why != "" {
+		lines = append(lines, why)
+	}
 	lines = append(lines, whenWord(a, t.GetWait()))
 	for _, n := range b.notes() {
 		lines = append(lines, n.text)

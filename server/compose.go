@@ -1,7 +1,9 @@
 package server
 
 import (
+	"cmp"
 	"context"
+	"crypto/x509"
 	"time"
 
 	"google.golang.org/grpc"
@@ -18,9 +20,13 @@ import (
 	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/api"
 	"github.com/bandfleet/bandfleet/server/artifacts"
+	"github.com/bandfleet/bandfleet/server/asks"
+	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
+	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/schedule"
+	"github.com/bandfleet/bandfleet/server/secrets"
 	"github.com/bandfleet/bandfleet/server/sessions"
 	"github.com/bandfleet/bandfleet/server/upkeep"
 )
@@ -80,8 +86,12 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	if err := s.inv.FinishImports(ctx); err != nil {
 		return err
 	}
+	s.secrets = secrets.New(secrets.Config{Store: s.store, Terminals: s.inv, Now: time.Now})
+	s.certificates = certificates.New(certificates.Config{
+		Store: s.store, Inventory: s.inv, Own: s.ownCertificates, Now: time.Now, AgentLife: cmp.Or(s.cfg.AgentCertificateTTL, pki.DefaultAgentTTL),
+	})
 	s.engine, err = jobs.Open(ctx, jobs.Config{
-		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
+		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -97,11 +107,25 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	return s.scheduler.MakeDefaults(ctx)
 }
 
+// ownCertificates are those that the server uses now.
+func (s *Server) ownCertificates() (own certificates.Own, err error) {
+	server, err := s.ca.ServerCertificate()
+	if err != nil {
+		return own, err
+	}
+	own.Server = server.Leaf
+	own.Authority, err = x509.ParseCertificate(s.ca.TrustBundle()[0])
+	return own, err
+}
+
 // register puts the services on the port. fleet is how many terminals are in service.
 func (s *Server) register(epoch *epoch, fleet int) {
 	enrolment := api.NewEnrolment(s.inv, s.ca)
+	s.desk = asks.New(asks.Config{
+		Tasks: s.engine, Inventory: s.inv, Secrets: s.secrets, Scans: s.certificates, Link: s.registry, Now: mortalClock(), Log: s.cfg.Log,
+	})
 	agents := sessions.New(sessions.Config{
-		Registry: s.registry, Engine: mortalEngine(s.engine), Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Terminal: caller,
+		Registry: s.registry, Engine: mortalEngine(s.engine), Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Asks: s.desk, Terminal: caller,
 		Epoch: epoch, Fleet: fleet, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	s.health = health.NewServer()
@@ -109,10 +133,12 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	agentv1.RegisterEnrollmentServiceServer(s.grpc, enrolment)
 	agentv1.RegisterAgentServiceServer(s.grpc, agents)
 	fleetv1.RegisterJobServiceServer(s.grpc, api.NewJobs(s.engine, s.inv, s.registry))
-	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine))
+	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine, s.secrets, s.certificates))
 	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.engine, s.cfg.Version))
 	fleetv1.RegisterArtifactServiceServer(s.grpc, api.NewArtifacts(s.artifacts))
 	fleetv1.RegisterScheduleServiceServer(s.grpc, api.NewSchedules(s.scheduler))
+	fleetv1.RegisterSecretServiceServer(s.grpc, api.NewSecrets(s.secrets, s.engine))
+	fleetv1.RegisterCertificateServiceServer(s.grpc, api.NewCertificates(s.certificates))
 	backups := upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)
 	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(backups))
 }

@@ -18,11 +18,14 @@ import (
 
 	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/artifacts"
+	"github.com/bandfleet/bandfleet/server/asks"
+	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/requests"
 	"github.com/bandfleet/bandfleet/server/schedule"
+	"github.com/bandfleet/bandfleet/server/secrets"
 	"github.com/bandfleet/bandfleet/server/sessions"
 	"github.com/bandfleet/bandfleet/server/store"
 	"github.com/bandfleet/bandfleet/server/upkeep"
@@ -69,9 +72,13 @@ type Server struct {
 	engine    *jobs.Engine
 	artifacts *artifacts.Keeper
 	scheduler *schedule.Scheduler
-	health    *health.Server
-	grpc      *grpc.Server
-	listener  net.Listener
+	secrets   *secrets.Keeper
+	// certificates are what scans found on terminals.
+	certificates *certificates.Keeper
+	desk         *asks.Desk
+	health       *health.Server
+	grpc         *grpc.Server
+	listener     net.Listener
 	// adminContext is the file that the first start has written, empty at later ones.
 	adminContext string
 }
@@ -211,6 +218,9 @@ func (s *Server) forget(ctx context.Context) {
 	if err := requests.Prune(ctx, s.store, now); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("old requests were not forgotten", "error", err)
 	}
+	if err := errors.Join(s.secrets.Sweep(ctx), s.certificates.Sweep(ctx)); err != nil && ctx.Err() == nil {
+		s.cfg.Log.Warn("what belongs to decommissioned terminals was not all removed", "error", err)
+	}
 	for more := s.cfg.JobRetention > 0; more && ctx.Err() == nil; {
 		n, rest, err := jobs.Sweep(ctx, s.store, now.Add(-s.cfg.JobRetention), now)
 		if n > 0 {
@@ -237,6 +247,9 @@ func (s *Server) close() error {
 		if closing := s.listener.Close(); !errors.Is(closing, net.ErrClosed) {
 			err = closing
 		}
+	}
+	if s.desk != nil {
+		s.desk.Close()
 	}
 	if s.artifacts != nil {
 		err = errors.Join(err, s.artifacts.Close())

@@ -130,6 +130,12 @@ func (r *running) token(site string) string {
 
 func (r *running) enrol(text, name string) *agent {
 	r.t.Helper()
+	return r.enrolWith(text, name, plugin())
+}
+
+// enrolWith is enrol with another plugin.
+func (r *running) enrolWith(text, name string, p *agentv1.Plugin) *agent {
+	r.t.Helper()
 	token, err := identity.ParseToken(text)
 	if err != nil {
 		r.t.Fatal(err)
@@ -146,7 +152,7 @@ func (r *running) enrol(text, name string) *agent {
 	defer conn.Close()
 	answer, err := agentv1.NewEnrollmentServiceClient(conn).Enroll(r.t.Context(), &agentv1.EnrollRequest{
 		TokenId: token.ID, TokenSecret: token.Secret, Csr: csr, SealingKey: make([]byte, 32), Name: name, JournalId: "journal-" + name,
-		Facts: &agentv1.Facts{Hostname: name, Os: "linux"}, Plugins: []*agentv1.Plugin{plugin()},
+		Facts: &agentv1.Facts{Hostname: name, Os: "linux"}, Plugins: []*agentv1.Plugin{p},
 	})
 	if err != nil {
 		r.t.Fatalf("enrol %s: %v", name, err)

@@ -19,6 +19,9 @@ type machineCertificates struct {
 
 // List implements Certificates. A store that is not there holds nothing: WebHosting comes with the web server.
 func (machineCertificates) List(_ context.Context, store string) ([]*actionv1.Certificate, error) {
+	if err := CheckStore(store); err != nil {
+		return nil, err
+	}
 	var list []*actionv1.Certificate
 	err := withStore(store, windows.CERT_STORE_READONLY_FLAG, func(opened windows.Handle) error {
 		return eachCertificate(opened, func(cert *windows.CertContext) bool {

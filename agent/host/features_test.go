@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -18,7 +17,7 @@ func dism(t *testing.T, exitCode int, asked *[]string) dismFeatures {
 	return dismFeatures{run: func(_ context.Context, arguments ...string) (string, int, error) {
 		*asked = append(*asked, strings.Join(arguments, " "))
 		name, _ := strings.CutPrefix(arguments[len(arguments)-1], "/featurename:")
-		content, err := os.ReadFile("testdata/dism/" + name + ".txt")
+		content, err := answers.ReadFile("testdata/dism/" + name + ".txt")
 		if err != nil {
 			return "Error: 5", exitCode, nil
 		}

@@ -152,7 +152,7 @@ func replaceFile(dir *os.Root, name string, content []byte) error {
 	if err := writeTemporary(dir, name, temporary, before, content); err != nil {
 		return errors.Join(err, ignoreNotExist(removeFile(dir, temporary)))
 	}
-	if err := dir.Rename(temporary, name); err != nil {
+	if err := renameFile(dir, temporary, name); err != nil {
 		return errors.Join(err, ignoreNotExist(removeFile(dir, temporary)))
 	}
 	return syncFolder(dir, path.Dir(name))

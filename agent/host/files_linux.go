@@ -30,3 +30,6 @@ func syncFolder(dir *os.Root, folder string) error {
 
 // removeFile removes a file below dir.
 func removeFile(dir *os.Root, name string) error { return dir.Remove(name) }
+
+// renameFile puts a file in another one's place.
+func renameFile(dir *os.Root, from, to string) error { return dir.Rename(from, to) }

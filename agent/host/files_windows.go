@@ -1,10 +1,12 @@
 package host
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"golang.org/x/sys/windows"
 )
@@ -76,4 +78,23 @@ func removeFile(dir *os.Root, name string) error {
 		return err
 	}
 	return os.Remove(path)
+}
+
+// renameFile puts a file in another one's place. Scanners of viruses hold a new file for a moment, and before Windows 10 version 1709 a file
+// cannot be replaced while any program has it open, so it is tried again for a while.
+func renameFile(dir *os.Root, from, to string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	var last error
+	err := Poll(ctx, 50*time.Millisecond, func() (bool, error) {
+		last = dir.Rename(from, to)
+		if errors.Is(last, windows.ERROR_ACCESS_DENIED) || errors.Is(last, windows.ERROR_SHARING_VIOLATION) {
+			return false, nil
+		}
+		return last == nil, last
+	})
+	if errors.Is(err, ErrTimeout) {
+		return last
+	}
+	return err
 }

@@ -2,8 +2,8 @@ package host
 
 import (
 	"context"
+	"embed"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
 )
+
+// answers are what tools of Windows say. They are in the test program, which also runs where its sources are not.
+//
+//go:embed testdata/iis testdata/dism
+var answers embed.FS
 
 // recorded is an appcmd that answers list commands from testdata and notes the others.
 type recorded struct {
@@ -30,7 +35,7 @@ func (r *recorded) run(_ context.Context, arguments ...string) (string, int, err
 		}
 		return "", 0, nil
 	}
-	content, err := os.ReadFile("testdata/iis/" + files[arguments[1]] + ".xml")
+	content, err := answers.ReadFile("testdata/iis/" + files[arguments[1]] + ".xml")
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -4,8 +4,6 @@ package host_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net"
@@ -22,13 +20,18 @@ import (
 // programArgument makes the test program a program of an allow-list: see actAsProgram.
 const programArgument = "fixture-program"
 
-// actAsProgram writes a file and ends with a code ("exit 3"), or starts a child that listens and waits ("wait"), or is that child
-// ("listen").
+// actAsProgram writes one more file and ends with a code ("write 3"), or only ends ("end 3"), or starts a child that listens and waits for
+// it ("wait"), or is that child ("listen"), or waits ("hang").
 func actAsProgram(args []string) int {
 	switch args[0] {
-	case "exit":
+	case "end", "write":
 		code, _ := strconv.Atoi(args[1])
-		return writeOrFail("band.log", "encrypted", code)
+		if args[0] == "end" {
+			return code
+		}
+		return writeOrFail(fmt.Sprintf("band-%d.log", time.Now().UnixNano()), "encrypted", code)
+	case "hang":
+		time.Sleep(time.Hour) // it is ended
 	case "wait":
 		if err := exec.Command(os.Args[0], programArgument, "listen").Run(); err != nil {
 			return 90
@@ -58,22 +61,10 @@ func writeOrFail(name, content string, code int) int {
 // approve puts the test program on a list, in an empty folder.
 func approve(t *testing.T, arguments ...string) (programs host.Programs, folder string) {
 	t.Helper()
-	path, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer closeOrFail(t, file)
-	sum := sha256.New()
-	if _, err := io.Copy(sum, file); err != nil {
-		t.Fatal(err)
-	}
+	path, hash := testProgram(t)
 	folder = emptyFolder(t)
 	h, err := host.Local(host.LocalConfig{Programs: map[string]host.Program{"tool": {
-		Path: path, SHA256: []string{hex.EncodeToString(sum.Sum(nil))}, Arguments: append([]string{programArgument}, arguments...), Folder: folder,
+		Path: path, SHA256: []string{hash}, Arguments: append([]string{programArgument}, arguments...), Folder: folder,
 	}}})
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +73,7 @@ func approve(t *testing.T, arguments ...string) (programs host.Programs, folder 
 }
 
 func TestApprovedProgramRuns(t *testing.T) {
-	programs, _ := approve(t, "exit", "3")
+	programs, _ := approve(t, "write", "3")
 	state, err := programs.Run(t.Context(), "tool")
 	if err != nil || state.GetExitCode() != 3 || state.GetTimedOut() || len(state.GetNewFiles()) != 1 {
 		t.Fatalf("Run = %v, %v; want exit code 3 and one new file", state, err)

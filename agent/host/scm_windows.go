@@ -32,7 +32,7 @@ func openService(manager windows.Handle, name, key string, rights uint32) (*scmS
 		return nil, err
 	}
 	handle, err := windows.OpenService(manager, text, rights)
-	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
+	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) || errors.Is(err, windows.ERROR_INVALID_NAME) {
 		return nil, ErrNotInstalled
 	}
 	if err != nil {

@@ -78,12 +78,17 @@ func closeService(handle windows.Handle) {
 	_ = windows.CloseServiceHandle(handle) // only frees the handle
 }
 
-// find returns the service's name: the configured one, else the one that the manager has for the display name.
+// find returns the service's name: the configured one, else the one that the manager has for the display name, else the name itself.
+// Services of Windows have display names in the machine's language, so they are asked for by key ("W3SVC").
 func (s *scmServices) find(manager windows.Handle, name string) (string, error) {
 	if key, ok := s.keys[name]; ok {
 		return key, nil
 	}
-	return serviceKeyName(manager, name)
+	key, err := serviceKeyName(manager, name)
+	if errors.Is(err, ErrNotInstalled) {
+		return name, nil
+	}
+	return key, err
 }
 
 // scmStatus maps a state of the service control manager (SERVICE_STATUS).

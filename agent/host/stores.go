@@ -15,12 +15,12 @@ import (
 // StoreNames are the certificate stores that there are.
 func StoreNames() []string { return []string{"Root", "CA", "My", "WebHosting"} }
 
-// CheckStore refuses a store that is none of StoreNames.
+// CheckStore refuses, with ErrNotExist, a store that is none of StoreNames.
 func CheckStore(store string) error {
 	if slices.Contains(StoreNames(), store) {
 		return nil
 	}
-	return fmt.Errorf("certificate store %q: want one of %q", store, StoreNames())
+	return fmt.Errorf("certificate store %q: %w: want one of %q", store, ErrNotExist, StoreNames())
 }
 
 // StoreError names the store that err is about; nil stays nil.

@@ -75,6 +75,8 @@ func (w work) deedOf(e *actionv1.Effect) (deed, error) {
 		return w.registryDeed(k.RegistrySet), nil
 	case *actionv1.Effect_Reboot:
 		return w.rebootDeed(k.Reboot), nil
+	case *actionv1.Effect_Collect:
+		return collectDeed{w, k.Collect}, nil
 	case *actionv1.Effect_LeaseRelease:
 		return releaseDeed{work: w, id: k.LeaseRelease.GetId()}, nil
 	}

@@ -58,7 +58,8 @@ const (
 func (l Limits) most(kind string) int64 {
 	switch kind {
 	case kindLogs:
-		return min(200<<20, l.MaxTotal)
+		// Room for an archive of the most that may be collected, none of which can be compressed.
+		return min(208<<20, l.MaxTotal)
 	case kindFirmware:
 		return min(64<<20, l.MaxTotal)
 	}

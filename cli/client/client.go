@@ -23,6 +23,9 @@ type Client struct {
 	Artifacts   fleetv1.ArtifactServiceClient
 	Schedules   fleetv1.ScheduleServiceClient
 	Maintenance fleetv1.MaintenanceServiceClient
+	Secrets     fleetv1.SecretServiceClient
+	// Certificates are those of machines and of the fleet itself.
+	Certificates fleetv1.CertificateServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -53,7 +56,11 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Artifacts:   fleetv1.NewArtifactServiceClient(conn),
 		Schedules:   fleetv1.NewScheduleServiceClient(conn),
 		Maintenance: fleetv1.NewMaintenanceServiceClient(conn),
-		conn:        conn,
+		Secrets:     fleetv1.NewSecretServiceClient(conn),
+
+		Certificates: fleetv1.NewCertificateServiceClient(conn),
+
+		conn: conn,
 	}, nil
 }
 

@@ -151,3 +151,24 @@ func (c *Client) ScheduleRuns(ctx context.Context, name string, limit int) (*fle
 		return c.Schedules.ListScheduleRuns(ctx, &fleetv1.ListScheduleRunsRequest{Name: name, PageSize: int32(size), PageToken: token})
 	}, func(p *fleetv1.ListScheduleRunsResponse) bool { return limit > 0 && len(p.GetRuns()) >= limit })
 }
+
+// ListSecrets returns what is public of secrets; terminal may be empty for all.
+func (c *Client) ListSecrets(ctx context.Context, terminal string) (*fleetv1.ListSecretsResponse, error) {
+	return all(ctx, func(ctx context.Context, token string) (*fleetv1.ListSecretsResponse, error) {
+		return c.Secrets.ListSecrets(ctx, &fleetv1.ListSecretsRequest{Terminal: terminal, PageSize: pageSize, PageToken: token})
+	}, nil)
+}
+
+// ListCertificates returns certificates, the one that ends first at the head: at least limit of them if there are so many, all when
+// limit is 0.
+func (c *Client) ListCertificates(ctx context.Context, req *fleetv1.ListCertificatesRequest, limit int) (*fleetv1.ListCertificatesResponse, error) {
+	size := pageSize
+	if limit > 0 {
+		size = min(limit, pageSize)
+	}
+	return all(ctx, func(ctx context.Context, token string) (*fleetv1.ListCertificatesResponse, error) {
+		r := proto.CloneOf(req)
+		r.PageSize, r.PageToken = uint32(size), token
+		return c.Certificates.ListCertificates(ctx, r)
+	}, func(p *fleetv1.ListCertificatesResponse) bool { return limit > 0 && len(p.GetCertificates()) >= limit })
+}

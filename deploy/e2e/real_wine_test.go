@@ -175,8 +175,10 @@ func TestRealWineHost(t *testing.T) {
 	}
 	// Wine stops a service although others depend on it, so the one test of that is for Windows itself.
 	out := m.run(t, "cmd", "/c", `set BANDFLEET_TEST_SERVICES=1&& C:\svc\host.test.exe -test.v -test.timeout 150s -test.skip TestStopNamesTheDependents`)
-	if !strings.Contains(out, "--- PASS: TestLocalConforms ") {
-		t.Errorf("the conformance suite did not pass:\n%s", out)
+	for _, suite := range []string{"TestLocalConforms", "TestLocalConformsInEquipment", "TestPFXIsImported"} {
+		if !strings.Contains(out, "--- PASS: "+suite+" ") {
+			t.Errorf("%s did not pass:\n%s", suite, out)
+		}
 	}
 }
 

@@ -92,3 +92,11 @@ func some(names []string) string {
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
+
+// unanswered is the plan of a run whose question to the server had no answer. What the agent does not let it ask is no such thing.
+func unanswered(ctx context.Context, err error) (*actionv1.Plan, error) {
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	return sdk.Refuse(err.Error(), "see to what the reason says, and that the agent has a session with the server; then plan again"), nil
+}

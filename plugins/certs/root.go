@@ -53,7 +53,7 @@ func (rootCertInstall) Manifest() *actionv1.Action {
 func (rootCertInstall) Plan(ctx context.Context, r *sdk.Run) (*actionv1.Plan, error) {
 	site, err := r.Site(ctx)
 	if err != nil {
-		return nil, err
+		return unanswered(ctx, err)
 	}
 	now, err := readTime(ctx, r)
 	if err != nil {

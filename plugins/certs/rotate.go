@@ -39,7 +39,7 @@ func (tlsCertRotate) Manifest() *actionv1.Action {
 func (tlsCertRotate) Plan(ctx context.Context, r *sdk.Run) (*actionv1.Plan, error) {
 	facts, err := r.Secret(ctx, r.SecretRef("pfx"), r.SecretRef("pfx_password"))
 	if err != nil {
-		return nil, err
+		return unanswered(ctx, err)
 	}
 	if facts.GetProblem() != "" || len(facts.GetChain()) == 0 || !facts.GetHasPrivateKey() {
 		return sdk.Refuse(fmt.Sprintf("the PFX %s cannot be used: %s", r.SecretRef("pfx"), pfxProblem(facts)), putAgain), nil

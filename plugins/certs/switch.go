@@ -144,7 +144,8 @@ func readScene(ctx context.Context, r *sdk.Run) (*scene, *actionv1.Plan, error) 
 	s := &scene{want: wantedOf(r)}
 	site, err := r.Site(ctx)
 	if err != nil {
-		return nil, nil, err
+		refusal, err := unanswered(ctx, err)
+		return nil, refusal, err
 	}
 	if s.own = ownHostOf(site); s.own == nil {
 		return nil, sdk.Refuse("the server does not know this machine as a NES host of its site", "name it with its URL in the site's settings: `fleetctl site set`"), nil

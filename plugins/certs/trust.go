@@ -15,7 +15,8 @@ import (
 func checkTrust(ctx context.Context, r *sdk.Run, roots []*actionv1.Certificate) (*actionv1.Coverage, *actionv1.Plan, error) {
 	cov, err := r.Coverage(ctx, hashes(roots)...)
 	if err != nil {
-		return nil, nil, err
+		refusal, err := unanswered(ctx, err)
+		return nil, refusal, err
 	}
 	without := slices.Concat(cov.GetMissing(), cov.GetUnknown())
 	slices.Sort(without)

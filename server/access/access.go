@@ -8,6 +8,7 @@ package access
 
 import (
 	"context"
+	"crypto/x509"
 	"slices"
 	"strings"
 
@@ -65,6 +66,8 @@ type Principal struct {
 	// Terminal holds id, name, site, role and state as they were when the agent was authenticated, and in tls_key_sha256 the
 	// key that it showed; nothing else.
 	Terminal *storagev1.TerminalRecord
+	// Leaf is the certificate that an agent showed.
+	Leaf *x509.Certificate
 }
 
 // May reports whether the principal holds a right at a site. Agents hold none.

@@ -34,7 +34,7 @@ func (a *Authorizer) Authenticate(ctx context.Context, leaf *x509.Certificate) (
 	case identity.KindOperator:
 		return a.operator(ctx, name, sum[:])
 	case identity.KindAgent:
-		return a.agent(ctx, name, sum[:])
+		return a.agent(ctx, name, sum[:], leaf)
 	default:
 		return nil, refusal.New(refusal.Unauthenticated, "WRONG_KIND", "caller %q: is neither an agent nor an operator", name)
 	}
@@ -68,7 +68,7 @@ func Admitted(r *storagev1.OperatorRecord, key []byte) error {
 	return wrongKey(refusal.Unauthenticated, identity.Name{Kind: identity.KindOperator, ID: r.GetOperator().GetName()})
 }
 
-func (a *Authorizer) agent(ctx context.Context, name identity.Name, key []byte) (*Principal, error) {
+func (a *Authorizer) agent(ctx context.Context, name identity.Name, key []byte, leaf *x509.Certificate) (*Principal, error) {
 	record := &storagev1.TerminalRecord{}
 	if err := a.load(ctx, store.TableTerminals, store.TerminalKey(name.ID), record); err != nil {
 		return nil, unknown(err, name)
@@ -81,7 +81,7 @@ func (a *Authorizer) agent(ctx context.Context, name identity.Name, key []byte) 
 			return nil, err
 		}
 	}
-	return &Principal{Name: name, Terminal: brief(record, key)}, nil
+	return &Principal{Name: name, Terminal: brief(record, key), Leaf: leaf}, nil
 }
 
 // brief keeps of a terminal what sessions need: a session lives for days, and there are many.

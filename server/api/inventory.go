@@ -39,11 +39,18 @@ type Inventory struct {
 	inventory *inventory.Inventory
 	sessions  Sessions
 	tasks     Tasks
+	estates   []Estate
+}
+
+// Estate is what goes when its terminal is decommissioned.
+type Estate interface {
+	// Forget removes what belongs to a terminal. It may be repeated.
+	Forget(ctx context.Context, terminalID string) error
 }
 
 // NewInventory makes the service.
-func NewInventory(i *inventory.Inventory, s Sessions, t Tasks) *Inventory {
-	return &Inventory{inventory: i, sessions: s, tasks: t}
+func NewInventory(i *inventory.Inventory, s Sessions, t Tasks, estates ...Estate) *Inventory {
+	return &Inventory{inventory: i, sessions: s, tasks: t, estates: estates}
 }
 
 func caller(ctx context.Context) identity.Name { return access.From(ctx).Name }
@@ -153,6 +160,11 @@ func (s *Inventory) DecommissionTerminal(ctx context.Context, req *fleetv1.Decom
 	s.sessions.Kick(r.GetTerminal().GetId(), "decommissioned")
 	if err := s.tasks.Retire(ctx, r.GetTerminal().GetId()); err != nil {
 		return nil, err
+	}
+	for _, e := range s.estates {
+		if err := e.Forget(ctx, r.GetTerminal().GetId()); err != nil {
+			return nil, err
+		}
 	}
 	t, err := s.show(ctx, r)
 	return &fleetv1.DecommissionTerminalResponse{Terminal: t}, err

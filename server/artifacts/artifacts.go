@@ -45,7 +45,7 @@ type Terminals interface {
 type Limits struct {
 	// MaxTotal is how much all artefacts together may take, in bytes; 10 GiB.
 	MaxTotal uint64
-	// MaxPerTerminal and MaxCountPerTerminal are how much, and how many, one terminal may have: 512 MiB and 1000.
+	// MaxPerTerminal and MaxCountPerTerminal are how much, and how many, one terminal may have: 2 GiB and 1000.
 	MaxPerTerminal      uint64
 	MaxCountPerTerminal int
 	// MinFree is how much must stay free on the disk for the store of everything else, in bytes; 1 GiB.
@@ -58,7 +58,7 @@ type Limits struct {
 
 func (l Limits) withDefaults() Limits {
 	return Limits{
-		MaxTotal: or(l.MaxTotal, 10<<30), MaxPerTerminal: or(l.MaxPerTerminal, 512<<20), MaxCountPerTerminal: or(l.MaxCountPerTerminal, 1000),
+		MaxTotal: or(l.MaxTotal, 10<<30), MaxPerTerminal: or(l.MaxPerTerminal, 2<<30), MaxCountPerTerminal: or(l.MaxCountPerTerminal, 1000),
 		MinFree: or(l.MinFree, 1<<30), Uploads: or(l.Uploads, 32), Retention: or(l.Retention, DefaultRetention),
 	}
 }

@@ -3,6 +3,7 @@ package artifacts
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -60,7 +61,7 @@ func (k *Keeper) begin(ctx context.Context, terminal string, h *agentv1.Artifact
 	}
 	a := &fleetv1.Artifact{
 		JobId: task.GetJobId(), TerminalId: terminal, TerminalName: task.GetTerminalName(), Site: task.GetSite(),
-		Kind: h.GetKind(), Size: h.GetSize(), Sha256: h.GetSha256(),
+		Kind: h.GetKind(), Size: h.GetSize(), Sha256: h.GetSha256(), Subject: h.GetSubject(),
 	}
 	found, err := k.known(ctx, a)
 	if err != nil || found != nil {
@@ -92,7 +93,7 @@ func (k *Keeper) create(ctx context.Context, a *fleetv1.Artifact, kind kind) err
 	id, err := k.newID(now)
 	if err == nil {
 		a.Id = id
-		a.Name = fmt.Sprintf("%s-%s-%s%s", a.GetTerminalName(), a.GetKind(), id, kind.suffix)
+		a.Name = nameOf(a, kind)
 		a.Created, a.Expires = timestamppb.New(now), timestamppb.New(now.Add(unfinishedFor))
 		err = k.cfg.Store.Update(ctx, func(w store.Writer) error { return add(w, a) })
 	}
@@ -100,6 +101,15 @@ func (k *Keeper) create(ctx context.Context, a *fleetv1.Artifact, kind kind) err
 		k.release(a.GetTerminalId(), a.GetSize())
 	}
 	return err
+}
+
+// nameOf is a file's name for people.
+func nameOf(a *fleetv1.Artifact, kind kind) string {
+	parts := []string{a.GetTerminalName(), a.GetKind(), a.GetId()}
+	if a.GetSubject() != "" {
+		parts = []string{a.GetTerminalName(), a.GetKind(), a.GetSubject(), a.GetId()}
+	}
+	return strings.Join(parts, "-") + kind.suffix
 }
 
 // fetch takes what is missing of a file.
@@ -179,11 +189,15 @@ func inService(r store.Reader, caller *storagev1.TerminalRecord) error {
 
 // entryOf is an audit entry about an artefact. It holds the hash, so that the record outlives the file.
 func entryOf(a *fleetv1.Artifact, verb string, by identity.Name) audit.Entry {
-	return audit.Entry{
+	e := audit.Entry{
 		Site: a.GetSite(), Actor: by, Verb: verb, Object: "artifact/" + a.GetId(),
 		Changes: []*storagev1.AuditChange{
 			audit.Change("job", "", a.GetJobId()), audit.Change("terminal", "", a.GetTerminalId()), audit.Change("kind", "", a.GetKind()),
 			audit.Change("size", "", fmt.Sprint(a.GetSize())), audit.Change("sha256", "", a.GetSha256()),
 		},
 	}
+	if a.GetSubject() != "" {
+		e.Changes = append(e.Changes, audit.Change("subject", "", a.GetSubject()))
+	}
+	return e
 }

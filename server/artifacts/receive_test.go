@@ -40,6 +40,26 @@ func TestAFileComesWholeAndIsHandedOutAsItWas(t *testing.T) {
 	w.wantSound()
 }
 
+func TestNamesSayWhatAFileIsAbout(t *testing.T) {
+	w := newWorld(t, Limits{})
+	for kind, want := range map[string]string{"logs": "line-1-logs-ID.zip", "firmware-log": "line-1-firmware-log-AAAH-00125-ID.bin"} {
+		data := content(100)
+		h := header(jobA, data)
+		if h.Kind = kind; kind == "firmware-log" {
+			h.Subject = "AAAH-00125"
+		}
+		s, err := w.bring("T-0001", h, data, -1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, err := w.Get(t.Context(), s.id)
+		if got := strings.ReplaceAll(a.GetName(), s.id, "ID"); err != nil || got != want || a.GetSubject() != h.GetSubject() {
+			t.Errorf("kind %s: name %q, subject %q, %v; want %q", kind, got, a.GetSubject(), err, want)
+		}
+	}
+	w.wantSound()
+}
+
 // TestAnUploadGoesOnWhereItEnded cuts the line, and kills the server, after each chunk.
 func TestAnUploadGoesOnWhereItEnded(t *testing.T) {
 	data := content(4*chunkSize + 5)
@@ -146,6 +166,9 @@ func TestRefusedHeaders(t *testing.T) {
 	}{
 		"unknown kind":            {func(h *agentv1.ArtifactHeader) { h.Kind = "../etc" }, "UNKNOWN_KIND"},
 		"too large":               {func(h *agentv1.ArtifactHeader) { h.Size = 16<<20 + 1 }, "ARTIFACT_TOO_LARGE"},
+		"logs that are too large": {func(h *agentv1.ArtifactHeader) { h.Kind, h.Size = "logs", 1<<30+1 }, "ARTIFACT_TOO_LARGE"},
+		"firmware log, too large": {func(h *agentv1.ArtifactHeader) { h.Kind, h.Size = "firmware-log", 256<<20+1 }, "ARTIFACT_TOO_LARGE"},
+		"a path for a subject":    {func(h *agentv1.ArtifactHeader) { h.Subject = "../AAAH-1" }, "ARTIFACT_MALFORMED"},
 		"empty":                   {func(h *agentv1.ArtifactHeader) { h.Size = 0 }, "ARTIFACT_MALFORMED"},
 		"hash in capitals":        {func(h *agentv1.ArtifactHeader) { h.Sha256 = strings.ToUpper(h.Sha256) }, "ARTIFACT_MALFORMED"},
 		"a path for a hash":       {func(h *agentv1.ArtifactHeader) { h.Sha256 = "../../etc/passwd" }, "ARTIFACT_MALFORMED"},

@@ -193,7 +193,9 @@ func (e *enrolment) admit(token *storagev1.TokenRecord, r *storagev1.TerminalRec
 	}
 	t.State = fleetv1.TerminalState_TERMINAL_STATE_ACTIVE
 	t.Enrolled, t.CertificateExpires, t.Facts = timestamppb.New(e.now()), timestamppb.New(issued.NotAfter), e.req.GetFacts()
-	r.TlsKeySha256, r.RenewedKeySha256, r.SealingKey = e.key, nil, e.req.GetSealingKey()
+	r.TlsKeySha256, r.RenewedKeySha256 = e.key, nil
+	// Nothing is sealed to the key until the agent has shown, with its first hello, that it is its own.
+	r.SealingKey, r.SealingKeyProof, r.SealingKeyChain = e.req.GetSealingKey(), nil, nil
 	// A person has decided that this machine is the terminal from now on, with the journal that it has.
 	released := endQuarantine(r)
 	r.JournalId, r.JournalSequence, r.TokenId = e.req.GetJournalId(), 0, token.GetToken().GetId()

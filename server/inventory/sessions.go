@@ -45,14 +45,17 @@ func (i *Inventory) SessionOpened(ctx context.Context, terminalID string, hello 
 	if err := stillSpeaks(ctx, r); err != nil {
 		return nil, err
 	}
+	if err := checkSealing(ctx, r, hello); err != nil {
+		return nil, err
+	}
 	unknown, err := i.unknownPlugins(ctx, hello.GetPluginSha256())
 	if err != nil {
 		return nil, err
 	}
 	// A fleet that reconnects must not make the server write for every agent.
-	if !sameHello(r, hello) || doubt(r, hello, heard) != "" {
+	if !sameHello(r, hello) || !sameSealing(ctx, r, hello) || doubt(r, hello, heard) != "" {
 		err = i.store.Update(ctx, func(w store.Writer) (err error) {
-			r, err = i.saveHello(w, terminalID, hello, heard)
+			r, err = i.saveHello(ctx, w, terminalID, hello, heard)
 			return err
 		})
 	}
@@ -96,7 +99,7 @@ func sameHello(r *storagev1.TerminalRecord, h *agentv1.Hello) bool {
 }
 
 // saveHello leaves one audit record when the journal or the plugins have changed, or the terminal comes into quarantine: facts alone are no change of the terminal.
-func (i *Inventory) saveHello(w store.Writer, terminalID string, h *agentv1.Hello, heard uint64) (*storagev1.TerminalRecord, error) {
+func (i *Inventory) saveHello(ctx context.Context, w store.Writer, terminalID string, h *agentv1.Hello, heard uint64) (*storagev1.TerminalRecord, error) {
 	r, err := findTerminal(w, terminalID)
 	if err != nil {
 		return nil, err
@@ -110,6 +113,7 @@ func (i *Inventory) saveHello(w store.Writer, terminalID string, h *agentv1.Hell
 	if h.GetFacts() != nil {
 		r.Terminal.Facts = h.GetFacts()
 	}
+	diff = append(diff, takeSealing(ctx, r, h)...)
 	if why != "" && r.GetTerminal().GetQuarantine() == nil {
 		verb, diff = "terminal.quarantine", append(diff, i.quarantine(r, why)...)
 	}

@@ -2,15 +2,19 @@ package inventory
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/bandfleet/bandfleet/proto/certfacts"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/selector"
 	"github.com/bandfleet/bandfleet/server/access"
@@ -25,10 +29,17 @@ const (
 	maxBlackouts     = 200
 	maxNESHosts      = 50
 	maxRoots         = 50
+	maxKnownHosts    = 50
+	maxCertificate   = 8 << 10
 	maxApprovals     = 2
 	maxURL           = 256
 	maxHost          = 253
-	maxSettingsBytes = 64 << 10
+	maxSettingsBytes = 160 << 10
+)
+
+var (
+	hostLabel  = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,31}$`)
+	hostOfName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$`)
 )
 
 var sha256Hex = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -78,6 +89,9 @@ func (v *violations) settings(s *fleetv1.SiteSettings) {
 	}
 	if v.count("settings.approved_roots", len(s.GetApprovedRoots()), maxRoots) {
 		v.roots(s.GetApprovedRoots())
+	}
+	if v.count("settings.known_hosts", len(s.GetKnownHosts()), maxKnownHosts) {
+		v.knownHosts(s.GetKnownHosts())
 	}
 	v.nbeProfile(s.GetNbeProfile())
 	if _, known := fleetv1.NymiAgentPlacement_name[int32(s.GetNymiAgent())]; !known {
@@ -157,6 +171,9 @@ func (v *violations) roots(roots []*fleetv1.ApprovedRoot) {
 		default:
 			v.text(field("name"), r.GetName(), maxDescription)
 		}
+		if len(r.GetCertificate()) > 0 {
+			v.rootCertificate(field("certificate"), r)
+		}
 		switch {
 		case !sha256Hex.MatchString(r.GetSha256()):
 			v.add(field("sha256"), "%q is no SHA-256 in 64 lower case hexadecimal digits", clipped(r.GetSha256()))
@@ -164,6 +181,45 @@ func (v *violations) roots(roots []*fleetv1.ApprovedRoot) {
 			v.add(field("sha256"), "%s is named twice", r.GetSha256())
 		}
 		names[r.GetName()], hashes[r.GetSha256()] = true, true
+	}
+}
+
+// rootCertificate wants the certificate of an authority, or one that is signed by itself, with the hash that was given; when none was
+// given it is worked out.
+func (v *violations) rootCertificate(field string, r *fleetv1.ApprovedRoot) {
+	if len(r.GetCertificate()) > maxCertificate {
+		v.add(field, "is %d bytes long, at most %d are allowed", len(r.GetCertificate()), maxCertificate)
+		return
+	}
+	c, err := x509.ParseCertificate(r.GetCertificate())
+	switch {
+	case err != nil:
+		v.add(field, "is no certificate in DER: %v", err)
+	case !certfacts.SelfSigned(c) && !(c.BasicConstraintsValid && c.IsCA):
+		v.add(field, "%q is neither an authority's nor signed by itself, so it can be no root; give the certificate of the authority that signed it", clipped(c.Subject.String()))
+	case r.GetSha256() == "":
+		r.Sha256 = certfacts.SHA256(c.Raw)
+	case r.GetSha256() != certfacts.SHA256(c.Raw):
+		v.add(field, "has the SHA-256 %s, and sha256 says another; leave sha256 out, or give the certificate that it is of", certfacts.SHA256(c.Raw))
+	}
+}
+
+func (v *violations) knownHosts(hosts []*fleetv1.KnownHost) {
+	seen := map[string]bool{}
+	for n, h := range hosts {
+		field := func(name string) string { return fmt.Sprintf("settings.known_hosts[%d].%s", n, name) }
+		if !hostLabel.MatchString(h.GetLabel()) {
+			v.add(field("label"), "%q is no label; use at most 32 lower case letters, digits and dashes, such as ad or sql", clipped(h.GetLabel()))
+		}
+		host, port, err := net.SplitHostPort(h.GetAddress())
+		number, bad := strconv.ParseUint(port, 10, 16)
+		switch {
+		case err != nil || bad != nil || number == 0 || net.ParseIP(host) == nil && !hostOfName.MatchString(host):
+			v.add(field("address"), "%q is no host and port; give one such as dc1.lyon.example:636", clipped(h.GetAddress()))
+		case seen[access.Fold(h.GetAddress())]:
+			v.add(field("address"), "%q is named twice", clipped(h.GetAddress()))
+		}
+		seen[access.Fold(h.GetAddress())] = true
 	}
 }
 

@@ -20,6 +20,7 @@ func full() *fleetv1.SiteSettings {
 		Blackouts:     []*fleetv1.Blackout{{Start: "2026-12-24T00:00", End: "2026-12-27T06:00", Reason: "stock-taking"}},
 		NesHosts:      []*fleetv1.NESHost{{Host: "nes-lyon-1", Url: "https://nes-lyon-1.example/nes", UsedBy: "label.hall=3"}},
 		ApprovedRoots: []*fleetv1.ApprovedRoot{{Name: "Plant root 2024", Sha256: strings.Repeat("ab", 32)}},
+		KnownHosts:    []*fleetv1.KnownHost{{Label: "ad", Address: "dc1.lyon.example:636"}},
 		NbeProfile: map[string]string{
 			"rssi_tap_threshold": "-42", "rssi_cutoff_close": "-70", "rssi_cutoff_far": "-75", "rssi_window_tap": "10", "rssi_window_long": "50",
 			"agent_url": `"wss://agent.lyon.example:9120/socket/websocket"`,
@@ -144,6 +145,7 @@ func TestBadSettingsAreRefusedTogether(t *testing.T) {
 	bad.TimeZone, bad.Windows[0].Start, bad.Blackouts[0].End = "Mars", "25:00", "never"
 	bad.NesHosts = []*fleetv1.NESHost{{Url: "http://x"}, {Host: "a", Url: "https://u:secret@a", UsedBy: "label.hall="}, {Host: "A", Url: "https://a/x?y=1"}}
 	bad.ApprovedRoots = append(bad.ApprovedRoots, &fleetv1.ApprovedRoot{Sha256: "AB"}, proto.CloneOf(bad.ApprovedRoots[0]))
+	bad.KnownHosts = []*fleetv1.KnownHost{{Label: "AD!", Address: "dc1"}, {Label: "sql", Address: "[fe80::1]:1433"}, {Label: "sql", Address: "[FE80::1]:1433"}}
 	bad.NbeProfile = map[string]string{"rssi_tap_treshold": "-42", "rssi_cutoff_far": "0", "rssi_window_tap": "ten", "agent_url": `"http://x"`, "rssi_cutoff_close": "1\nx = 2"}
 	bad.NymiAgentUrl, bad.Approvals, bad.NymiAgent = "https://agent", 3, 9
 	_, err := f.set(bad, everyField()...)
@@ -160,6 +162,7 @@ func TestBadSettingsAreRefusedTogether(t *testing.T) {
 		"settings.approved_roots[2].sha256": "named twice", "settings.nbe_profile[rssi_tap_treshold]": "it has agent_url, rssi_cutoff_close",
 		"settings.nbe_profile[rssi_cutoff_far]": "from -127 to -1", "settings.nbe_profile[rssi_window_tap]": "no value in TOML",
 		"settings.nbe_profile[agent_url]": "ws://", "settings.nbe_profile[rssi_cutoff_close]": "no value in TOML",
+		"settings.known_hosts[0].label": "is no label", "settings.known_hosts[0].address": "no host and port", "settings.known_hosts[2].address": "named twice",
 		"settings.nymi_agent_url": "wss://", "settings.approvals": "want 0 to 2", "settings.nymi_agent": "does not exist",
 	} {
 		if !strings.Contains(got[field], want) {
@@ -202,9 +205,10 @@ func TestSettingsAreBounded(t *testing.T) {
 		many.Windows = append(many.Windows, &fleetv1.Window{Start: "00:00", End: "00:01"})
 		many.Blackouts = append(many.Blackouts, &fleetv1.Blackout{Start: "2026-12-24T00:00", End: "2026-12-27T06:00"})
 		many.NesHosts = append(many.NesHosts, &fleetv1.NESHost{Host: fmt.Sprint(n), Url: "https://a"})
+		many.KnownHosts = append(many.KnownHosts, &fleetv1.KnownHost{Label: "ad", Address: fmt.Sprintf("dc%d:636", n)})
 		many.ApprovedRoots = append(many.ApprovedRoots, &fleetv1.ApprovedRoot{Name: fmt.Sprint(n), Sha256: fmt.Sprintf("%064x", n)})
 	}
-	for _, name := range []string{"windows", "blackouts", "nes_hosts", "approved_roots"} {
+	for _, name := range []string{"windows", "blackouts", "nes_hosts", "approved_roots", "known_hosts"} {
 		_, err := f.set(many, name)
 		if r := refusalOf(t, err, "BAD_SETTING"); len(r.Violations) != 1 || r.Violations[0].Field != "settings."+name {
 			t.Errorf("201 %s: violations %v, want that they are too many", name, r.Violations)
@@ -212,11 +216,11 @@ func TestSettingsAreBounded(t *testing.T) {
 	}
 	long := &fleetv1.SiteSettings{}
 	for n := range 50 {
-		long.NesHosts = append(long.NesHosts, &fleetv1.NESHost{Host: fmt.Sprint(n), Url: "https://a", UsedBy: "label.hall=" + strings.Repeat("3", 1500)})
+		long.NesHosts = append(long.NesHosts, &fleetv1.NESHost{Host: fmt.Sprint(n), Url: "https://a", UsedBy: "label.hall=" + strings.Repeat("3", 4000)})
 	}
 	_, err := f.set(long, "nes_hosts")
 	if r := refusalOf(t, err, "BAD_SETTING"); len(r.Violations) != 1 || r.Violations[0].Field != "settings" {
-		t.Errorf("75 kB: violations %v, want that they are too large", r.Violations)
+		t.Errorf("200 kB: violations %v, want that they are too large", r.Violations)
 	}
 }
 

@@ -27,7 +27,9 @@ func settingText(s *fleetv1.SiteSettings, name string) string {
 			return fmt.Sprintf("%s %s used by %q", h.GetHost(), h.GetUrl(), h.GetUsedBy())
 		})
 	case "approved_roots":
-		return joined(s.GetApprovedRoots(), func(r *fleetv1.ApprovedRoot) string { return fmt.Sprintf("%q %s", r.GetName(), r.GetSha256()) })
+		return joined(s.GetApprovedRoots(), rootText)
+	case "known_hosts":
+		return joined(s.GetKnownHosts(), func(h *fleetv1.KnownHost) string { return h.GetLabel() + " " + h.GetAddress() })
 	case "nbe_profile":
 		return joined(slices.Sorted(maps.Keys(s.GetNbeProfile())), func(key string) string { return key + " = " + s.GetNbeProfile()[key] })
 	case "nymi_agent":
@@ -39,6 +41,15 @@ func settingText(s *fleetv1.SiteSettings, name string) string {
 	default:
 		return ""
 	}
+}
+
+// rootText tells whether the certificate is kept, which has the hash and so need not be told.
+func rootText(r *fleetv1.ApprovedRoot) string {
+	text := fmt.Sprintf("%q %s", r.GetName(), r.GetSha256())
+	if len(r.GetCertificate()) > 0 {
+		text += " with its certificate"
+	}
+	return text
 }
 
 func windowText(w *fleetv1.Window) string {

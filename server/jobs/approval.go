@@ -7,6 +7,7 @@ import (
 	"time"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/proto/params"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/refusal"
 )
@@ -106,7 +107,8 @@ func (e *Engine) approvals(ctx context.Context, spec *fleetv1.JobSpec, d *draft)
 	}
 	a := &fleetv1.ApprovalState{}
 	if d.changes {
-		ask(a, "the action asks for %d", d.askedByAction())
+		n, why := d.askedByAction()
+		ask(a, "the action asks for %d"+why, n)
 		if err := e.askSites(ctx, a, d.sites()); err != nil {
 			return nil, err
 		}
@@ -150,15 +152,26 @@ func (e *Engine) askSites(ctx context.Context, a *fleetv1.ApprovalState, sites [
 	return nil
 }
 
-// askedByAction is the most that the action asks for, of the versions that would run.
-func (d *draft) askedByAction() uint32 {
-	most := uint32(0)
+// askedByAction is the most that the action asks for with these parameters, of the versions that would run. why is what goes behind
+// that when a parameter is the reason.
+func (d *draft) askedByAction() (most uint32, why string) {
 	for _, t := range d.targets {
-		if t.problem == "" {
-			most = max(most, t.offer.action.GetApprovals())
+		if t.problem != "" {
+			continue
+		}
+		if n, reason := params.Approvals(t.offer.action, d.params); n > most {
+			most, why = n, because(reason)
 		}
 	}
-	return min(most, maxApprovals)
+	return min(most, maxApprovals), why
+}
+
+// because is a manifest's reason as the end of a format.
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return strings.ReplaceAll(", because "+onePrintableLine(clip(reason, maxProgress)), "%", "%%")
 }
 
 // pluginHashes are the hashes of the plugins that would run the action, by place in the frozen order; empty where none would.

@@ -111,6 +111,7 @@ func (e *Engine) writeApproval(ctx context.Context, id string, change approvalCh
 		}
 		made = &amendment{entry: *entry, change: func(job *fleetv1.Job, own *storagev1.JobRecord) {
 			job.Approval, own.PluginSha256 = proto.CloneOf(rec.GetJob().GetApproval()), rec.GetPluginSha256()
+			own.SecretsSha256 = rec.GetSecretsSha256()
 		}}
 		return errors.Join(put(w, store.TableJobs, store.JobKey(id), rec), audit.Append(w, e.now(), *entry))
 	})

@@ -139,7 +139,7 @@ func (e *Engine) write(b *batch) {
 			}, err)
 		})
 	}
-	for chunk := range slices.Chunk(b.results, resultsPerUpdate) {
+	for chunk := range updatesOf(b.results) {
 		all.Go(func() {
 			err := e.writeResults(ctx, chunk)
 			fail(func() {

@@ -69,6 +69,9 @@ func (e *Engine) make(ctx context.Context, p *access.Principal, o *asking) (*fle
 		rec.Job.RetryOf, rec.Job.Attempt = o.before.GetId(), 1+max(1, o.before.GetAttempt())
 	}
 	rec.Job.Schedule = o.schedule
+	if rec.SecretsSha256, err = e.stampSecrets(ctx, d); err != nil {
+		return nil, err
+	}
 	d.freezeApproval(rec)
 	tasks := d.tasks(rec.GetJob().GetId(), e.now())
 	if err := e.store(ctx, p, rec, tasks, o.request); err != nil {
@@ -82,6 +85,10 @@ func (e *Engine) make(ctx context.Context, p *access.Principal, o *asking) (*fle
 		return nil, err
 	}
 	if err := e.do(context.WithoutCancel(ctx), func() { e.adopt(e.asItIs(rec), tasks, &permits{}, all) }); err != nil {
+		return nil, err
+	}
+	// A secret may have been put again while nobody looked at this job.
+	if err := e.lookAtSecrets(context.WithoutCancel(ctx), func(j *job) bool { return j.id == rec.GetJob().GetId() }); err != nil {
 		return nil, err
 	}
 	return e.Get(ctx, p, rec.GetJob().GetId())

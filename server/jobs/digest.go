@@ -39,6 +39,9 @@ func approvalDigest(rec *storagev1.JobRecord) string {
 	d.time("expires", job.GetExpires())
 	d.field("break glass", job.GetBreakGlass())
 	d.count("in use", int(job.GetInUse()))
+	if sum := rec.GetSecretsSha256(); sum != "" {
+		d.field("secrets", sum)
+	}
 	return hex.EncodeToString(d.sum.Sum(nil))
 }
 

@@ -47,6 +47,7 @@ func TestEveryCoveredFieldChangesTheDigest(t *testing.T) {
 		"a plugin":                 func(r *storagev1.JobRecord) { r.PluginSha256[1] = "cc" },
 		"plugins in another order": func(r *storagev1.JobRecord) { r.PluginSha256 = []string{"bb", "aa"} },
 		"plugins run together":     func(r *storagev1.JobRecord) { r.PluginSha256 = []string{"aabb"} },
+		"secrets":                  func(r *storagev1.JobRecord) { r.SecretsSha256 = "ee" },
 		"a parameter":              func(r *storagev1.JobRecord) { r.Job.Params["a"] = "2" },
 		"a parameter's name":       func(r *storagev1.JobRecord) { delete(r.Job.Params, "a"); r.Job.Params["c"] = "1" },
 		"one parameter more":       func(r *storagev1.JobRecord) { r.Job.Params["c"] = "" },

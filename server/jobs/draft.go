@@ -90,6 +90,9 @@ func (e *Engine) draft(ctx context.Context, p *access.Principal, spec *fleetv1.J
 		t.judge(spec.GetAction())
 		d.weigh(t, spec)
 	}
+	if err := e.checkSecrets(ctx, d); err != nil {
+		return nil, err
+	}
 	if d.rollout, err = rollout.Resolve(spec.GetRollout(), d.servable(), d.changes); err != nil {
 		return nil, err
 	}

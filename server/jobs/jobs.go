@@ -10,6 +10,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -61,6 +62,10 @@ type Config struct {
 	Store     store.Store
 	Inventory Inventory
 	Link      Link
+	// Secrets is asked for the secrets that parameters name; nil when there are none.
+	Secrets Secrets
+	// Scans keeps what results tell of certificates; nil keeps nothing.
+	Scans Scans
 	// Epoch of the store, told to agents with each task. It may grow.
 	Epoch func() uint64
 	Now   func() time.Time
@@ -82,13 +87,16 @@ const inboxSize = 1024
 
 // Engine runs the jobs of one store.
 type Engine struct {
-	st    store.Store
-	inv   Inventory
-	link  Link
-	epoch func() uint64
-	now   func() time.Time
-	log   *slog.Logger
-	ids   *idSource
+	st   store.Store
+	inv  Inventory
+	link Link
+	// secrets and scans may be nil.
+	secrets Secrets
+	scans   Scans
+	epoch   func() uint64
+	now     func() time.Time
+	log     *slog.Logger
+	ids     *idSource
 	// judging holds one token while approvals of a job change.
 	judging chan struct{}
 
@@ -120,7 +128,7 @@ type Engine struct {
 // Open reads what is not done from the store. Jobs whose creation was cut short are removed: nobody was told of them.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
-		st: c.Store, inv: c.Inventory, link: c.Link, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
+		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
 		judging:   make(chan struct{}, 1),
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),
@@ -137,7 +145,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	if err := e.load(ctx); err != nil {
 		return nil, err
 	}
-	if err := e.lapseAbsent(ctx); err != nil {
+	if err := errors.Join(e.lapseAbsent(ctx), e.compareSecrets(ctx)); err != nil {
 		return nil, err
 	}
 	return e, e.retireAbsent(ctx)

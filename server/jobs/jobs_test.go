@@ -239,6 +239,8 @@ type rig struct {
 	session uint64
 	stop    context.CancelFunc
 	ended   chan error
+	secrets vault
+	scans   scans
 	// shift is how far the server's clock is ahead of time.
 	shift atomic.Int64
 }
@@ -264,7 +266,7 @@ func (r *rig) start() {
 	}
 	r.disk = &brokenStore{Store: r.store}
 	r.engine, err = Open(r.t.Context(), Config{
-		Store: r.disk, Inventory: r.fleet, Link: r.wire, Epoch: func() uint64 { return 1 }, Now: r.clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Store: r.disk, Inventory: r.fleet, Link: r.wire, Secrets: &r.secrets, Scans: &r.scans, Epoch: func() uint64 { return 1 }, Now: r.clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		r.t.Fatal(err)

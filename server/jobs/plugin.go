@@ -112,8 +112,9 @@ func (e *Engine) pluginChanged(ctx context.Context, terminalID string, c pluginC
 func fits(rec *storagev1.JobRecord, a *actionv1.Action, role string) bool {
 	job := rec.GetJob()
 	_, bad := params.Resolve(a, job.GetParams())
+	asked, _ := params.Approvals(a, job.GetParams())
 	harmless := job.GetDryRun() || (rec.GetChanges() || a.GetReadOnly()) && (rec.GetDisruptive() || !a.GetDisruptive())
-	approved := !rec.GetChanges() || min(a.GetApprovals(), maxApprovals) <= job.GetApproval().GetNeeded()
+	approved := !rec.GetChanges() || min(asked, maxApprovals) <= job.GetApproval().GetNeeded()
 	return a != nil && bad == nil && harmless && approved && serves(a, role)
 }
 

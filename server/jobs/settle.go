@@ -68,6 +68,7 @@ func errForeign(jobID, terminalID string) error {
 }
 
 func (e *Engine) resultArrived(terminalID string, r *agentv1.Result, stored func(error)) {
+	boundResult(r.GetResult())
 	key := settlementKey{r.GetKey().GetJobId(), terminalID, r.GetKey().GetAttempt()}
 	if _, told := e.lost[key]; told {
 		stored(nil)
@@ -202,6 +203,11 @@ func (e *Engine) writeResult(w store.Writer, s *settlement) (*storagev1.AuditCha
 	old := describe(rec.GetTask().GetResult())
 	s.fill(rec)
 	s.outcome.changed, s.outcome.now = true, task.GetStatus()
+	if report := s.result.GetCertificates(); report != nil && e.scans != nil && !s.byServer {
+		if err := e.scans.Store(w, task, report, s.finished); err != nil {
+			return nil, err
+		}
+	}
 	change := &storagev1.AuditChange{Name: s.name(), Old: old, New: describe(task.GetResult())}
 	return change, put(w, store.TableTasks, store.TaskKey(s.jobID, task.GetIndex()), rec)
 }

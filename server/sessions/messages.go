@@ -64,6 +64,15 @@ func (v *Service) take(ctx context.Context, s *session, m *agentv1.ConnectReques
 		return v.Engine.Facts(ctx, s.terminalID, s.number, s.role, m.Facts)
 	case *agentv1.ConnectRequest_Plugins:
 		return v.pluginsReported(ctx, s, m.Plugins)
+	case *agentv1.ConnectRequest_Ask:
+		if err := checkKey(s, m.Ask.GetKey()); err != nil {
+			return err
+		}
+		v.Asks.Ask(ctx, s.terminalID, s.number, m.Ask)
+		return nil
+	case *agentv1.ConnectRequest_ProbeVerdict:
+		v.Asks.Verdict(s.terminalID, m.ProbeVerdict)
+		return nil
 	case *agentv1.ConnectRequest_Hello:
 		return malformed(s, "a second hello")
 	default:

@@ -48,6 +48,14 @@ func (r *Registry) Send(terminalID string, session uint64, m *agentv1.ConnectRes
 	return s != nil && s.number == session && s.send(m)
 }
 
+// Tell queues a message for a terminal on the session that it has now, and never blocks. False: it has none.
+func (r *Registry) Tell(terminalID string, m *agentv1.ConnectResponse) bool {
+	r.mu.RLock()
+	s := r.current[terminalID]
+	r.mu.RUnlock()
+	return s != nil && s.send(m)
+}
+
 // Online reports whether a terminal has an open session.
 func (r *Registry) Online(terminalID string) bool {
 	r.mu.RLock()

@@ -72,6 +72,14 @@ type Renewer interface {
 	Renew(ctx context.Context, terminalID string, csr []byte) (*agentv1.RenewResponse, error)
 }
 
+// Asks answers what agents want to know for the tasks that they run.
+type Asks interface {
+	// Ask answers a question on the session that it came on. It does not block; ctx is the session's.
+	Ask(ctx context.Context, terminalID string, session uint64, a *agentv1.Ask)
+	// Verdict takes what a terminal found that was asked to probe a host. It does not block.
+	Verdict(terminalID string, v *agentv1.ProbeVerdict)
+}
+
 // Config is what a service is made of.
 type Config struct {
 	Registry  *Registry
@@ -79,6 +87,7 @@ type Config struct {
 	Inventory Inventory
 	Renewer   Renewer
 	Artifacts Artifacts
+	Asks      Asks
 	// Terminal returns whom the client certificate of a call speaks for, nil when it is no terminal.
 	Terminal func(ctx context.Context) *storagev1.TerminalRecord
 	Epoch    Epoch

@@ -160,6 +160,14 @@ func (w *world) SessionOpened(_ context.Context, _ string, _ *agentv1.Hello, hea
 	return &inventory.Opening{Unknown: []string{"ab"}, Quarantine: w.quarantine}, w.refuse
 }
 
+func (w *world) Ask(_ context.Context, id string, n uint64, a *agentv1.Ask) {
+	w.note("ask %d of %s %d", a.GetId(), id, n)
+}
+
+func (w *world) Verdict(id string, v *agentv1.ProbeVerdict) {
+	w.note("verdict %d of %s", v.GetId(), id)
+}
+
 func (w *world) Journal(_ context.Context, id string, sequence uint64, q *fleetv1.Quarantine) error {
 	if sequence > 0 || q != nil {
 		w.note("journal of %s at %d %s", id, sequence, q.GetReason())
@@ -204,7 +212,7 @@ func newRig(t *testing.T) *rig {
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	r := &rig{t: t, world: &world{epoch: 7}, registry: NewRegistry(rate(100), log)}
 	r.service = New(Config{
-		Registry: r.registry, Engine: r.world, Inventory: r.world, Epoch: r.world, Fleet: 500, Now: time.Now, Log: log,
+		Registry: r.registry, Engine: r.world, Inventory: r.world, Asks: r.world, Epoch: r.world, Fleet: 500, Now: time.Now, Log: log,
 		Terminal: func(context.Context) *storagev1.TerminalRecord {
 			return &storagev1.TerminalRecord{Terminal: &fleetv1.Terminal{
 				Id: "T-0001", Site: "lyon", Role: fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL,
@@ -310,6 +318,8 @@ func TestMessagesReachTheirPlace(t *testing.T) {
 			{Message: &agentv1.ConnectRequest_Started{Started: &agentv1.Started{Key: key}}},
 			{Message: &agentv1.ConnectRequest_Progress{Progress: &agentv1.TaskProgress{Key: key, Phase: "plan"}}},
 			question(func(*agentv1.Question) {}),
+			{Message: &agentv1.ConnectRequest_Ask{Ask: &agentv1.Ask{Id: 3, Key: key}}},
+			{Message: &agentv1.ConnectRequest_ProbeVerdict{ProbeVerdict: &agentv1.ProbeVerdict{Id: 4}}},
 			{Message: &agentv1.ConnectRequest_Facts{Facts: &agentv1.Facts{}}},
 			{Message: &agentv1.ConnectRequest_Plugins{Plugins: &agentv1.PluginsReport{Plugins: []*agentv1.Plugin{{}}}}},
 			{},
@@ -318,7 +328,7 @@ func TestMessagesReachTheirPlace(t *testing.T) {
 			p.toServer <- m
 		}
 		synctest.Wait()
-		expectEvents(t, r.world.take(), `permit requested "ble", started, progress plan, question "cable in?", facts, facts of T-0001 1 services=0, plugins 1, plugins of T-0001 [aa], result`)
+		expectEvents(t, r.world.take(), `permit requested "ble", started, progress plan, question "cable in?", ask 3 of T-0001 1, verdict 4 of T-0001, facts, facts of T-0001 1 services=0, plugins 1, plugins of T-0001 [aa], result`)
 		p.hangUp(t)
 	})
 }
@@ -446,6 +456,7 @@ func TestMalformedMessagesCutTheSession(t *testing.T) {
 	for name, m := range map[string]*agentv1.ConnectRequest{
 		"second hello":          hello(),
 		"result without status": result(actionv1.TaskStatus_TASK_STATUS_UNSPECIFIED),
+		"ask without key":       {Message: &agentv1.ConnectRequest_Ask{Ask: &agentv1.Ask{Id: 1}}},
 		"started without key":   {Message: &agentv1.ConnectRequest_Started{Started: &agentv1.Started{}}},
 		"accepted without key":  {Message: &agentv1.ConnectRequest_Accepted{Accepted: &agentv1.Accepted{Key: &agentv1.TaskKey{JobId: "../x", Attempt: 1}}}},
 	} {

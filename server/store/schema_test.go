@@ -3,6 +3,7 @@ package store_test
 import (
 	"bufio"
 	"context"
+	"crypto/ecdh"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,12 +22,15 @@ import (
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
+	"github.com/bandfleet/bandfleet/proto/sealed"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/artifacts"
+	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/pki"
+	"github.com/bandfleet/bandfleet/server/secrets"
 	"github.com/bandfleet/bandfleet/server/store"
 	"github.com/bandfleet/bandfleet/server/store/storetest"
 )
@@ -155,7 +159,7 @@ func fill(t *testing.T, st store.Store) {
 	token, err := identity.ParseToken(text)
 	must(t, err)
 	_, err = inv.Enroll(ctx, &agentv1.EnrollRequest{
-		TokenId: token.ID, TokenSecret: token.Secret, Csr: csr(t), SealingKey: make([]byte, 32), Name: "press-1", JournalId: "j",
+		TokenId: token.ID, TokenSecret: token.Secret, Csr: csr(t), SealingKey: sealingKey(), Name: "press-1", JournalId: "j",
 		Plugins: []*agentv1.Plugin{{Sha256: strings.Repeat("ab", 32), Manifest: &actionv1.Manifest{
 			Name: "endpoint", Actions: []*actionv1.Action{{Name: "ble-restart"}},
 		}}},
@@ -164,21 +168,33 @@ func fill(t *testing.T, st store.Store) {
 	fillImports(t, st)
 	job := fillJobs(t, st, inv)
 	fillArtifacts(t, st, inv, job)
-	fillSecrets(t, st)
+	fillSecrets(t, st, inv)
 	fillSchedules(t, st)
 }
 
-// fillSecrets writes what the packages of secrets and certificates will.
-func fillSecrets(t *testing.T, st store.Store) {
+// fillSecrets leaves a secret and a scan.
+func fillSecrets(t *testing.T, st store.Store, inv *inventory.Inventory) {
 	t.Helper()
+	key, err := ecdh.X25519().NewPublicKey(sealingKey())
+	must(t, err)
+	secret, err := sealed.Seal(key.Bytes(), "T-0001", "nes-lyon-1.pfx", []byte("x"))
+	must(t, err)
+	keeper := secrets.New(secrets.Config{Store: st, Terminals: inv, Now: time.Now})
+	_, err = keeper.Put(t.Context(), &access.Principal{
+		Name: identity.Name{Kind: identity.KindOperator, ID: "ada"},
+		Operator: &fleetv1.Operator{Bindings: []*fleetv1.RoleBinding{{
+			Role: fleetv1.OperatorRole_OPERATOR_ROLE_OPERATOR, Sites: []string{"lyon"},
+		}}},
+	}, &fleetv1.PutSecretRequest{Terminal: "press-1", Name: "nes-lyon-1.pfx", Kind: fleetv1.SecretKind_SECRET_KIND_PFX, Sealed: secret})
+	must(t, err)
+	scans := certificates.New(certificates.Config{Store: st, Inventory: inv, Now: time.Now})
 	must(t, st.Update(t.Context(), func(w store.Writer) error {
-		return errors.Join(
-			put(w, store.TableSecrets, store.SecretKey("T-0001", "nes-lyon-1.pfx"), &storagev1.SecretRecord{Secret: &fleetv1.Secret{Version: 1}}),
-			put(w, store.TableCertificates, store.TerminalKey("T-0001"), &storagev1.CertificatesRecord{JobId: "j"}),
-			w.Put(store.TableCertificateEnds, store.CertificateEndKey(1_900_000_000, "T-0001"), nil),
-		)
+		return scans.Store(w, &fleetv1.Task{JobId: "j", TerminalId: "T-0001", Site: "lyon"}, &actionv1.CertificateReport{}, time.Now())
 	}))
 }
+
+// sealingKey is a point of the curve.
+func sealingKey() []byte { return append([]byte{9}, make([]byte, 31)...) }
 
 // fillSchedules writes what the package of schedules will.
 func fillSchedules(t *testing.T, st store.Store) {

@@ -9,10 +9,12 @@ import (
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/audit"
+	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/requests"
 	"github.com/bandfleet/bandfleet/server/schedule"
+	"github.com/bandfleet/bandfleet/server/secrets"
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
@@ -43,7 +45,8 @@ func checkStore(ctx context.Context, st store.Store, path string, say func(line 
 		name   string
 		verify func(context.Context, store.Store) (string, error)
 	}{
-		{"inventory", inventory.Verify}, {"requests", requests.Verify}, {"jobs", jobs.Verify}, {"artefacts", artifacts.Verify}, {"schedules", schedule.Verify}, {"audit", verifyAudit},
+		{"inventory", inventory.Verify}, {"requests", requests.Verify}, {"jobs", jobs.Verify}, {"artefacts", artifacts.Verify},
+		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify}, {"audit", verifyAudit},
 	} {
 		found, err := part.verify(ctx, st)
 		if err != nil {

@@ -73,6 +73,9 @@ func testRegistry(t *testing.T, f Fixture) {
 	wantError(t, "Get after Delete", err, host.ErrNotExist, registryValue)
 	_, err = registry.Get(ctx, registryKey+`\No Such Key`, registryValue)
 	wantError(t, "Get below a key that is not there", err, host.ErrNotExist, "No Such Key")
+	if err := registry.Prune(ctx, registryKey, 1); err != nil {
+		t.Errorf("Prune = %v, want success: nothing of the test stays", err)
+	}
 }
 
 func testSystem(t *testing.T, f Fixture) {

@@ -14,6 +14,8 @@ type Equipment struct {
 	Host *host.Host
 	// FilesRoot names a root whose folder is empty and may be written to.
 	FilesRoot string
+	// ReplacesOpen: a file can be replaced while a program has it open for reading.
+	ReplacesOpen bool
 	// Store is a certificate store that may be added to ("My").
 	Store string
 	// Web is a web server that may be changed.
@@ -68,7 +70,7 @@ func ConformanceOfEquipment(t *testing.T, equipment func(t *testing.T) Equipment
 		test  func(*testing.T, Equipment)
 	}{
 		{"files/state and content", "FilesRoot", testStatAndOpen},
-		{"files/read while it is replaced", "FilesRoot", testOpenWhileReplaced},
+		{"files/read while it is replaced", "ReplacesOpen", testOpenWhileReplaced},
 		{"certificates/life of a certificate", "Store", testCertificate},
 		{"certificates/import", "Store", testImport},
 		{"certificates/import that is refused", "Store", testImportRefused},
@@ -110,7 +112,7 @@ func ConformanceOfEquipment(t *testing.T, equipment func(t *testing.T) Equipment
 func (e Equipment) offers(t *testing.T, field string) bool {
 	t.Helper()
 	offered := map[string]bool{
-		"FilesRoot": e.FilesRoot != "", "Store": e.Store != "", "Web": e.Web != nil, "Power": e.Power != nil, "Programs": e.Programs != nil,
+		"FilesRoot": e.FilesRoot != "", "ReplacesOpen": e.ReplacesOpen, "Store": e.Store != "", "Web": e.Web != nil, "Power": e.Power != nil, "Programs": e.Programs != nil,
 		"Features": e.Features != nil, "Registry": e.Registry, "Device": e.Device, "Peer": e.Peer != nil, "Stranger": e.Stranger != nil,
 		"Detail": e.Detail, "Reboot": e.Reboot,
 	}[field]

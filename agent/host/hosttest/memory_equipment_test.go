@@ -27,7 +27,7 @@ func TestMemoryConformsInEquipment(t *testing.T) {
 		m.SetProgram("changed", hosttest.Program{Unapproved: true})
 		m.SetProgram("absent", hosttest.Program{Missing: true})
 		return hosttest.Equipment{
-			Host: m.Host(), FilesRoot: "files", Store: "My", Power: hosttest.USBSuspendSetting(), Registry: true, Device: true, Detail: true, Reboot: true,
+			Host: m.Host(), FilesRoot: "files", ReplacesOpen: true, Store: "My", Power: hosttest.USBSuspendSetting(), Registry: true, Device: true, Detail: true, Reboot: true,
 			Web: &hosttest.WebEquipment{
 				Bound: m.NESBinding(m.Bound()), Other: other.SHA256(), Site: hosttest.DefaultSite, Pool: hosttest.NESPool, Location: hosttest.CRLLocation,
 			},

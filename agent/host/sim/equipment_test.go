@@ -80,7 +80,7 @@ func TestSimulatedTerminalConformsInEquipment(t *testing.T) {
 		set(t, dir, "adapter", "present")
 		set(t, dir, "feature", "addable", "absent")
 		return hosttest.Equipment{
-			Host: open(t, dir), FilesRoot: host.EndpointRoot, Store: "My", Power: hosttest.USBSuspendSetting(), Registry: true, Device: true,
+			Host: open(t, dir), FilesRoot: host.EndpointRoot, ReplacesOpen: true, Store: "My", Power: hosttest.USBSuspendSetting(), Registry: true, Device: true,
 			Detail: true, Reboot: true,
 			Programs: &hosttest.ProgramEquipment{
 				Writes: "writes", Hangs: "hangs", Fails: "fails", ExitCode: sim.ExitCode, Changed: "changed", Absent: "absent",
@@ -110,7 +110,7 @@ func TestSimulatedNESHostConformsInEquipment(t *testing.T) {
 			Features: &hosttest.FeatureEquipment{Installed: "Web-ISAPI-Ext", Addable: "addable", Unknown: "unknown"},
 			Peer:     &actionv1.ProbeTarget{Host: nesName, Port: 443},
 			Missing: map[string]string{
-				"FilesRoot": "the files of a NES host are not to be emptied", "Programs": "a NES host has no programs", "Device": "a NES host has no adapter",
+				"FilesRoot": "the files of a NES host are not to be emptied", "ReplacesOpen": "see the test of the user terminal", "Programs": "a NES host has no programs", "Device": "a NES host has no adapter",
 				"Stranger": "see the test of the user terminal",
 			},
 		}

@@ -55,6 +55,8 @@ type Bench struct {
 	// boot is the one that the process was started in.
 	boot  string
 	tasks int
+	// toLeaseEnd has a life go on until the task's lease has ended.
+	toLeaseEnd bool
 }
 
 // In runs a test on a terminal in memory, in a bubble of time.
@@ -148,6 +150,9 @@ func (b *Bench) Stop() {
 
 // Host is the machine as the agent sees it.
 func (b *Bench) Host() *host.Host { return b.Machine.Host() }
+
+// Folder is where the agent keeps what it keeps: its journal, and the earlier content of files.
+func (b *Bench) Folder() string { return b.dir }
 
 func (b *Bench) bootID() string {
 	s, err := b.Host().System.Describe(context.Background())

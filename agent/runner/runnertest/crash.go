@@ -26,6 +26,8 @@ type Case struct {
 	// May lists the statuses that are true whatever happens; empty means what the action's repeatability promises: of a repeatable one
 	// the status of an undisturbed run, else also FAILED and ROLLED_BACK, of a one-shot one also UNKNOWN.
 	May []actionv1.TaskStatus
+	// ToLeaseEnd has time go on after the result until no lease is left: the agent dies at each step of putting back, too.
+	ToLeaseEnd bool
 	// Twice has the agent die at each step of the recovery, too.
 	Twice bool
 	// Check looks at the machine in the end, beside what is looked at anyway; nil for nothing.
@@ -112,7 +114,9 @@ func (b *Bench) liveOn(task *agentv1.Task) (did []string) {
 func (c Case) bench(t *testing.T) *Bench {
 	s := c.Setup
 	s.Plugins = Actions(c.Action)
-	return newBench(t, s)
+	b := newBench(t, s)
+	b.toLeaseEnd = c.ToLeaseEnd
+	return b
 }
 
 // dieAt has the agent die at a step, and at another one of the process after it when that is not 0. It says whether the second death came.
@@ -177,7 +181,7 @@ func (b *Bench) live(l *life, task *agentv1.Task) end {
 			b.T.Fatalf("the agent did not take the task: %v", err)
 		case b.bootID() != b.boot:
 			return rebooted
-		case b.server.result(task.GetKey().GetJobId()) != nil && b.atEase(time.Now().Add(time.Hour)):
+		case b.server.result(task.GetKey().GetJobId()) != nil && b.leasesEnded() && b.atEase(time.Now().Add(time.Hour)):
 			return answered
 		}
 	}
@@ -203,6 +207,18 @@ func (b *Bench) atEase(until time.Time) bool {
 		time.Sleep(lookEvery)
 	}
 	return true
+}
+
+// leasesEnded says whether no lease is waited for any more.
+func (b *Bench) leasesEnded() bool {
+	if !b.toLeaseEnd {
+		return true
+	}
+	left, err := b.Journal.Leases()
+	if err != nil {
+		b.T.Fatal(err)
+	}
+	return len(left) == 0
 }
 
 // states reads what effects touch, by name.

@@ -1,12 +1,13 @@
 package sdktest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 
@@ -19,6 +20,8 @@ import (
 // Case is a machine and parameters to run an action with.
 type Case struct {
 	Params map[string]string
+	// Role is the terminal's role; empty is "user-terminal".
+	Role string
 	// Machine makes the machine, a fresh one each time.
 	Machine func() *Machine
 	// Verdict is what the plan must say.
@@ -51,7 +54,7 @@ func testManifest(t *testing.T, newAction func() sdk.Action) {
 		t.Error(problem)
 	}
 	a.Manifest().Name = "changed by somebody"
-	if diff := cmp.Diff(newAction().Manifest(), a.Manifest(), protocmp.Transform()); diff != "" {
+	if diff := gocmp.Diff(newAction().Manifest(), a.Manifest(), protocmp.Transform()); diff != "" {
 		t.Errorf("the manifest is not the same every time; the agent compares it with the pinned one:\n%s", diff)
 	}
 }
@@ -84,7 +87,7 @@ func (s suite) start(t *testing.T, phase actionv1.Phase, plan *actionv1.Plan, ef
 	}
 	wire, err := proto.Marshal(&actionv1.Start{
 		Phase: phase, Action: m.GetName(), Params: resolved, Plan: plan, Effects: effects,
-		Terminal: &actionv1.Terminal{Id: "t-1", Name: "press-4", Site: "lyon", Role: "user-terminal"},
+		Terminal: &actionv1.Terminal{Id: "t-1", Name: "press-4", Site: "lyon", Role: cmp.Or(s.c.Role, "user-terminal")},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +126,7 @@ func (s suite) testPlan(t *testing.T) {
 	if first.GetVerdict() != s.c.Verdict {
 		t.Fatalf("plan's verdict = %v (%s), want %v", first.GetVerdict(), first.GetReason(), s.c.Verdict)
 	}
-	if diff := cmp.Diff(first, s.plan(t, m), protocmp.Transform()); diff != "" {
+	if diff := gocmp.Diff(first, s.plan(t, m), protocmp.Transform()); diff != "" {
 		t.Errorf("two plans on an unchanged machine differ:\n%s", diff)
 	}
 	if m.Changes() != 0 {

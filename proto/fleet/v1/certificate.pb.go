@@ -277,7 +277,7 @@ type ListCertificatesRequest struct {
 	Select string `protobuf:"bytes,4,opt,name=select,proto3" json:"select,omitempty"`
 	// Only those that a binding serves.
 	BoundOnly bool `protobuf:"varint,5,opt,name=bound_only,json=boundOnly,proto3" json:"bound_only,omitempty"`
-	// Unspecified means all.
+	// Unspecified means all; with expiring_within, of agents only those that are late with renewing theirs, which they do by themselves.
 	Owner         CertificateOwner `protobuf:"varint,6,opt,name=owner,proto3,enum=fleet.v1.CertificateOwner" json:"owner,omitempty"`
 	PageSize      uint32           `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	PageToken     string           `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`

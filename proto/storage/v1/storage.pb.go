@@ -552,7 +552,10 @@ type JobRecord struct {
 	// order. Only of jobs that need approval.
 	PluginSha256 []string `protobuf:"bytes,11,rep,name=plugin_sha256,json=pluginSha256,proto3" json:"plugin_sha256,omitempty"`
 	// Tasks whose terminals were offline or unhealthy in a soak when somebody resumed the job: no soak of it watches them any more.
-	Unwatched     []uint32 `protobuf:"varint,12,rep,packed,name=unwatched,proto3" json:"unwatched,omitempty"`
+	Unwatched []uint32 `protobuf:"varint,12,rep,packed,name=unwatched,proto3" json:"unwatched,omitempty"`
+	// Hash of the versions of the secrets that its parameters name, on all targets, as they were when it was made or put again since; empty
+	// when they name none. Part of what lies behind approval.digest.
+	SecretsSha256 string `protobuf:"bytes,13,opt,name=secrets_sha256,json=secretsSha256,proto3" json:"secrets_sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -669,6 +672,13 @@ func (x *JobRecord) GetUnwatched() []uint32 {
 		return x.Unwatched
 	}
 	return nil
+}
+
+func (x *JobRecord) GetSecretsSha256() string {
+	if x != nil {
+		return x.SecretsSha256
+	}
+	return ""
 }
 
 // PermitBatch says which tasks of a job were given a permit for the first time. It is on disk before the permits are sent, so
@@ -2037,7 +2047,7 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x04task\x18\x01 \x01(\v2\x0e.fleet.v1.TaskR\x04task\x12\x18\n" +
 	"\asettled\x18\x02 \x01(\bR\asettled\x12\x1b\n" +
 	"\tby_server\x18\x03 \x01(\bR\bbyServer\x12\x14\n" +
-	"\x05order\x18\x04 \x01(\x04R\x05order\"\xbf\x04\n" +
+	"\x05order\x18\x04 \x01(\x04R\x05order\"\xe6\x04\n" +
 	"\tJobRecord\x12\x1f\n" +
 	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\x12<\n" +
 	"\fmax_duration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12%\n" +
@@ -2054,7 +2064,8 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	" \x01(\bR\n" +
 	"disruptive\x12#\n" +
 	"\rplugin_sha256\x18\v \x03(\tR\fpluginSha256\x12\x1c\n" +
-	"\tunwatched\x18\f \x03(\rR\tunwatched\x1aR\n" +
+	"\tunwatched\x18\f \x03(\rR\tunwatched\x12%\n" +
+	"\x0esecrets_sha256\x18\r \x01(\tR\rsecretsSha256\x1aR\n" +
 	"\x0fSiteCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"\xab\x01\n" +

@@ -1,0 +1,63 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+)
+
+// TestEveryEffectAndStateHasWords: what an agent of this release can do and see, this fleetctl can say.
+func TestEveryEffectAndStateHasWords(t *testing.T) {
+	effect := new(actionv1.Effect)
+	kinds := effect.ProtoReflect().Descriptor().Oneofs().ByName("effect").Fields()
+	for i := range kinds.Len() {
+		e := new(actionv1.Effect)
+		e.ProtoReflect().Set(kinds.Get(i), e.ProtoReflect().NewField(kinds.Get(i)))
+		if text := effectWord(e); strings.Contains(text, "does not know") || textOf(e).verb == "" {
+			t.Errorf("effect %s is %q, want words for it", kinds.Get(i).Name(), text)
+		}
+	}
+	states := new(actionv1.State).ProtoReflect().Descriptor().Oneofs().ByName("state").Fields()
+	for i := range states.Len() {
+		s := new(actionv1.State)
+		s.ProtoReflect().Set(states.Get(i), s.ProtoReflect().NewField(states.Get(i)))
+		if text := stateWord(s); text == "not known" {
+			t.Errorf("state %s is %q, want words for it", states.Get(i).Name(), text)
+		}
+	}
+}
+
+func TestEffectWords(t *testing.T) {
+	edit := &actionv1.Effect{
+		Effect: &actionv1.Effect_ConfigEdit{ConfigEdit: &actionv1.ConfigEdit{Root: "nes", Path: "web.config", Changes: []*actionv1.ConfigChange{
+			{Key: "Global", Before: proto.String("Information"), After: proto.String("Verbose")}, {Key: "New", After: proto.String("1")},
+		}}},
+		Lease: &actionv1.Lease{Ttl: durationpb.New(2 * time.Hour)},
+	}
+	bind := &actionv1.Effect{Effect: &actionv1.Effect_BindingSet{BindingSet: &actionv1.BindingSet{
+		Before: &actionv1.Binding{Site: "Default Web Site", Address: "*", Port: 443, CertificateSha256: "aaaaaaaaaaaaaaaa"},
+		After:  &actionv1.Binding{Site: "Default Web Site", Address: "*", Port: 443, CertificateSha256: "bbbbbbbbbbbbbbbb"},
+	}}}
+	for want, e := range map[string]*actionv1.Effect{
+		"edit nes/web.config: Global Information → Verbose, New none → 1, goes back by itself after 2h":    edit,
+		`bind https binding "Default Web Site" *:443 to certificate bbbbbbbbbbbb in place of aaaaaaaaaaaa`: bind,
+		`set sslFlags of "Default Web Site/crl": Ssl → None`: {Effect: &actionv1.Effect_IisSet{IisSet: &actionv1.IISSet{
+			Attribute: actionv1.IISAttribute_IIS_ATTRIBUTE_SSL_FLAGS, Object: "Default Web Site/crl", Before: "Ssl", After: "None"}}},
+		`end lease "l-1"`: {Effect: &actionv1.Effect_LeaseRelease{LeaseRelease: &actionv1.LeaseRelease{Id: "l-1"}}},
+	} {
+		if got := effectWord(e); got != want {
+			t.Errorf("the effect is written %q, want %q", got, want)
+		}
+	}
+	result := &actionv1.TaskResult{Effects: []*actionv1.RecordedEffect{
+		{Effect: edit, Changed: true}, {Effect: &actionv1.Effect{Effect: &actionv1.Effect_IisRecycle{IisRecycle: &actionv1.IISRecycle{Pool: "NES"}}}},
+	}}
+	if got, want := didWord(result), `edited nes/web.config; recycled application pool "NES"`; got != want {
+		t.Errorf("what was done is written %q, want %q", got, want)
+	}
+}
