@@ -37,10 +37,23 @@ type Status struct {
 	State string
 	// PID is 0 when it does not run.
 	PID uint32
+	// Command is what the service runs: the program and its arguments. It is empty when the service is not installed.
+	Command []string
+}
+
+// Up tells whether the service runs and its program has said that it is ready.
+func (s Status) Up() bool { return s.State == "running" || s.State == "active" }
+
+// Down tells whether the service has ended, and is not on its way to anything else.
+func (s Status) Down() bool {
+	return s.State == "stopped" || s.State == "inactive" || s.State == "failed"
 }
 
 // Main is the program that a service runs. It calls ready once when it is up, and returns soon after ctx ends.
 type Main func(ctx context.Context, ready func()) error
+
+// ErrNotAllowed is met by whoever has not an administrator's rights.
+var ErrNotAllowed = errors.New("this needs an administrator's rights")
 
 // Prepare is what is done between the end of a service and its removal. It gets the arguments that the service runs its program with. When
 // it fails, nothing is removed and the service is started again.

@@ -55,12 +55,55 @@ func enable(ctx context.Context, bus *dbus.Conn, name string) error {
 	if _, _, err := bus.EnableUnitFilesContext(ctx, []string{unitName(name)}, false, false); err != nil {
 		return err
 	}
+	if err := begin(ctx, bus, name); err != nil {
+		return fmt.Errorf("was installed, and %w", err)
+	}
+	return nil
+}
+
+// Allowed returns ErrNotAllowed when this account may not install services.
+func Allowed() error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%w: run it as root", ErrNotAllowed)
+	}
+	return nil
+}
+
+// Start starts an installed service. It returns when the agent has said that it is up.
+func Start(ctx context.Context, name string) error { return fail(name, withBus(ctx, name, begin)) }
+
+// Stop stops the service and waits for its end. One that does not run is no error.
+func Stop(ctx context.Context, name string) error { return fail(name, withBus(ctx, name, end)) }
+
+func withBus(ctx context.Context, name string, do func(context.Context, *dbus.Conn, string) error) error {
+	bus, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	return do(ctx, bus, name)
+}
+
+// begin starts the unit and waits until it is up.
+func begin(ctx context.Context, bus *dbus.Conn, name string) error {
 	done := make(chan string, 1)
 	if _, err := bus.StartUnitContext(ctx, unitName(name), "replace", done); err != nil {
 		return err
 	}
 	if err := await(ctx, done); err != nil {
-		return fmt.Errorf("was installed, and its start %w; see `journalctl -u %s`", err, unitName(name))
+		return fmt.Errorf("its start %w; see `journalctl -u %s`", err, unitName(name))
+	}
+	return nil
+}
+
+// end stops the unit and waits for its end.
+func end(ctx context.Context, bus *dbus.Conn, name string) error {
+	done := make(chan string, 1)
+	if _, err := bus.StopUnitContext(ctx, unitName(name), "replace", done); err != nil {
+		return err
+	}
+	if err := await(ctx, done); err != nil {
+		return fmt.Errorf("its stop %w; see `journalctl -u %s`", err, unitName(name))
 	}
 	return nil
 }
@@ -79,12 +122,8 @@ func uninstall(ctx context.Context, name string, prepare Prepare) error {
 		return err
 	}
 	defer bus.Close()
-	done := make(chan string, 1)
-	if _, err := bus.StopUnitContext(ctx, unitName(name), "replace", done); err != nil {
+	if err := end(ctx, bus, name); err != nil {
 		return err
-	}
-	if err := await(ctx, done); err != nil {
-		return fmt.Errorf("its stop %w; see `journalctl -u %s`", err, unitName(name))
 	}
 	if err := prepared(ctx, bus, name, prepare); err != nil {
 		return err
@@ -100,9 +139,9 @@ func uninstall(ctx context.Context, name string, prepare Prepare) error {
 
 // prepared prepares the removal, or starts the service again.
 func prepared(ctx context.Context, bus *dbus.Conn, name string, prepare Prepare) error {
-	args, err := arguments(ctx, bus, name)
+	words, err := command(ctx, bus, name)
 	if err == nil {
-		err = prepare(ctx, args)
+		err = prepare(ctx, words[1:])
 	}
 	if err == nil {
 		return nil
@@ -111,8 +150,8 @@ func prepared(ctx context.Context, bus *dbus.Conn, name string, prepare Prepare)
 	return errors.Join(fmt.Errorf("is not removed and was started again: %w", err), startErr)
 }
 
-// arguments reads what the unit runs its program with.
-func arguments(ctx context.Context, bus *dbus.Conn, name string) ([]string, error) {
+// command reads what the unit runs: one word or more.
+func command(ctx context.Context, bus *dbus.Conn, name string) ([]string, error) {
 	property, err := bus.GetUnitTypePropertyContext(ctx, unitName(name), "Service", "ExecStart")
 	if err != nil {
 		return nil, err
@@ -121,7 +160,7 @@ func arguments(ctx context.Context, bus *dbus.Conn, name string) ([]string, erro
 	commands, _ := property.Value.Value().([][]any)
 	if len(commands) == 1 && len(commands[0]) > 1 {
 		if words, ok := commands[0][1].([]string); ok && len(words) > 0 {
-			return words[1:], nil
+			return words, nil
 		}
 	}
 	return nil, errors.New("systemd does not tell the unit's command line")
@@ -153,12 +192,16 @@ func Query(ctx context.Context, name string) (Status, error) {
 	}
 	text := func(key string) string { s, _ := properties[key].(string); return s }
 	pid, _ := properties["MainPID"].(uint32)
-	return Status{
+	status := Status{
 		Installed: text("LoadState") == "loaded",
 		Automatic: text("UnitFileState") == "enabled",
 		State:     text("ActiveState"),
 		PID:       pid,
-	}, nil
+	}
+	if status.Installed {
+		status.Command, err = command(ctx, bus, name)
+	}
+	return status, fail(name, err)
 }
 
 func connect(ctx context.Context) (*dbus.Conn, error) {

@@ -52,6 +52,47 @@ func install(c Config) (err error) {
 	return nil
 }
 
+// Allowed returns ErrNotAllowed when this account may not install services.
+func Allowed() error {
+	if !windows.GetCurrentProcessToken().IsElevated() {
+		return fmt.Errorf("%w: run it as the system's account, or from a prompt that was opened with `Run as administrator`", ErrNotAllowed)
+	}
+	return nil
+}
+
+// Start asks an installed service to start, and does not wait until it is up. One that runs is no error.
+func Start(_ context.Context, name string) error {
+	return fail(name, withService(name, func(s *mgr.Service) error {
+		if err := s.Start(); !errors.Is(err, windows.ERROR_SERVICE_ALREADY_RUNNING) {
+			return err
+		}
+		return nil
+	}))
+}
+
+// Stop stops the service and waits for its end. One that does not run is no error.
+func Stop(ctx context.Context, name string) error {
+	return fail(name, withService(name, func(s *mgr.Service) error { return stop(ctx, s) }))
+}
+
+// withService opens an installed service for as long as do runs.
+func withService(name string, do func(*mgr.Service) error) (err error) {
+	m, err := connect()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Disconnect()) }()
+	s, err := m.OpenService(name)
+	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
+		return errNotInstalled
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return do(s)
+}
+
 // create registers the service. The manager's client quotes the path of the executable when it holds a space.
 func create(m *mgr.Mgr, c Config, delayed bool) (*mgr.Service, error) {
 	return m.CreateService(c.Name, c.Executable, mgr.Config{
@@ -90,44 +131,32 @@ func Uninstall(ctx context.Context, name string, prepare Prepare) error {
 	return fail(name, uninstall(ctx, name, prepare))
 }
 
-func uninstall(ctx context.Context, name string, prepare Prepare) (err error) {
-	m, err := connect()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, m.Disconnect()) }()
-	s, err := m.OpenService(name)
-	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
-		return errNotInstalled
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	if err := stop(ctx, s); err != nil {
-		return fmt.Errorf("does not stop: %w; nothing was removed", err)
-	}
-	args, err := arguments(s)
-	if err == nil {
-		err = prepare(ctx, args)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("is not removed and was started again: %w", err), s.Start())
-	}
-	return s.Delete()
+func uninstall(ctx context.Context, name string, prepare Prepare) error {
+	return withService(name, func(s *mgr.Service) error {
+		if err := stop(ctx, s); err != nil {
+			return fmt.Errorf("does not stop: %w; nothing was removed", err)
+		}
+		words, err := command(s)
+		if err == nil {
+			err = prepare(ctx, words[1:])
+		}
+		if err != nil {
+			return errors.Join(fmt.Errorf("is not removed and was started again: %w", err), s.Start())
+		}
+		return s.Delete()
+	})
 }
 
-// arguments reads what the service runs its program with.
-func arguments(s *mgr.Service) ([]string, error) {
-	var args []string
-	err := readConfig(s, func(c *windows.QUERY_SERVICE_CONFIG) error {
-		words, err := windows.DecomposeCommandLine(windows.UTF16PtrToString(c.BinaryPathName))
-		if err == nil && len(words) > 0 {
-			args = words[1:]
+// command reads what the service runs: one word or more.
+func command(s *mgr.Service) (words []string, err error) {
+	err = readConfig(s, func(c *windows.QUERY_SERVICE_CONFIG) (err error) {
+		words, err = windows.DecomposeCommandLine(windows.UTF16PtrToString(c.BinaryPathName))
+		if err == nil && len(words) == 0 {
+			err = errors.New("its command line is empty")
 		}
 		return err
 	})
-	return args, err
+	return words, err
 }
 
 // stop asks the service to stop and waits until it has.
@@ -157,29 +186,32 @@ func Query(_ context.Context, name string) (Status, error) {
 }
 
 func query(name string) (st Status, err error) {
-	m, err := connect()
-	if err != nil {
-		return Status{}, err
-	}
-	defer func() { err = errors.Join(err, m.Disconnect()) }()
-	s, err := m.OpenService(name)
-	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) {
+	err = withService(name, func(s *mgr.Service) (err error) {
+		st, err = read(s)
+		return err
+	})
+	if errors.Is(err, errNotInstalled) {
 		return Status{State: "not installed"}, nil
 	}
-	if err != nil {
-		return Status{}, err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
+	return st, err
+}
+
+func read(s *mgr.Service) (Status, error) {
 	status, err := s.Query()
 	if err != nil {
 		return Status{}, err
 	}
 	start, err := startType(s)
+	if err != nil {
+		return Status{}, err
+	}
+	words, err := command(s)
 	return Status{
 		Installed: true,
 		Automatic: start == mgr.StartAutomatic,
 		State:     stateWord(status.State),
 		PID:       status.ProcessId,
+		Command:   words,
 	}, err
 }
 

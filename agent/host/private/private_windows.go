@@ -16,8 +16,22 @@ func restrict(path string) error {
 		return err
 	}
 	sid := user.User.Sid
-	sd, err := windows.SecurityDescriptorFromString(
-		fmt.Sprintf("O:%[1]sD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;%[1]s)", sid))
+	return protectedList(path, sid, fmt.Sprintf("D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FA;;;%s)", sid))
+}
+
+// forPrograms gives a folder, and all that is made in it, a protected access list: the system and administrators may do everything, users
+// read and run. Administrators own it.
+func forPrograms(path string) error {
+	administrators, err := windows.CreateWellKnownSid(windows.WinBuiltinAdministratorsSid)
+	if err != nil {
+		return err
+	}
+	return protectedList(path, administrators, "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x1200a9;;;BU)")
+}
+
+// protectedList gives a folder an owner and an access list, in the security descriptor language, that takes nothing over from above.
+func protectedList(path string, owner *windows.SID, list string) error {
+	sd, err := windows.SecurityDescriptorFromString(list)
 	if err != nil {
 		return err
 	}
@@ -26,7 +40,7 @@ func restrict(path string) error {
 		return err
 	}
 	const what = windows.OWNER_SECURITY_INFORMATION | windows.DACL_SECURITY_INFORMATION | windows.PROTECTED_DACL_SECURITY_INFORMATION
-	return windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, what, sid, nil, acl, nil)
+	return windows.SetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, what, owner, nil, acl, nil)
 }
 
 // othersMay is always 0: on Windows the folder's access list decides, and Go's mode bits say nothing of it.
