@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"unicode/utf16"
 
 	"github.com/spf13/cobra"
 
@@ -100,8 +104,7 @@ func (o enrollOptions) readToken() (string, error) {
 		return "", errors.New("--token and --token-file: give one of them")
 	}
 	if o.tokenFile != "" {
-		text, err := os.ReadFile(o.tokenFile)
-		return string(text), err
+		return readTokenFile(o.tokenFile)
 	}
 	if o.token != "" {
 		return o.token, nil
@@ -110,4 +113,32 @@ func (o enrollOptions) readToken() (string, error) {
 		return token, nil
 	}
 	return "", errors.New("no token: give --token-file, --token or " + tokenVariable + "; `fleetctl token create` makes one")
+}
+
+// mostToken bounds a file with a token, in bytes.
+const mostToken = 64 << 10
+
+// readTokenFile reads a token as the shells of Windows write it, too: PowerShell's `>` makes UTF-16.
+func readTokenFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", fmt.Errorf("token file: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, mostToken))
+	if err != nil {
+		return "", fmt.Errorf("token file: %w", err)
+	}
+	if rest, ok := bytes.CutPrefix(text, []byte{0xff, 0xfe}); ok {
+		return utf16Text(rest), nil
+	}
+	return string(bytes.TrimPrefix(text, []byte("\ufeff"))), nil
+}
+
+func utf16Text(text []byte) string {
+	units := make([]uint16, len(text)/2)
+	for i := range units {
+		units[i] = binary.LittleEndian.Uint16(text[2*i:])
+	}
+	return string(utf16.Decode(units))
 }

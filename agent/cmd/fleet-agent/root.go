@@ -20,8 +20,16 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newEnroll(), newRun(), newService(), newSim(), newPlugins(), newVersion())
+	root.AddCommand(newInstall(), newUninstall(), newEnroll(), newRun(), newService(), newSim(), newPlugins(), newVersion())
 	return root
+}
+
+// defaultProgramDir is where a release of the agent is installed unless told otherwise.
+func defaultProgramDir() string {
+	if runtime.GOOS == "windows" {
+		return filepath.Join(os.Getenv("ProgramFiles"), "Bandfleet")
+	}
+	return "/opt/bandfleet"
 }
 
 // defaultDataDir is where an agent keeps its identity and its journal unless told otherwise.

@@ -79,15 +79,26 @@ func serviceConfig(cmd *cobra.Command, name string) (service.Config, error) {
 	if err != nil {
 		return service.Config{}, err
 	}
+	program, err := ownProgram()
+	return agentService(name, program, s.DataDir, settings), err
+}
+
+// ownProgram is the file of this program, where it really lies.
+func ownProgram() (string, error) {
 	program, err := os.Executable()
-	if err == nil {
-		program, err = filepath.EvalSymlinks(program)
+	if err != nil {
+		return "", err
 	}
+	return filepath.EvalSymlinks(program)
+}
+
+// agentService is the agent as a service. settings say where its data is, and what differs from what it would be anyway.
+func agentService(name, program, dataDir string, settings []string) service.Config {
 	return service.Config{
 		Name: name, DisplayName: "Bandfleet Agent",
 		Description: "Bandfleet agent: carries out remedies that the fleet's server asks for",
-		Executable:  program, Args: append([]string{"service", "run", "--name", name}, settings...), DataDir: s.DataDir,
-	}, err
+		Executable:  program, Args: append([]string{"service", "run", "--name", name}, settings...), DataDir: dataDir,
+	}
 }
 
 func newServiceUninstall(name *string) *cobra.Command {

@@ -1,7 +1,6 @@
 package private_test
 
 import (
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,22 +26,5 @@ func TestALockIsHeldByOne(t *testing.T) {
 	}
 	if err := again.Close(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestAProgramFolderIsNotWritableForOthers(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "programs")
-	if err := os.Mkdir(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := private.MakeProgramDir(dir); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got := info.Mode().Perm() & 0o022; got != 0 {
-		t.Errorf("others may write to it (mode %04o), want the owner alone", info.Mode().Perm())
 	}
 }

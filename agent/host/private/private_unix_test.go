@@ -39,3 +39,20 @@ func TestModes(t *testing.T) {
 		t.Errorf("ReadFile of a world-readable key = %v, want a refusal that says which mode to set", err)
 	}
 }
+
+func TestAProgramFolderIsNotWritableForOthers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "programs")
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := private.MakeProgramDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm() & 0o022; got != 0 {
+		t.Errorf("others may write to it (mode %04o), want the owner alone", info.Mode().Perm())
+	}
+}
