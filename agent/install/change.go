@@ -20,7 +20,7 @@ func (r *run) change(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if err := r.stop(ctx); err != nil {
-		return "", errors.Join(err, os.RemoveAll(incoming(r.Program)))
+		return "", errors.Join(err, removeAll(incoming(r.Program)))
 	}
 	if err := r.put(ctx); err != nil {
 		return "", r.takeBack(ctx, err)
@@ -47,7 +47,7 @@ func (r *run) prepare(ctx context.Context) (string, error) {
 	later, err := r.Version(ctx, programFile(incoming(r.Program)))
 	if err != nil {
 		err = fmt.Errorf("release %q: its program does not start on this machine: %w; is it kept from that by a virus scanner?", r.From, err)
-		return "", &RefusedError{errors.Join(err, os.RemoveAll(incoming(r.Program)))}
+		return "", &RefusedError{errors.Join(err, removeAll(incoming(r.Program)))}
 	}
 	earlier, err := r.Version(ctx, programFile(r.Program))
 	if err != nil {
@@ -232,7 +232,7 @@ func (r *run) takeBackFirst(cause error) error {
 
 // tidy removes the release that was replaced. What cannot be removed now is removed by the next replacement.
 func (r *run) tidy() {
-	if err := os.RemoveAll(outgoing(r.Program)); err != nil {
+	if err := removeAll(outgoing(r.Program)); err != nil {
 		r.Log.Warn("the earlier release stays", "folder", outgoing(r.Program), "cause", err)
 	}
 }

@@ -46,18 +46,18 @@ func checkOurs(program string) error {
 
 // stage copies a release to where it waits, in place of what a run before may have left there.
 func stage(r release, program string) error {
-	if err := os.RemoveAll(incoming(program)); err != nil {
+	if err := removeAll(incoming(program)); err != nil {
 		return err
 	}
 	if err := r.copyTo(incoming(program)); err != nil {
-		return errors.Join(err, os.RemoveAll(incoming(program)))
+		return errors.Join(err, removeAll(incoming(program)))
 	}
 	return nil
 }
 
 // swap puts the release that waits in the place of the one that is there, if one is.
 func swap(ctx context.Context, program string) error {
-	if err := os.RemoveAll(outgoing(program)); err != nil {
+	if err := removeAll(outgoing(program)); err != nil {
 		return err
 	}
 	err := rename(ctx, program, outgoing(program))
@@ -75,7 +75,7 @@ func swapBack(ctx context.Context, program string) error {
 	if err := rename(ctx, program, incoming(program)); err != nil {
 		return err
 	}
-	return errors.Join(mend(program), os.RemoveAll(incoming(program)))
+	return errors.Join(mend(program), removeAll(incoming(program)))
 }
 
 // renamePatience is how long a folder may be held by others: a process that is ending, a virus scanner that reads what is new.

@@ -86,7 +86,7 @@ func (r Removal) removeFiles(ctx context.Context) error {
 	var errs []error
 	for _, folder := range folders {
 		r.Log.Info("removing", "folder", folder)
-		errs = append(errs, os.RemoveAll(folder))
+		errs = append(errs, removeAll(folder))
 	}
 	return errors.Join(errs...)
 }

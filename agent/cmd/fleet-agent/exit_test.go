@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"github.com/bandfleet/bandfleet/agent"
+	"github.com/bandfleet/bandfleet/agent/install"
 	"github.com/bandfleet/bandfleet/agent/link"
+	"github.com/bandfleet/bandfleet/agent/service"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -20,6 +22,10 @@ func TestExitCodes(t *testing.T) {
 		{errors.New("unknown flag"), 2},
 		{&failure{errors.New("disk full")}, 1},
 		{&failure{fmt.Errorf("x: %w", &agent.InputError{Err: errors.New("bad token")})}, 2},
+		{&failure{fmt.Errorf("x: %w", service.ErrNotAllowed)}, 3},
+		{&failure{&install.RefusedError{Err: errors.New("no release")}}, 2},
+		{&failure{&install.TakenBackError{Err: errors.New("not up")}}, 7},
+		{&failure{&install.DownError{Err: &install.RefusedError{Err: errors.New("x")}}}, 8},
 		{&failure{&link.Error{Kind: link.Denied}}, 5},
 		{&failure{&link.Error{Kind: link.Rejected}}, 2},
 		{&failure{&link.Error{Kind: link.Unreachable}}, 6},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -27,7 +28,8 @@ func newRoot() *cobra.Command {
 // defaultProgramDir is where a release of the agent is installed unless told otherwise.
 func defaultProgramDir() string {
 	if runtime.GOOS == "windows" {
-		return filepath.Join(os.Getenv("ProgramFiles"), "Bandfleet")
+		// A 32-bit program that distributes software has the other folder in ProgramFiles.
+		return filepath.Join(cmp.Or(os.Getenv("ProgramW6432"), os.Getenv("ProgramFiles"), `C:\Program Files`), "Bandfleet")
 	}
 	return "/opt/bandfleet"
 }
