@@ -39,6 +39,18 @@ build-windows: build ## build fleet-agent.exe, fleetctl.exe and the plugins into
 	GOOS=windows GOARCH=amd64 $(GO_BUILD) -o bin/windows/plugins/ $(PLUGINS:%=./plugins/%)
 	bin/fleet-agent plugins lock bin/windows/plugins --describe-from bin/plugins
 
+# What goes to a site's machines, one folder for each system. Plugins of an earlier build that are no more would go with it.
+RELEASES := bin/release
+
+.PHONY: release-windows
+release-windows: build-windows ## pack the agent for Windows: programs, plugins, scripts, checksums, into bin/release/
+	deploy/release.sh '$(RELEASES)/bandfleet-agent-$(VERSION)-windows-amd64' bin/windows/fleet-agent.exe bin/windows/plugins \
+	  deploy/windows/install.cmd deploy/windows/uninstall.cmd
+
+.PHONY: release-linux
+release-linux: build ## pack the agent for Linux: program, plugins, checksums, into bin/release/
+	deploy/release.sh '$(RELEASES)/bandfleet-agent-$(VERSION)-linux-amd64' bin/fleet-agent bin/plugins
+
 .PHONY: demo
 demo: build ## show the tool at work on two made-up sites (KEEP=1 leaves it running)
 	deploy/demo/demo.sh

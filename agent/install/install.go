@@ -94,9 +94,6 @@ type found struct {
 
 // look reads what there is. Nothing is changed, but that a replacement which was cut off between its two renames is taken back.
 func (r *run) look(ctx context.Context) (err error) {
-	if _, err = readRelease(r.From); err != nil {
-		return err
-	}
 	if err = mend(r.Program); err != nil {
 		return err
 	}

@@ -93,7 +93,8 @@ func copyFile(from, to string, mode fs.FileMode) (err error) {
 	return errors.Join(err, out.Close())
 }
 
-// sameRelease tells whether what is installed is the release in from, undamaged.
+// sameRelease tells whether what is installed is the release in from, undamaged. Of from, which may be far away, it reads no plugins: the
+// list of their hashes is enough.
 func sameRelease(from, installed string) (bool, error) {
 	if from == installed {
 		return true, nil
@@ -101,8 +102,11 @@ func sameRelease(from, installed string) (bool, error) {
 	lock := filepath.Join(pluginsName, plugins.LockName)
 	for _, name := range []string{lock, ProgramFile()} {
 		same, err := sameFile(filepath.Join(from, name), filepath.Join(installed, name))
-		if err != nil || !same {
-			return false, err
+		if err != nil {
+			return false, &RefusedError{fmt.Errorf("release %q: %w; name the folder as it was unpacked", from, err)}
+		}
+		if !same {
+			return false, nil
 		}
 	}
 	_, err := readRelease(installed)

@@ -46,9 +46,9 @@ func newInstaller(t *testing.T) *installer {
 // buildRelease builds an agent's program and its plugins into a folder; no two versions have the same files.
 func buildRelease(t *testing.T, dir, version string, env []string, program string) {
 	t.Helper()
-	flags := "-X main.version=" + version + " -buildid=" + version
-	mustBuild(t, env, "go", "build", "-trimpath", "-ldflags", flags, "-o", dir+"/", program)
-	mustBuild(t, env, "go", "build", "-trimpath", "-ldflags", flags, "-o", dir+"/plugins/", "./plugins/endpoint")
+	mustBuild(t, env, "go", "build", "-trimpath", "-ldflags", "-X main.version="+version, "-o", dir+"/", program)
+	// A plugin tells its version, too, and the one that describes it for the lock file is of none.
+	mustBuild(t, env, "go", "build", "-trimpath", "-ldflags", "-buildid="+version, "-o", dir+"/plugins/", "./plugins/endpoint")
 	mustBuild(t, nil, programs+"/fleet-agent", "plugins", "lock", dir+"/plugins", "--describe-from", programs+"/plugins")
 }
 
@@ -163,5 +163,46 @@ func (i *installer) noTokenIn(log, secret string) {
 	}
 	if !strings.Contains(string(text), "installation done") || strings.Contains(string(text), secret) {
 		i.t.Errorf("the log tells nothing, or holds the secret of a token:\n%s", text)
+	}
+}
+
+// TestRealSystemdInstall: the same on a thin client with systemd.
+func TestRealSystemdInstall(t *testing.T) {
+	m := newLinuxMachine(t, 3)
+	f := startFleet(t, m.network.Near)
+	f.mustCtl("site", "add", "lyon")
+	for _, version := range []string{"v1", "v2"} {
+		buildRelease(t, filepath.Join(m.shared, version), version, nil, "./agent/cmd/fleet-agent")
+	}
+	broken := filepath.Join(m.shared, "broken")
+	buildRelease(t, broken, "broken", nil, "./deploy/e2e/stillborn")
+	must(t, os.Rename(filepath.Join(broken, "stillborn"), filepath.Join(broken, "fleet-agent")))
+	must(t, os.WriteFile(filepath.Join(m.shared, "token"), []byte(f.token("lyon")), 0o600))
+	agentOf := func(version string, args ...string) string {
+		return m.run(t, filepath.Join(m.shared, version, "fleet-agent"), append(args, "--program-dir", "/usr/local/lib/bandfleet")...)
+	}
+
+	agentOf("v1", "install", "--server", f.addr, "--token-file", filepath.Join(m.shared, "token"), "--name", "thin-3")
+	f.runsVersion("thin-3", "v1")
+	if out := agentOf("v1", "install"); !strings.Contains(out, "nothing was changed") {
+		t.Errorf("the second time it says %q, want that nothing was changed", out)
+	}
+	agentOf("v2", "install")
+	f.runsVersion("thin-3", "v2")
+	f.mustCtl("fix", "ble-restart", "--terminal", "thin-3", "--yes", "--param", "stable_for=10s")
+
+	ctx, cancel := context.WithTimeout(background(), stepTimeout)
+	defer cancel()
+	out, err := m.container.Run(ctx, filepath.Join(m.shared, "v2", "fleet-agent"), "install", "--from", broken, "--program-dir", "/usr/local/lib/bandfleet")
+	if err == nil || !strings.Contains(out, "runs again") {
+		t.Errorf("a release that does not come up: %v, %q; want that the one before it runs again", err, out)
+	}
+	f.runsVersion("thin-3", "v2")
+	for range 2 {
+		agentOf("v2", "uninstall", "--purge")
+	}
+	f.awaitOffline("thin-3")
+	if out, err := m.container.Run(background(), "ls", "/usr/local/lib/bandfleet", "/var/lib/bandfleet-agent"); err == nil {
+		t.Errorf("folders are left after a purge, want none: %s", out)
 	}
 }
