@@ -49,11 +49,10 @@ func (r *run) prepare(ctx context.Context) (string, error) {
 		err = fmt.Errorf("release %q: its program does not start on this machine: %w; is it kept from that by a virus scanner?", r.From, err)
 		return "", &RefusedError{errors.Join(err, removeAll(incoming(r.Program)))}
 	}
-	earlier, err := r.Version(ctx, programFile(r.Program))
-	if err != nil {
-		return fmt.Sprintf("is installed (%s) and runs", later), nil
+	if earlier, err := r.Version(ctx, programFile(r.Program)); err == nil {
+		return fmt.Sprintf("is replaced (%s by %s) and runs", earlier, later), nil
 	}
-	return fmt.Sprintf("is replaced (%s by %s) and runs", earlier, later), nil
+	return fmt.Sprintf("is installed (%s) and runs", later), nil
 }
 
 // stop ends the service, which lets a task in flight put back what it stopped.
@@ -102,7 +101,8 @@ func (r *run) putIdentity(ctx context.Context) error {
 		return err
 	}
 	for _, file := range []string{r.dir.Pins(), r.dir.Journal()} {
-		// A later release may bring the journal into a form that the earlier one cannot read.
+		// A later release may bring the journal into a form that the earlier one cannot read. One that never was up has done nothing
+		// else with it; should that be wrong, the server finds an older journal and puts the terminal into quarantine.
 		if err := r.remember(file); err != nil {
 			return err
 		}
