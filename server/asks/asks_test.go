@@ -329,8 +329,8 @@ func TestBadProbesReachNobody(t *testing.T) {
 		"which certificate must be": func(_ *world, p *actionv1.PeerProbe) { p.CertificateSha256 = "" },
 		`"bank.example" is not one`: func(_ *world, p *actionv1.PeerProbe) { p.Target.Host = "bank.example" },
 		// Its agent says that this is its address, which is no reason to believe it.
-		`"10.0.0.7" is not one`:     func(_ *world, p *actionv1.PeerProbe) { p.Target.Host = "10.0.0.7" },
-		"none of the 2 terminals":   func(w *world, _ *actionv1.PeerProbe) { clear(w.online) },
+		`"10.0.0.7" is not one`:   func(_ *world, p *actionv1.PeerProbe) { p.Target.Host = "10.0.0.7" },
+		"none of the 2 terminals": func(w *world, _ *actionv1.PeerProbe) { clear(w.online) },
 	} {
 		t.Run(want, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world, d *Desk) {
