@@ -200,10 +200,10 @@ func TestRestore(t *testing.T) {
 // TestWordsOfErrorsAreText: an error becomes a part of messages and records, which hold nothing else.
 func TestWordsOfErrorsAreText(t *testing.T) {
 	for at := range 4 {
-		key := `"` + strings.Repeat("x", at) + strings.Repeat("ü€", 100) + `"`
-		_, err := Parse(tomlFormat, []byte(key+" = 1\n"+key+" = 2\n"))
+		value := `"` + strings.Repeat("x", at) + strings.Repeat("ü€", 100) + `"`
+		_, err := Edit(tomlFormat, []byte("k = "+value+"\n"), []*actionv1.ConfigChange{{Key: "k", Before: new("1"), After: new("2")}})
 		if err == nil || !utf8.ValidString(err.Error()) {
-			t.Errorf("error %q, want one in valid UTF-8 that the key is there twice", err)
+			t.Errorf("error %q, want one in valid UTF-8 that the key has another value", err)
 		}
 	}
 }
