@@ -5,6 +5,7 @@ package configfile
 
 import (
 	"fmt"
+	"strings"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
@@ -68,7 +69,7 @@ func sayValue(v *string) string {
 func clip(s string) string {
 	const most = 200
 	if len(s) > most {
-		return s[:most] + "…"
+		return strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -193,5 +194,16 @@ func TestRestore(t *testing.T) {
 	other := strings.Replace(string(edited), "tap=7", "tap=8", 1)
 	if _, err := Restore(tomlFormat, []byte(nbe), []byte(other), changes); !errors.As(err, &conflict) || conflict.Key != "rssi_window_tap" {
 		t.Errorf("error is %v, want a conflict about the key that somebody else has changed", err)
+	}
+}
+
+// TestWordsOfErrorsAreText: an error becomes a part of messages and records, which hold nothing else.
+func TestWordsOfErrorsAreText(t *testing.T) {
+	for at := range 4 {
+		value := `"` + strings.Repeat("x", at) + strings.Repeat("ü€", 100) + `"`
+		_, err := Edit(tomlFormat, []byte("k = "+value+"\n"), []*actionv1.ConfigChange{{Key: "k", Before: new("1"), After: new("2")}})
+		if err == nil || !utf8.ValidString(err.Error()) {
+			t.Errorf("error %q, want one in valid UTF-8 that the key has another value", err)
+		}
 	}
 }

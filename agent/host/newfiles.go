@@ -65,7 +65,8 @@ func newFiles(folder string, before map[string]version) ([]*actionv1.FileState, 
 		if old, was := before[path]; was && old.size == v.size && old.modified.Equal(v.modified) {
 			continue
 		}
-		state := &actionv1.FileState{Path: path, Exists: true, Size: uint64(v.size), Modified: timestamppb.New(v.modified)}
+		// A name may be no text, which no record could hold; it is told of, and cannot be asked for.
+		state := &actionv1.FileState{Path: strings.ToValidUTF8(path, "\uFFFD"), Exists: true, Size: uint64(v.size), Modified: timestamppb.New(v.modified)}
 		if state.Sha256, err = hashBelow(dir, path); err != nil {
 			return nil, err
 		}

@@ -3,10 +3,11 @@ package host
 import (
 	"crypto"
 	"crypto/x509"
-	"errors"
 	"fmt"
 
 	"software.sslmate.com/src/go-pkcs12"
+
+	"github.com/bandfleet/bandfleet/proto/pfx"
 )
 
 // firstModernPFX is the first build of Windows (10 version 1809, Server 2019) that surely opens a PFX with AES-256 and a SHA-256 MAC.
@@ -15,28 +16,17 @@ const firstModernPFX = 17763
 
 // pfxContent is what a PFX holds, once it is known to be a pair.
 type pfxContent struct {
-	key  any
+	key  crypto.Signer
 	leaf *x509.Certificate
 }
 
-// openPFX opens a PFX and proves that its key belongs to its certificate. Its errors hold nothing of the PFX nor of the password.
-func openPFX(pfx []byte, password string) (pfxContent, error) {
-	key, leaf, _, err := pkcs12.DecodeChain(pfx, password)
-	switch {
-	case errors.Is(err, pkcs12.ErrIncorrectPassword):
-		return pfxContent{}, errors.New("pfx: its password does not open it: check the password's secret")
-	case err != nil:
-		return pfxContent{}, fmt.Errorf("pfx: %w: it must hold one certificate with its private key", err)
+// openPFX opens a PFX as everybody else does who has looked at it before. Its errors hold nothing of the PFX nor of the password.
+func openPFX(file []byte, password string) (pfxContent, error) {
+	key, chain, err := pfx.Open(file, password)
+	if err != nil {
+		return pfxContent{}, fmt.Errorf("pfx: %w", err)
 	}
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return pfxContent{}, errors.New("pfx: its private key is of a kind that cannot sign")
-	}
-	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
-	if !ok || !public.Equal(leaf.PublicKey) {
-		return pfxContent{}, errors.New("pfx: its private key does not belong to its certificate: make it anew")
-	}
-	return pfxContent{key: key, leaf: leaf}, nil
+	return pfxContent{key: key, leaf: chain[0]}, nil
 }
 
 // encodeFor makes a PFX of the pair alone that this build of Windows opens, whatever the one that it came from was made with. The caller

@@ -67,6 +67,19 @@ func TestPFXForEachWindows(t *testing.T) {
 	}
 }
 
+// TestPFXInAnyOrder: what a plan took for the certificate of a PFX is what is imported, wherever in the file it stands.
+func TestPFXInAnyOrder(t *testing.T) {
+	leaf, key := pair(t)
+	other, _ := pair(t)
+	file, err := pkcs12.Modern2023.Encode(key, other, []*x509.Certificate{leaf}, "pass")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content, err := openPFX(file, "pass"); err != nil || !content.leaf.Equal(leaf) {
+		t.Errorf("a PFX whose key belongs to its second certificate: %v, want that certificate", err)
+	}
+}
+
 func TestPFXThatCannotBeUsed(t *testing.T) {
 	cert, _ := pair(t)
 	_, other := pair(t)
@@ -79,8 +92,8 @@ func TestPFXThatCannotBeUsed(t *testing.T) {
 		password, want string
 	}{
 		"another password": {foreign, "hunter3", "password does not open it"},
-		"another's key":    {foreign, "hunter2", "does not belong to its certificate"},
-		"no pfx":           {[]byte("hunter2"), "hunter2", "must hold one certificate"},
+		"another's key":    {foreign, "hunter2", "belongs to none of its certificates"},
+		"no pfx":           {[]byte("hunter2"), "hunter2", "cannot be read as a PFX"},
 	} {
 		_, err := openPFX(c.pfx, c.password)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hunter") {

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/bandfleet/bandfleet/proto/certfacts"
 )
@@ -58,6 +61,18 @@ func TestProgramLeavesNewFiles(t *testing.T) {
 		if _, err := programs.Open(t.Context(), "tool", path); err == nil {
 			t.Errorf("Open(%q) succeeded, want a refusal", path)
 		}
+	}
+}
+
+// TestNewFilesHaveNamesThatAreText: a name that is no text could be in no record, and the agent does not go on without its records.
+func TestNewFilesHaveNamesThatAreText(t *testing.T) {
+	programs, _ := script(t, `echo x >"$(printf 'bad\377name')"`)
+	state, err := programs.Run(t.Context(), "tool")
+	if err != nil || len(state.GetNewFiles()) != 1 {
+		t.Fatalf("Run = %v, %v; want one new file", state, err)
+	}
+	if _, err := proto.Marshal(state); err != nil || !utf8.ValidString(state.GetNewFiles()[0].GetPath()) {
+		t.Errorf("the new file is called %q (%v), want a name that is text", state.GetNewFiles()[0].GetPath(), err)
 	}
 }
 

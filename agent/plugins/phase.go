@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -141,7 +142,7 @@ func (ph *phase) answer(ctx context.Context, c *actionv1.Call) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		reply = &actionv1.Reply{Reply: &actionv1.Reply_Error{Error: &actionv1.CallError{Message: err.Error()}}}
+		reply = &actionv1.Reply{Reply: &actionv1.Reply_Error{Error: &actionv1.CallError{Message: strings.ToValidUTF8(err.Error(), "\uFFFD")}}}
 	}
 	reply.Id = c.GetId()
 	if err := ph.stream.Send(&actionv1.RunRequest{Message: &actionv1.RunRequest_Reply{Reply: reply}}); err != nil {

@@ -133,7 +133,7 @@ func (c *course) finish(out outcome, fail *failure) *actionv1.TaskResult {
 	}
 	res := &actionv1.TaskResult{
 		Status: out.status, Reason: clip(out.reason, maxText), NextStep: clip(out.nextStep, maxText),
-		Plan: c.rec.GetPlan(), Undone: c.result.undone, Checks: c.result.checks, Evidence: c.result.evidence,
+		Plan: c.rec.GetPlan(), Undone: slices.Clone(c.result.undone), Checks: c.result.checks, Evidence: c.result.evidence,
 		Started: c.rec.GetStarted(), Finished: stamp(now),
 		Output: c.result.text, OutputTruncated: c.result.truncated, Artifacts: c.result.artifacts,
 		Findings: c.result.findings, Certificates: c.result.certificates,
@@ -144,6 +144,7 @@ func (c *course) finish(out outcome, fail *failure) *actionv1.TaskResult {
 	if c.plugin != nil {
 		res.Plugin, res.PluginVersion, res.PluginSha256 = c.plugin.Name(), c.plugin.Version(), c.plugin.SHA256()
 	}
+	fit(res, maxResult)
 	return res
 }
 

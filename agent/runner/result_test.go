@@ -7,9 +7,11 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 )
 
 func TestUndoneStatus(t *testing.T) {
@@ -149,6 +151,37 @@ func TestCaps(t *testing.T) {
 	c.checked(make([]*actionv1.Check, 2*maxChecks))
 	if len(c.checks) != maxChecks || len(c.evidence) != 1 {
 		t.Errorf("%d checks, evidence %v; want %d checks and a word about the rest", len(c.checks), c.evidence, maxChecks)
+	}
+}
+
+// TestLargeStates: what an agent reads around its effects may be more than one message can carry; the result fits all the same and says
+// what is missing. A result that does not fit would end every session that it is sent on.
+func TestLargeStates(t *testing.T) {
+	const message = 4 << 20
+	var values []*actionv1.ConfigValue
+	for range maxChanges {
+		values = append(values, &actionv1.ConfigValue{Key: "key", Value: strings.Repeat("v", maxValue)})
+	}
+	state := &actionv1.State{State: &actionv1.State_Config{Config: &actionv1.ConfigState{Values: values}}}
+	c := &course{rec: &storagev1.JournalTask{}, result: collector{text: strings.Repeat("o", maxOutput)}}
+	for range maxPlanEffects {
+		record := &actionv1.RecordedEffect{Before: state, After: state, Changed: true, Inverse: actionv1.Inverse_INVERSE_EXACT}
+		c.effects = append(c.effects, &storagev1.JournalEffect{Effect: record})
+		c.result.undone = append(c.result.undone, &actionv1.Undo{State: state, Outcome: actionv1.UndoOutcome_UNDO_OUTCOME_DONE})
+	}
+	for range maxFindings {
+		c.result.found(&actionv1.Finding{Message: strings.Repeat("m", maxText)})
+	}
+	res := c.finish(outcome{}, failed("it did not hold"))
+	if size := proto.Size(res); size > maxResult || size > message {
+		t.Errorf("the result has %d bytes, want at most %d", size, maxResult)
+	}
+	said := res.GetEvidence()[len(res.GetEvidence())-1].GetValue()
+	if len(res.GetEffects()) != maxPlanEffects || len(res.GetFindings()) != maxFindings || !strings.Contains(said, "states around the effects") {
+		t.Errorf("%d effects, %d findings, %q; want all of them, and a word that the states are left out", len(res.GetEffects()), len(res.GetFindings()), said)
+	}
+	if c.effects[0].GetEffect().GetBefore() == nil || c.result.undone[0].GetState() == nil {
+		t.Error("the states are gone from the run's own records, want them left out of the result alone")
 	}
 }
 

@@ -14,9 +14,6 @@ import (
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
-// maxListed bounds the certificates of a report, so that a result always fits into one message.
-const maxListed = 400
-
 // certScan reports the certificates of a machine. It reads in the apply phase, so that a dry run costs nothing; it has no effects.
 type certScan struct{}
 
@@ -58,6 +55,7 @@ func (certScan) Apply(ctx context.Context, r *sdk.ApplyRun) error {
 	}
 	s.judgeCertificates()
 	s.list()
+	s.tell()
 	r.ReportCertificates(s.report)
 	return nil
 }
@@ -93,10 +91,9 @@ type scan struct {
 	web bool
 	// needed are the certificates of Root and CA that something here depends on, by SHA-256.
 	needed map[string]bool
-}
-
-func (s *scan) find(rule string, level actionv1.FindingLevel, subject, value, expected, message string) {
-	s.r.Finding(&actionv1.Finding{Rule: rule, Level: level, Subject: subject, Value: value, Expected: expected, Message: message})
+	found  []*actionv1.Finding
+	// unlisted is how many certificates there is no room for in the report.
+	unlisted int
 }
 
 // unknown records what could not be looked at. A context that is over is no finding.
@@ -200,20 +197,6 @@ func (s *scan) need(chain []*actionv1.Certificate) {
 				if issuer.GetSubject() == c.GetIssuer() {
 					s.needed[issuer.GetSha256()] = true
 				}
-			}
-		}
-	}
-}
-
-// list puts the certificates into the report: all of those with keys, and of the authorities, of which a machine has hundreds, the ones
-// that something depends on and the ones that end.
-func (s *scan) list() {
-	for _, store := range []string{storeWebHosting, storeMy, storeRoot, storeCA} {
-		for _, c := range s.stores[store] {
-			own := store == storeWebHosting || store == storeMy
-			ends := c.GetNotAfter().AsTime().Sub(s.now) < firstWarning
-			if (own || ends || s.needed[c.GetSha256()]) && len(s.report.GetCertificates()) < maxListed {
-				s.report.Certificates = append(s.report.Certificates, c)
 			}
 		}
 	}

@@ -178,7 +178,19 @@ func TestReportIsBounded(t *testing.T) {
 		s.stores[storeRoot] = append(s.stores[storeRoot], c)
 	}
 	s.list()
-	if n := len(s.report.GetCertificates()); n != maxListed || proto.Size(s.report) > 1<<20 {
-		t.Errorf("%d certificates with %d bytes are listed, want %d", n, proto.Size(s.report), maxListed)
+	n, size := len(s.report.GetCertificates()), proto.Size(s.report)
+	if n == 0 || n+s.unlisted != 900 || size > maxReportBytes+10_000 {
+		t.Errorf("%d certificates with %d bytes are listed and %d are not; want as many as fit of the 900 that end", n, size, s.unlisted)
+	}
+	for range 1000 {
+		s.find(ruleUnbound, levelGood, strings.Repeat("s", 100), "", "", "")
+	}
+	s.find(ruleKey, levelProblem, "the last one", "", "", "")
+	worst := s.worst()
+	if len(worst) == 0 || len(worst) > maxFound || worst[0].GetRule() != ruleKey {
+		t.Errorf("%d findings are told, the first of rule %q; want at most %d, the problem first", len(worst), worst[0].GetRule(), maxFound)
+	}
+	if room := 240 << 10; size+maxFoundBytes > room {
+		t.Errorf("a report of %d bytes with findings of %d is more than an agent takes in one phase, want at most %d", size, maxFoundBytes, room)
 	}
 }

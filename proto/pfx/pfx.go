@@ -30,7 +30,7 @@ const keyMissing = "pkcs12: private key missing"
 // Facts opens a PFX and returns what is public of it. One that cannot be used has a problem and no chain. Whether it is still valid, and
 // whether for the right names, is for whoever asks.
 func Facts(file []byte, password string) *actionv1.SecretFacts {
-	chain, err := Chain(file, password)
+	_, chain, err := Open(file, password)
 	if err != nil {
 		return &actionv1.SecretFacts{Problem: err.Error()}
 	}
@@ -39,20 +39,21 @@ func Facts(file []byte, password string) *actionv1.SecretFacts {
 	return facts
 }
 
-// Chain opens a PFX, checks that it holds the private key of one of its certificates, and returns that certificate followed by those that
-// sign it, then whatever else is in the file.
-func Chain(file []byte, password string) ([]*x509.Certificate, error) {
-	key, first, others, err := pkcs12.DecodeChain(file, password)
+// Open opens a PFX, checks that it holds the private key of one of its certificates, and returns that key, and that certificate followed
+// by those that sign it, then whatever else is in the file: no order in the file is relied on.
+func Open(file []byte, password string) (key crypto.Signer, chain []*x509.Certificate, err error) {
+	found, first, others, err := pkcs12.DecodeChain(file, password)
 	if err != nil {
-		return nil, problem(err)
+		return nil, nil, problem(err)
 	}
 	all := append([]*x509.Certificate{first}, others...)
-	at := slices.IndexFunc(all, func(c *x509.Certificate) bool { return belongs(key, c) })
+	key, signs := found.(crypto.Signer)
+	at := slices.IndexFunc(all, func(c *x509.Certificate) bool { return signs && belongs(key, c) })
 	if at < 0 {
-		return nil, ErrMismatch
+		return nil, nil, ErrMismatch
 	}
 	leaf := all[at]
-	return inOrder(leaf, slices.Delete(all, at, at+1)), nil
+	return key, inOrder(leaf, slices.Delete(all, at, at+1)), nil
 }
 
 // problem puts an error into words of our own: those of decoders quote what they read.
@@ -69,12 +70,8 @@ func problem(err error) error {
 	return ErrMalformed
 }
 
-func belongs(key any, c *x509.Certificate) bool {
-	signer, ok := key.(crypto.Signer)
-	if !ok {
-		return false
-	}
-	public, ok := signer.Public().(interface{ Equal(crypto.PublicKey) bool })
+func belongs(key crypto.Signer, c *x509.Certificate) bool {
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
 	return ok && public.Equal(c.PublicKey)
 }
 

@@ -103,7 +103,7 @@ func TestFactsOfEachProtection(t *testing.T) {
 func TestChainIsLeafFirst(t *testing.T) {
 	i := issue(t, ecKey(t))
 	for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}, {2, 0, 1}} {
-		chain, err := pfx.Chain(i.encode(t, pkcs12.Modern, order...), password)
+		_, chain, err := pfx.Open(i.encode(t, pkcs12.Modern, order...), password)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,7 +138,7 @@ func TestProblems(t *testing.T) {
 		"cut":                  {good[:len(good)/2], password, pfx.ErrMalformed},
 		"a byte of it changed": {changed(good), password, pfx.ErrPassword},
 	} {
-		_, err := pfx.Chain(c.file, c.password)
+		_, _, err := pfx.Open(c.file, c.password)
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}

@@ -112,10 +112,12 @@ func (p *place) own() (hosts []*fleetv1.NESHost) {
 	return hosts
 }
 
-// mayBeProbed reports whether a host name or address is this terminal's, as the settings and its agent say: nobody is sent elsewhere.
+// mayBeProbed reports whether a host name is this terminal's, as people have set it: nobody is sent elsewhere. What its agent says of
+// its own names and addresses does not count, or a machine that was taken over could have all others knock at any door of the plant.
 func (p *place) mayBeProbed(host string) bool {
-	names := append([]string{p.terminal.GetName(), p.terminal.GetFacts().GetHostname()}, p.terminal.GetFacts().GetAddresses()...)
+	names := []string{p.terminal.GetName()}
 	for _, h := range p.own() {
+		names = append(names, h.GetHost())
 		if u, err := url.Parse(h.GetUrl()); err == nil {
 			names = append(names, u.Hostname())
 		}

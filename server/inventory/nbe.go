@@ -13,16 +13,18 @@ import (
 // Bounds of signal strengths in dBm and of windows in measurements. The guide gives the signs; the rest is what no receiver
 // leaves, so that a digit too many is found.
 const (
-	weakestSignal   = -127
-	longestRSSIspan = 1000
+	weakestSignal  = -127
+	longestTapSpan = 1000
+	// longestSpan is what the action that writes nbe.toml takes, too.
+	longestSpan = 10_000
 )
 
 // nbeKeys are the keys of nbe.toml that the vendor documents, each with what is wrong with a value, or "".
 func nbeKeys() map[string]func(any) string {
 	return map[string]func(any) string{
 		"agent_url":          agentURLProblem,
-		"rssi_window_tap":    between(1, longestRSSIspan),
-		"rssi_window_long":   between(1, longestRSSIspan),
+		"rssi_window_tap":    between(1, longestTapSpan),
+		"rssi_window_long":   between(1, longestSpan),
 		"rssi_tap_threshold": between(weakestSignal, 0),
 		"rssi_cutoff_close":  between(weakestSignal, 0),
 		"rssi_cutoff_far":    between(weakestSignal, -1),

@@ -22,7 +22,7 @@ func full() *fleetv1.SiteSettings {
 		ApprovedRoots: []*fleetv1.ApprovedRoot{{Name: "Plant root 2024", Sha256: strings.Repeat("ab", 32)}},
 		KnownHosts:    []*fleetv1.KnownHost{{Label: "ad", Address: "dc1.lyon.example:636"}},
 		NbeProfile: map[string]string{
-			"rssi_tap_threshold": "-42", "rssi_cutoff_close": "-70", "rssi_cutoff_far": "-75", "rssi_window_tap": "10", "rssi_window_long": "50",
+			"rssi_tap_threshold": "-42", "rssi_cutoff_close": "-70", "rssi_cutoff_far": "-75", "rssi_window_tap": "10", "rssi_window_long": "10000",
 			"agent_url": `"wss://agent.lyon.example:9120/socket/websocket"`,
 		},
 		NymiAgent: fleetv1.NymiAgentPlacement_NYMI_AGENT_PLACEMENT_CENTRAL, NymiAgentUrl: "wss://agent.lyon.example:9120/socket/websocket",

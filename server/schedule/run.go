@@ -136,7 +136,7 @@ func (s *Scheduler) busy(ctx context.Context, rec *storagev1.ScheduleRecord) (bo
 func (s *Scheduler) create(ctx context.Context, rec *storagev1.ScheduleRecord, run *fleetv1.ScheduleRun) error {
 	p, err := s.owner(ctx, rec.GetSchedule().GetOwner())
 	if err == nil {
-		err = s.ask(ctx, p, rec, run, requestOf(run))
+		err = s.ask(ctx, p, rec, run, requestOf(rec, run))
 	}
 	if no, ok := errors.AsType[*refusal.Error](err); ok && no.Kind != refusal.Unavailable {
 		run.Problem, err = no.Error(), nil
@@ -156,8 +156,12 @@ func (s *Scheduler) ask(ctx context.Context, p *access.Principal, rec *storagev1
 	return err
 }
 
-// requestOf makes the id under which the job of a time is asked for, so that it is created once whatever happens in between.
-func requestOf(run *fleetv1.ScheduleRun) string {
+// requestOf makes the id under which the job of a time is asked for, so that it is created once whatever happens in between. What has
+// waited is asked for after another job, at no set time.
+func requestOf(rec *storagev1.ScheduleRecord, run *fleetv1.ScheduleRun) string {
+	if rec.GetWaiting() {
+		return "after-" + rec.GetRunning()
+	}
 	return fmt.Sprintf("at-%d", run.GetTime().AsTime().UnixNano())
 }
 

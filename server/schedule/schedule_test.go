@@ -62,6 +62,31 @@ func TestAKilledServerCreatesNoSecondJob(t *testing.T) {
 	}
 }
 
+// The same for a job that has waited until another was done: it has no set time that would tell it from a second one.
+func TestAKilledServerCreatesNoSecondJobThatHasWaited(t *testing.T) {
+	w := newWorld(t)
+	w.create("sweep", func(r *fleetv1.CreateScheduleRequest) { r.Overlap = fleetv1.OverlapRule_OVERLAP_RULE_AFTER })
+	w.until("2026-11-24T02:30:00Z")
+	w.until("2026-11-25T02:30:00Z")
+	w.active["j-1"] = false
+	w.now = at(t, "2026-11-25T09:00:00Z")
+	rec, err := w.read(t.Context(), "sweep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Scheduler.create(t.Context(), rec, &fleetv1.ScheduleRun{Time: timestamppb.New(w.now)}); err != nil {
+		t.Fatal(err)
+	}
+	w.restart()
+	w.until("2026-11-25T09:05:00Z")
+	if len(w.made) != 2 {
+		t.Errorf("%d jobs were created, want 2: the first time's, and one that has waited", len(w.made))
+	}
+	if line := w.history("sweep")[0]; !strings.HasSuffix(line, " j-2") {
+		t.Errorf("the last line of the history is %q, want job j-2", line)
+	}
+}
+
 func TestRulesForWhatOverlaps(t *testing.T) {
 	for name, c := range map[string]struct {
 		rule fleetv1.OverlapRule
