@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -49,13 +50,14 @@ func buildAndRun(m *testing.M) int {
 // buildPrograms does what `make build` does, without make, and makes the tests' own plugins: one that writes much, and one for
 // scripts beside the product's.
 func buildPrograms(bin string) error {
+	plugins := []string{"./plugins/endpoint", "./plugins/terminal", "./plugins/firmware", "./plugins/certs", "./plugins/nes", "./plugins/support"}
 	steps := [][]string{
 		{"go", "build", "-trimpath", "-o", bin + "/", "./server/cmd/fleetd", "./agent/cmd/fleet-agent", "./cli/cmd/fleetctl"},
-		{"go", "build", "-trimpath", "-o", bin + "/plugins/", "./plugins/endpoint", "./plugins/terminal", "./plugins/firmware", "./plugins/nes", "./plugins/support"},
+		slices.Concat([]string{"go", "build", "-trimpath", "-o", bin + "/plugins/"}, plugins),
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "plugins")},
 		{"go", "build", "-trimpath", "-o", bin + "/chatty/", "./deploy/e2e/chatty"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "chatty")},
-		{"go", "build", "-trimpath", "-o", bin + "/drills/", "./plugins/endpoint", "./plugins/terminal", "./plugins/firmware", "./plugins/nes", "./plugins/support", "./deploy/e2e/drill"},
+		slices.Concat([]string{"go", "build", "-trimpath", "-o", bin + "/drills/", "./deploy/e2e/drill"}, plugins),
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "drills")},
 	}
 	for _, step := range steps {
