@@ -2350,8 +2350,10 @@ type PeerProbe struct {
 	// Lower case hexadecimal SHA-256 of the certificate that must be served.
 	CertificateSha256 string               `protobuf:"bytes,3,opt,name=certificate_sha256,json=certificateSha256,proto3" json:"certificate_sha256,omitempty"`
 	Timeout           *durationpb.Duration `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Names of terminals that are not asked, such as those that were accepted to be cut off; at most 1000.
+	Except        []string `protobuf:"bytes,5,rep,name=except,proto3" json:"except,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PeerProbe) Reset() {
@@ -2408,6 +2410,13 @@ func (x *PeerProbe) GetCertificateSha256() string {
 func (x *PeerProbe) GetTimeout() *durationpb.Duration {
 	if x != nil {
 		return x.Timeout
+	}
+	return nil
+}
+
+func (x *PeerProbe) GetExcept() []string {
+	if x != nil {
+		return x.Except
 	}
 	return nil
 }
@@ -6045,12 +6054,13 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\x04tail\x18\x03 \x01(\rR\x04tail\x12\x1b\n" +
 	"\tmax_bytes\x18\x04 \x01(\x04R\bmaxBytes\x12\x16\n" +
 	"\x06redact\x18\x05 \x01(\bR\x06redact\x123\n" +
-	"\atimeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xb5\x01\n" +
+	"\atimeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xcd\x01\n" +
 	"\tPeerProbe\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\rR\x05count\x12.\n" +
 	"\x06target\x18\x02 \x01(\v2\x16.action.v1.ProbeTargetR\x06target\x12-\n" +
 	"\x12certificate_sha256\x18\x03 \x01(\tR\x11certificateSha256\x123\n" +
-	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"d\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x16\n" +
+	"\x06except\x18\x05 \x03(\tR\x06except\"d\n" +
 	"\vProbeTarget\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12\x12\n" +
 	"\x04port\x18\x02 \x01(\rR\x04port\x12\x10\n" +
