@@ -18,6 +18,8 @@ const (
 	// leastPeerTime and mostPeerTime bound the wait for their verdicts.
 	leastPeerTime = 2 * time.Second
 	mostPeerTime  = 2 * time.Minute
+	// mostLeftOut bounds the terminals that are not to be asked.
+	mostLeftOut = 1000
 )
 
 // peersDeed has terminals that use this host connect to it, through the server. It changes nothing, so there is nothing to put back.
@@ -40,6 +42,8 @@ func (d peersDeed) check(*actionv1.Action) error {
 		return fmt.Errorf("it wants %d terminals, want 1 to %d", d.e.GetCount(), maxPeers)
 	case timeout < leastPeerTime || timeout > mostPeerTime:
 		return fmt.Errorf("its timeout is %s, want %s to %s", timeout, leastPeerTime, mostPeerTime)
+	case len(d.e.GetExcept()) > mostLeftOut:
+		return fmt.Errorf("it leaves out %d terminals by name, want at most %d", len(d.e.GetExcept()), mostLeftOut)
 	case d.e.GetCertificateSha256() == "":
 		return nil
 	case !d.e.GetTarget().GetTls():

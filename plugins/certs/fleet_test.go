@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"testing"
 	"testing/synctest"
 
@@ -186,8 +187,11 @@ func (f *fleet) PeerProbe(ctx context.Context, _ *agentv1.TaskKey, p *actionv1.P
 		return nil, errors.Join(err, errOffline)
 	}
 	answer := &actionv1.PeerVerdicts{}
-	for i := range p.GetCount() {
-		v := &actionv1.PeerVerdict{Terminal: fmt.Sprintf("T-%d", i+1), Result: proto.CloneOf(found)}
+	for i := 1; len(answer.GetVerdicts()) < int(p.GetCount()); i++ {
+		v := &actionv1.PeerVerdict{Terminal: fmt.Sprintf("T-%d", i), Result: proto.CloneOf(found)}
+		if slices.Contains(p.GetExcept(), v.GetTerminal()) {
+			continue
+		}
 		v.Reason = f.distrusts[v.GetTerminal()]
 		v.Ok = v.GetReason() == ""
 		answer.Verdicts = append(answer.Verdicts, v)

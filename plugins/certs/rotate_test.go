@@ -199,6 +199,21 @@ func TestRotationsThatAreRefused(t *testing.T) {
 	}
 }
 
+// A terminal that was accepted to be cut off is not asked: its verdict is known, and must not take the change back.
+func TestRotationDoesNotAskWhoIsAccepted(t *testing.T) {
+	f := newFleet(t)
+	f.coverage = &actionv1.Coverage{Users: 3, Trusting: 2, Missing: []string{"T-1"}}
+	f.distrusts["T-1"] = "not trusted here"
+	runnertest.In(t, f.setup(), func(b *runnertest.Bench) {
+		o := b.Run(rotate, f.rotation("accept_missing", "T-1")).Want(succeeded)
+		for _, v := range o.EffectOf(effectCanaries).GetAfter().GetPeers().GetVerdicts() {
+			if v.GetTerminal() == "T-1" {
+				t.Error("T-1 was asked, want only terminals that are to trust the new certificate")
+			}
+		}
+	})
+}
+
 // Names that nobody uses any more may be given up, by name.
 func TestRotationGivesUpNames(t *testing.T) {
 	f := newFleet(t)

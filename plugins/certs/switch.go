@@ -116,7 +116,7 @@ func (s *scene) plan(ctx context.Context, r *sdk.Run, c candidate, cov *actionv1
 	effects = append(effects, sdk.Planned(effectBind, sdk.BindingSet(s.binding, after), s.bound(), named(c.Certificate)))
 	canaries := min(uint32(r.Int("canaries")), cov.GetTrusting()) //nolint:gosec // 0 to 20 by the manifest
 	if canaries > 0 {
-		effects = append(effects, sdk.Planned(effectCanaries, sdk.PeerProbe(canaries, s.own.target(after), c.GetSha256(), peerTimeout),
+		effects = append(effects, sdk.Planned(effectCanaries, sdk.PeerProbe(canaries, s.own.target(after), c.GetSha256(), peerTimeout, list(r, "accept_missing")...),
 			"not asked", fmt.Sprintf("%d terminals connect and trust %s", canaries, named(c.Certificate))))
 	}
 	p := sdk.Ready(effects...)

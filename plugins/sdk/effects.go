@@ -110,9 +110,10 @@ func Collect(c *actionv1.Collect) *actionv1.Effect {
 }
 
 // PeerProbe is the effect of having terminals that use this host connect to it; count of them must find this certificate and trust it.
-func PeerProbe(count uint32, target *actionv1.ProbeTarget, certificateSHA256 string, timeout time.Duration) *actionv1.Effect {
+// Those that are left out, by name, are not asked.
+func PeerProbe(count uint32, target *actionv1.ProbeTarget, certificateSHA256 string, timeout time.Duration, except ...string) *actionv1.Effect {
 	return &actionv1.Effect{Effect: &actionv1.Effect_PeerProbe{PeerProbe: &actionv1.PeerProbe{
-		Count: count, Target: target, CertificateSha256: certificateSHA256, Timeout: durationpb.New(timeout)}}}
+		Count: count, Target: target, CertificateSha256: certificateSHA256, Timeout: durationpb.New(timeout), Except: except}}}
 }
 
 // LeaseRelease is the effect of ending a lease now.

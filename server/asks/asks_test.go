@@ -327,6 +327,8 @@ func TestBadProbesReachNobody(t *testing.T) {
 		"asks for 100 terminals":    func(_ *world, p *actionv1.PeerProbe) { p.Count = 100 },
 		"names no host and port":    func(_ *world, p *actionv1.PeerProbe) { p.Target.Port = 0 },
 		"which certificate must be": func(_ *world, p *actionv1.PeerProbe) { p.CertificateSha256 = "" },
+		"leaves out 1001 terminals": func(_ *world, p *actionv1.PeerProbe) { p.Except = make([]string, 1001) },
+		"may be asked is online":    func(_ *world, p *actionv1.PeerProbe) { p.Except = []string{"LYON-2", "lyon-3"} },
 		`"bank.example" is not one`: func(_ *world, p *actionv1.PeerProbe) { p.Target.Host = "bank.example" },
 		// Its agent says that this is its address, which is no reason to believe it.
 		`"10.0.0.7" is not one`:   func(_ *world, p *actionv1.PeerProbe) { p.Target.Host = "10.0.0.7" },
@@ -343,6 +345,22 @@ func TestBadProbesReachNobody(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A terminal that was accepted to be cut off must not be the one that decides.
+func TestTerminalsThatAreLeftOutAreNotAsked(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world, d *Desk) {
+		w.tell = func(id string, o *agentv1.ProbeOrder) {
+			v := serving(wanted)
+			v.Id = o.GetId()
+			d.Verdict(id, v)
+		}
+		a := peerProbe(1)
+		a.GetPeerProbe().Except = []string{"Lyon-2"}
+		if got := w.probe(t, d, a); got != "lyon-3 true " {
+			t.Errorf("got %q, want lyon-3 alone to be asked", got)
+		}
+	})
 }
 
 func TestHostsAreKnownByAllTheirNames(t *testing.T) {

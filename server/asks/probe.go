@@ -16,6 +16,7 @@ import (
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/refusal"
 )
 
@@ -25,8 +26,10 @@ const (
 	// minProbe and maxProbe bound how long a question waits for verdicts.
 	minProbe = 2 * time.Second
 	maxProbe = 2 * time.Minute
-	maxHost  = 253
-	maxPath  = 512
+	// maxExcept is how many terminals a question may leave out.
+	maxExcept = 1000
+	maxHost   = 253
+	maxPath   = 512
 	// maxVerdict bounds what is passed on of a verdict, in bytes.
 	maxVerdict = 64 << 10
 	// maxReason is how much of a reason is passed on, in bytes.
@@ -58,7 +61,7 @@ func (d *Desk) peerProbe(ctx context.Context, terminalID string, q *actionv1.Pee
 		return nil, refusal.New(refusal.Denied, "FOREIGN_HOST", "peer probe: host %q is not one of terminal %q", q.GetTarget().GetHost(), p.terminal.GetName()).
 			Then("name the host as the site's settings do: `fleetctl site show %s`", p.site.GetName())
 	}
-	peers, err := d.peersOf(ctx, p)
+	peers, err := d.peersOf(ctx, p, q.GetExcept())
 	if err != nil {
 		return nil, err
 	}
@@ -78,26 +81,32 @@ func checkProbe(q *actionv1.PeerProbe) error {
 		return bad("names no host and port")
 	case len(t.GetHttpPath()) > maxPath:
 		return bad("its path is longer than %d bytes", maxPath)
+	case len(q.GetExcept()) > maxExcept:
+		return bad("leaves out %d terminals by name, want at most %d", len(q.GetExcept()), maxExcept)
 	case t.GetTls() && !sha256Hex.MatchString(q.GetCertificateSha256()):
 		return bad("does not say which certificate must be served")
 	}
 	return nil
 }
 
-// peersOf are the terminals that use a host and are online, in random order.
-func (d *Desk) peersOf(ctx context.Context, p *place) ([]*fleetv1.Terminal, error) {
+// peersOf are the terminals that use a host and are online, but for those that are not to be asked, in random order.
+func (d *Desk) peersOf(ctx context.Context, p *place, except []string) ([]*fleetv1.Terminal, error) {
 	users, err := d.usersOf(ctx, p)
 	if err != nil {
 		return nil, err
 	}
+	left := map[string]bool{}
+	for _, name := range except {
+		left[access.Fold(name)] = true
+	}
 	var online []*fleetv1.Terminal
 	for _, r := range users {
-		if d.cfg.Link.Online(r.GetTerminal().GetId()) {
+		if d.cfg.Link.Online(r.GetTerminal().GetId()) && !left[access.Fold(r.GetTerminal().GetName())] {
 			online = append(online, r.GetTerminal())
 		}
 	}
 	if len(online) == 0 {
-		return nil, refusal.New(refusal.Unavailable, "NO_PEERS", "peer probe: none of the %d terminals that use %q is online", len(users), p.terminal.GetName()).
+		return nil, refusal.New(refusal.Unavailable, "NO_PEERS", "peer probe: none of the %d terminals that use %q and may be asked is online", len(users), p.terminal.GetName()).
 			Then("try again when one is; `fleetctl get terminals --site %s` shows them", p.site.GetName())
 	}
 	rand.Shuffle(len(online), func(i, j int) { online[i], online[j] = online[j], online[i] }) //nolint:gosec // it only spreads the load
