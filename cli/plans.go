@@ -13,6 +13,8 @@ import (
 type planGroup struct {
 	names []string
 	lines []string
+	// evidence is what the plan of the one terminal rests on. Several terminals have each their own, which `job show` has.
+	evidence []*actionv1.Evidence
 	// people are who is signed in, terminal by terminal.
 	people []string
 }
@@ -25,7 +27,18 @@ func printPlans(p *output.Printer, b *board) {
 		for _, line := range g.lines {
 			p.Line("  %s", line)
 		}
+		printEvidence(p, g)
 		printPeople(p, g.people)
+	}
+}
+
+// printEvidence shows what a plan rests on, if one terminal alone has it.
+func printEvidence(p *output.Printer, g *planGroup) {
+	if len(g.names) > 1 {
+		return
+	}
+	for _, e := range g.evidence {
+		p.Line("  found: %s: %s", e.GetName(), e.GetValue())
 	}
 }
 
@@ -54,7 +67,7 @@ func groupPlans(b *board) []*planGroup {
 		g := known[key]
 		switch {
 		case g == nil:
-			g = &planGroup{lines: full}
+			g = &planGroup{lines: full, evidence: t.GetResult().GetEvidence()}
 			known[key] = g
 			groups = append(groups, g)
 		case !slices.Equal(g.lines, full):

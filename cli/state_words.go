@@ -140,18 +140,25 @@ func featuresWord(f *actionv1.FeatureStates) string {
 	return strings.Join(parts, ", ")
 }
 
-// peersWord writes what terminals found: "2 of 2 good", "1 of 2 good; lyon-07: the chain ends at a root that is not trusted here".
+// peersWord writes what terminals found: "2 of 2 good (lyon-03, lyon-07)", "0 of 1 good; lyon-07: the chain ends at a root that is not
+// trusted here".
 func peersWord(p *actionv1.PeerVerdicts) string {
-	good := 0
-	var bad []string
+	var good, bad []string
 	for _, v := range p.GetVerdicts() {
 		if v.GetOk() {
-			good++
+			good = append(good, v.GetTerminal())
 		} else {
 			bad = append(bad, v.GetTerminal()+": "+v.GetReason())
 		}
 	}
-	return joinWords("; ", fmt.Sprintf("%d of %d good", good, len(p.GetVerdicts())), strings.Join(bad, "; "))
+	if len(p.GetVerdicts()) == 0 {
+		return "nobody was asked"
+	}
+	count := fmt.Sprintf("%d of %d good", len(good), len(p.GetVerdicts()))
+	if len(good) > 0 {
+		count += " (" + strings.Join(good, ", ") + ")"
+	}
+	return joinWords("; ", count, strings.Join(bad, "; "))
 }
 
 // leaseWord writes a change that will end by itself: `file "nes/web.config" until 2026-11-24T10:00:00Z`.
