@@ -29,6 +29,7 @@ func mortalJournal(j runner.Journal) runner.Journal { return dyingJournal{j} }
 func mortalHost(h *host.Host) *host.Host {
 	mortal := *h
 	mortal.Services = dyingServices{h.Services}
+	mortalMachine(&mortal)
 	return &mortal
 }
 
