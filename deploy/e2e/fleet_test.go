@@ -35,6 +35,10 @@ type fleet struct {
 	dataDir string
 	addr    string
 	server  *process
+	// servers are all that ran, the present one last.
+	servers []*process
+	// agents are those that a script has made, by name.
+	agents map[string]*agent
 	// build is where the programs are from; the zero value is what people run.
 	build buildOf
 	// killAt is the kill point at which the server dies, empty for none.
@@ -59,6 +63,7 @@ func (f *fleet) start() {
 	cmd := under(f.under, f.build.program("fleetd"), "serve", "--data-dir", f.dataDir, "--listen", f.addr)
 	cmd.Env = dyingAt(f.killAt, f.env...)
 	f.server = startCommand(f.t, cmd)
+	f.servers = append(f.servers, f.server)
 	eventually(f.t, "fleetd answers", func() bool {
 		f.server.mustRun()
 		_, err := os.Stat(f.context())
@@ -189,7 +194,9 @@ type agent struct {
 	// role is roleNESHost, or empty for a user terminal.
 	role    string
 	process *process
-	build   buildOf
+	// processes are all that ran, the present one last.
+	processes []*process
+	build     buildOf
 	// killAt is the kill point at which the agent dies, empty for none.
 	killAt string
 	// under is the command that the program is run by, nil for none.
@@ -237,6 +244,7 @@ func (a *agent) start() {
 	cmd := under(a.under, a.build.program("fleet-agent"), "run", "--data-dir", a.dataDir, "--host", "sim:"+a.machine)
 	cmd.Env = dyingAt(a.killAt)
 	a.process = startCommand(a.t, cmd)
+	a.processes = append(a.processes, a.process)
 }
 
 // set changes the simulated endpoint.

@@ -33,7 +33,7 @@ var mortal = sync.OnceValues(func() (buildOf, error) {
 	b := buildOf{filepath.Join(filepath.Dir(programs), "mortal")}
 	steps := [][]string{
 		{"go", "build", "-trimpath", "-tags", "killpoints", "-o", b.dir + "/", "./server/cmd/fleetd", "./agent/cmd/fleet-agent"},
-		{"go", "build", "-trimpath", "-o", b.program("plugins") + "/", "./plugins/endpoint", "./deploy/faults/testaction"},
+		{"go", "build", "-trimpath", "-o", b.program("plugins") + "/", "./plugins/endpoint", "./plugins/certs", "./plugins/firmware", "./deploy/faults/testaction"},
 		{program("fleet-agent"), "plugins", "lock", b.program("plugins")},
 	}
 	for _, step := range steps {

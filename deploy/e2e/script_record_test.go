@@ -54,6 +54,15 @@ func recordCommands(f *fleet) map[string]command {
 			}
 			wantNotBefore(ts, f.tasks(args[0]), args[1])
 		},
+		// ended-within JOB DURATION: by the agents' own times, each task of a job ended so soon after it began.
+		"ended-within": func(ts *testscript.TestScript, _ bool, args []string) {
+			if len(args) != 2 {
+				ts.Fatalf("usage: ended-within JOB DURATION")
+			}
+			most, err := time.ParseDuration(args[1])
+			ts.Check(err)
+			wantEndedWithin(ts, f.tasks(args[0]), most)
+		},
 		// digest JOB: sets $DIGEST to what an approval of the job must name.
 		"digest": func(ts *testscript.TestScript, _ bool, args []string) {
 			if len(args) != 1 {
@@ -149,6 +158,14 @@ func wantNotBefore(ts *testscript.TestScript, tasks []*fleetv1.Task, text string
 	for _, t := range tasks {
 		if t.GetResult().GetStarted() == nil || began(t).Before(earliest) {
 			ts.Fatalf("%s began at %v, want it at %v or later: the job was not to start before", t.GetTerminalName(), began(t), earliest)
+		}
+	}
+}
+
+func wantEndedWithin(ts *testscript.TestScript, tasks []*fleetv1.Task, most time.Duration) {
+	for _, t := range tasks {
+		if t.GetResult().GetFinished() == nil || ended(t).Sub(began(t)) > most {
+			ts.Fatalf("%s began at %v and ended at %v, want it to end within %v", t.GetTerminalName(), began(t), ended(t), most)
 		}
 	}
 }

@@ -93,6 +93,8 @@ func scriptCommands(f *fleet) map[string]command {
 	maps.Copy(all, serverCommands(f))
 	maps.Copy(all, agentCommands(f))
 	maps.Copy(all, recordCommands(f))
+	maps.Copy(all, servedCommands())
+	maps.Copy(all, secretCommands(f))
 	return all
 }
 
