@@ -164,7 +164,7 @@ type upload struct {
 // run says what comes, learns how much of it the server has, and sends the rest.
 func (u *upload) run(a *storagev1.JournalArtifact) error {
 	ref := a.GetReference()
-	header := &agentv1.ArtifactHeader{Key: a.GetKey(), Kind: ref.GetKind(), Size: ref.GetSize(), Sha256: ref.GetSha256()}
+	header := &agentv1.ArtifactHeader{Key: a.GetKey(), Kind: ref.GetKind(), Size: ref.GetSize(), Sha256: ref.GetSha256(), Subject: ref.GetSubject()}
 	// A failed send is explained by the receive that follows.
 	_ = u.stream.Send(&agentv1.UploadArtifactRequest{Message: &agentv1.UploadArtifactRequest_Header{Header: header}})
 	answer, err := u.stream.Recv()

@@ -51,7 +51,7 @@ func (s *fakeSpool) hold(name string, data, now []byte) {
 		s.files[name] = now
 	}
 	s.waiting = append(s.waiting, &storagev1.JournalArtifact{File: name, Key: key("j-" + name), Reference: &actionv1.ArtifactReference{
-		Kind: "output", Size: uint64(len(data)), Sha256: hex.EncodeToString(sum[:]),
+		Kind: "output", Size: uint64(len(data)), Sha256: hex.EncodeToString(sum[:]), Subject: "band-" + name,
 	}})
 	select {
 	case s.changed <- struct{}{}:
@@ -236,6 +236,8 @@ func TestFilesAreBroughtOneAfterTheOther(t *testing.T) {
 		for _, name := range []string{"a", "b", "c"} {
 			if got := <-f.uploads.arrived; got.header.GetKey().GetJobId() != "j-"+name || !bytes.Equal(got.data, bytes.Repeat([]byte(name), 3*chunkSize+7)) {
 				t.Errorf("%v arrived with %d bytes, want file %s unchanged", got.header, len(got.data), name)
+			} else if got.header.GetSubject() != "band-"+name {
+				t.Errorf("file %s arrived about %q, want what the agent has noted: a band's log must be found by its serial", name, got.header.GetSubject())
 			}
 		}
 		s.put("d", []byte("late"))
