@@ -70,7 +70,7 @@ func artifactColumns(a *app) []output.Column[*fleetv1.Artifact] {
 		{Title: "ARTIFACT", Text: (*fleetv1.Artifact).GetId},
 		{Title: "TERMINAL", Text: (*fleetv1.Artifact).GetTerminalName},
 		{Title: "SITE", Text: (*fleetv1.Artifact).GetSite},
-		{Title: "KIND", Text: kindWord},
+		{Title: "KIND", Text: func(f *fleetv1.Artifact) string { return kindWord(f.GetKind(), f.GetSubject()) }},
 		{Title: "SIZE", Text: sizeWord},
 		{Title: "CREATED", Text: func(f *fleetv1.Artifact) string { return output.Ago(f.GetCreated(), a.now()) }},
 		{Title: "JOB", Text: (*fleetv1.Artifact).GetJobId},
@@ -81,11 +81,11 @@ func artifactColumns(a *app) []output.Column[*fleetv1.Artifact] {
 }
 
 // kindWord is the kind, and what the file is about when that is not the terminal.
-func kindWord(f *fleetv1.Artifact) string {
-	if f.GetSubject() == "" {
-		return f.GetKind()
+func kindWord(kind, subject string) string {
+	if subject == "" {
+		return kind
 	}
-	return f.GetKind() + " of " + f.GetSubject()
+	return kind + " of " + subject
 }
 
 // sizeWord is the size, and of what is still coming how much has come.

@@ -43,7 +43,7 @@ func printArtifacts(a *app, t *fleetv1.Task) {
 	}
 	a.out.Line("Artefacts (see `fleetctl artifact list --job %s --terminal %s`):", t.GetJobId(), t.GetTerminalName())
 	for _, ref := range brought {
-		line := ref.GetKind() + ", " + bytesWord(ref.GetSize()) + ", SHA-256 " + ref.GetSha256()
+		line := kindWord(ref.GetKind(), ref.GetSubject()) + ", " + bytesWord(ref.GetSize()) + ", SHA-256 " + ref.GetSha256()
 		if ref.GetTruncated() {
 			line += ", the rest was cut"
 		}
@@ -122,12 +122,19 @@ func printEffects(a *app, effects []*actionv1.RecordedEffect) {
 	for _, e := range effects {
 		took := output.Duration(e.GetFinished().AsTime().Sub(e.GetStarted().AsTime()))
 		a.out.Line("  %s  %s, took %s", stamp(e.GetStarted().AsTime()), effectWord(e.GetEffect()), took)
-		a.out.Line("      before: %s", stateWord(e.GetBefore()))
+		if !isErrand(e.GetEffect()) {
+			a.out.Line("      before: %s", stateWord(e.GetBefore()))
+		}
 		a.out.Line("      after:  %s", stateWord(e.GetAfter()))
 		if e.GetError() != "" {
 			a.out.Line("      %s", a.out.Paint(output.Bad, "did not come about: "+e.GetError()))
 		}
 	}
+}
+
+// isErrand says whether an effect changes no state, so that there was none before: what it brought is all that there is to tell.
+func isErrand(e *actionv1.Effect) bool {
+	return e.GetConfirm() != nil || e.GetProgramRun() != nil || e.GetPeerProbe() != nil
 }
 
 func printChecks(a *app, r *actionv1.TaskResult) {

@@ -174,7 +174,7 @@ func interruptionRecord(i *actionv1.Interruption) string { return i.GetService()
 func evidenceRecord(e *actionv1.Evidence) string { return e.GetName() + ": " + e.GetValue() }
 
 func artifactRecord(x *actionv1.ArtifactReference) string {
-	text := x.GetKind() + " " + strconv.FormatUint(x.GetSize(), 10) + " bytes SHA-256 " + x.GetSha256()
+	text := kindWord(x.GetKind(), x.GetSubject()) + " " + strconv.FormatUint(x.GetSize(), 10) + " bytes SHA-256 " + x.GetSha256()
 	if x.GetTruncated() {
 		text += " (cut)"
 	}
