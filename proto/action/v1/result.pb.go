@@ -3820,10 +3820,12 @@ type ProgramState struct {
 	Sha256   string `protobuf:"bytes,4,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	Approved bool   `protobuf:"varint,5,opt,name=approved,proto3" json:"approved,omitempty"`
 	// Of a run: how it ended, and what files were new.
-	ExitCode      int64        `protobuf:"varint,6,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
-	TimedOut      bool         `protobuf:"varint,7,opt,name=timed_out,json=timedOut,proto3" json:"timed_out,omitempty"`
-	NewFiles      []*FileState `protobuf:"bytes,8,rep,name=new_files,json=newFiles,proto3" json:"new_files,omitempty"`
-	Path          string       `protobuf:"bytes,9,opt,name=path,proto3" json:"path,omitempty"`
+	ExitCode int64        `protobuf:"varint,6,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	TimedOut bool         `protobuf:"varint,7,opt,name=timed_out,json=timedOut,proto3" json:"timed_out,omitempty"`
+	NewFiles []*FileState `protobuf:"bytes,8,rep,name=new_files,json=newFiles,proto3" json:"new_files,omitempty"`
+	Path     string       `protobuf:"bytes,9,opt,name=path,proto3" json:"path,omitempty"`
+	// Of a run: what was kept of the new files, to be brought to the server.
+	Artifacts     []*ArtifactReference `protobuf:"bytes,10,rep,name=artifacts,proto3" json:"artifacts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3919,6 +3921,13 @@ func (x *ProgramState) GetPath() string {
 		return x.Path
 	}
 	return ""
+}
+
+func (x *ProgramState) GetArtifacts() []*ArtifactReference {
+	if x != nil {
+		return x.Artifacts
+	}
+	return nil
 }
 
 type FeatureStates struct {
@@ -6161,7 +6170,7 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\asetting\x18\x01 \x01(\v2\x17.action.v1.PowerSettingR\asetting\x12\x0e\n" +
 	"\x02ac\x18\x02 \x01(\rR\x02ac\x12\x0e\n" +
 	"\x02dc\x18\x03 \x01(\rR\x02dc\x12\x1b\n" +
-	"\tby_policy\x18\x04 \x01(\bR\bbyPolicy\"\x8b\x02\n" +
+	"\tby_policy\x18\x04 \x01(\bR\bbyPolicy\"\xc7\x02\n" +
 	"\fProgramState\x12\x18\n" +
 	"\aprogram\x18\x01 \x01(\tR\aprogram\x12\x14\n" +
 	"\x05known\x18\x02 \x01(\bR\x05known\x12\x16\n" +
@@ -6171,7 +6180,9 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\texit_code\x18\x06 \x01(\x03R\bexitCode\x12\x1b\n" +
 	"\ttimed_out\x18\a \x01(\bR\btimedOut\x121\n" +
 	"\tnew_files\x18\b \x03(\v2\x14.action.v1.FileStateR\bnewFiles\x12\x12\n" +
-	"\x04path\x18\t \x01(\tR\x04path\"f\n" +
+	"\x04path\x18\t \x01(\tR\x04path\x12:\n" +
+	"\tartifacts\x18\n" +
+	" \x03(\v2\x1c.action.v1.ArtifactReferenceR\tartifacts\"f\n" +
 	"\rFeatureStates\x12.\n" +
 	"\bfeatures\x18\x01 \x03(\v2\x12.action.v1.FeatureR\bfeatures\x12%\n" +
 	"\x0erestart_needed\x18\x02 \x01(\bR\rrestartNeeded\"Q\n" +
@@ -6567,51 +6578,52 @@ var file_action_v1_result_proto_depIdxs = []int32{
 	1,   // 69: action.v1.IISValue.attribute:type_name -> action.v1.IISAttribute
 	25,  // 70: action.v1.PowerState.setting:type_name -> action.v1.PowerSetting
 	42,  // 71: action.v1.ProgramState.new_files:type_name -> action.v1.FileState
-	49,  // 72: action.v1.FeatureStates.features:type_name -> action.v1.Feature
-	74,  // 73: action.v1.BootState.boot_time:type_name -> google.protobuf.Timestamp
-	52,  // 74: action.v1.Collection.files:type_name -> action.v1.CollectedFile
-	69,  // 75: action.v1.Collection.artifact:type_name -> action.v1.ArtifactReference
-	74,  // 76: action.v1.CollectedFile.modified:type_name -> google.protobuf.Timestamp
-	54,  // 77: action.v1.PeerVerdicts.verdicts:type_name -> action.v1.PeerVerdict
-	55,  // 78: action.v1.PeerVerdict.result:type_name -> action.v1.NetProbeResult
-	56,  // 79: action.v1.NetProbeResult.chain:type_name -> action.v1.Certificate
-	73,  // 80: action.v1.NetProbeResult.took:type_name -> google.protobuf.Duration
-	74,  // 81: action.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
-	74,  // 82: action.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
-	56,  // 83: action.v1.CertificateReport.certificates:type_name -> action.v1.Certificate
-	19,  // 84: action.v1.CertificateReport.bindings:type_name -> action.v1.Binding
-	72,  // 85: action.v1.CertificateReport.roots:type_name -> action.v1.CertificateReport.RootsEntry
-	74,  // 86: action.v1.CertificateReport.scanned:type_name -> google.protobuf.Timestamp
-	4,   // 87: action.v1.Finding.level:type_name -> action.v1.FindingLevel
-	74,  // 88: action.v1.LeaseState.until:type_name -> google.protobuf.Timestamp
-	74,  // 89: action.v1.Confirmation.time:type_name -> google.protobuf.Timestamp
-	5,   // 90: action.v1.UserSession.activity:type_name -> action.v1.UserActivity
-	74,  // 91: action.v1.UserSession.idle_since:type_name -> google.protobuf.Timestamp
-	6,   // 92: action.v1.ServiceState.status:type_name -> action.v1.ServiceStatus
-	64,  // 93: action.v1.DeviceState.devices:type_name -> action.v1.Device
-	7,   // 94: action.v1.TaskResult.status:type_name -> action.v1.TaskStatus
-	36,  // 95: action.v1.TaskResult.plan:type_name -> action.v1.Plan
-	38,  // 96: action.v1.TaskResult.effects:type_name -> action.v1.RecordedEffect
-	70,  // 97: action.v1.TaskResult.undone:type_name -> action.v1.Undo
-	67,  // 98: action.v1.TaskResult.checks:type_name -> action.v1.Check
-	66,  // 99: action.v1.TaskResult.evidence:type_name -> action.v1.Evidence
-	71,  // 100: action.v1.TaskResult.interruptions:type_name -> action.v1.Interruption
-	74,  // 101: action.v1.TaskResult.started:type_name -> google.protobuf.Timestamp
-	74,  // 102: action.v1.TaskResult.finished:type_name -> google.protobuf.Timestamp
-	61,  // 103: action.v1.TaskResult.user_sessions:type_name -> action.v1.UserSession
-	69,  // 104: action.v1.TaskResult.artifacts:type_name -> action.v1.ArtifactReference
-	58,  // 105: action.v1.TaskResult.findings:type_name -> action.v1.Finding
-	57,  // 106: action.v1.TaskResult.certificates:type_name -> action.v1.CertificateReport
-	59,  // 107: action.v1.TaskResult.leases:type_name -> action.v1.LeaseState
-	8,   // 108: action.v1.Undo.outcome:type_name -> action.v1.UndoOutcome
-	39,  // 109: action.v1.Undo.state:type_name -> action.v1.State
-	74,  // 110: action.v1.Undo.finished:type_name -> google.protobuf.Timestamp
-	73,  // 111: action.v1.Interruption.duration:type_name -> google.protobuf.Duration
-	112, // [112:112] is the sub-list for method output_type
-	112, // [112:112] is the sub-list for method input_type
-	112, // [112:112] is the sub-list for extension type_name
-	112, // [112:112] is the sub-list for extension extendee
-	0,   // [0:112] is the sub-list for field type_name
+	69,  // 72: action.v1.ProgramState.artifacts:type_name -> action.v1.ArtifactReference
+	49,  // 73: action.v1.FeatureStates.features:type_name -> action.v1.Feature
+	74,  // 74: action.v1.BootState.boot_time:type_name -> google.protobuf.Timestamp
+	52,  // 75: action.v1.Collection.files:type_name -> action.v1.CollectedFile
+	69,  // 76: action.v1.Collection.artifact:type_name -> action.v1.ArtifactReference
+	74,  // 77: action.v1.CollectedFile.modified:type_name -> google.protobuf.Timestamp
+	54,  // 78: action.v1.PeerVerdicts.verdicts:type_name -> action.v1.PeerVerdict
+	55,  // 79: action.v1.PeerVerdict.result:type_name -> action.v1.NetProbeResult
+	56,  // 80: action.v1.NetProbeResult.chain:type_name -> action.v1.Certificate
+	73,  // 81: action.v1.NetProbeResult.took:type_name -> google.protobuf.Duration
+	74,  // 82: action.v1.Certificate.not_before:type_name -> google.protobuf.Timestamp
+	74,  // 83: action.v1.Certificate.not_after:type_name -> google.protobuf.Timestamp
+	56,  // 84: action.v1.CertificateReport.certificates:type_name -> action.v1.Certificate
+	19,  // 85: action.v1.CertificateReport.bindings:type_name -> action.v1.Binding
+	72,  // 86: action.v1.CertificateReport.roots:type_name -> action.v1.CertificateReport.RootsEntry
+	74,  // 87: action.v1.CertificateReport.scanned:type_name -> google.protobuf.Timestamp
+	4,   // 88: action.v1.Finding.level:type_name -> action.v1.FindingLevel
+	74,  // 89: action.v1.LeaseState.until:type_name -> google.protobuf.Timestamp
+	74,  // 90: action.v1.Confirmation.time:type_name -> google.protobuf.Timestamp
+	5,   // 91: action.v1.UserSession.activity:type_name -> action.v1.UserActivity
+	74,  // 92: action.v1.UserSession.idle_since:type_name -> google.protobuf.Timestamp
+	6,   // 93: action.v1.ServiceState.status:type_name -> action.v1.ServiceStatus
+	64,  // 94: action.v1.DeviceState.devices:type_name -> action.v1.Device
+	7,   // 95: action.v1.TaskResult.status:type_name -> action.v1.TaskStatus
+	36,  // 96: action.v1.TaskResult.plan:type_name -> action.v1.Plan
+	38,  // 97: action.v1.TaskResult.effects:type_name -> action.v1.RecordedEffect
+	70,  // 98: action.v1.TaskResult.undone:type_name -> action.v1.Undo
+	67,  // 99: action.v1.TaskResult.checks:type_name -> action.v1.Check
+	66,  // 100: action.v1.TaskResult.evidence:type_name -> action.v1.Evidence
+	71,  // 101: action.v1.TaskResult.interruptions:type_name -> action.v1.Interruption
+	74,  // 102: action.v1.TaskResult.started:type_name -> google.protobuf.Timestamp
+	74,  // 103: action.v1.TaskResult.finished:type_name -> google.protobuf.Timestamp
+	61,  // 104: action.v1.TaskResult.user_sessions:type_name -> action.v1.UserSession
+	69,  // 105: action.v1.TaskResult.artifacts:type_name -> action.v1.ArtifactReference
+	58,  // 106: action.v1.TaskResult.findings:type_name -> action.v1.Finding
+	57,  // 107: action.v1.TaskResult.certificates:type_name -> action.v1.CertificateReport
+	59,  // 108: action.v1.TaskResult.leases:type_name -> action.v1.LeaseState
+	8,   // 109: action.v1.Undo.outcome:type_name -> action.v1.UndoOutcome
+	39,  // 110: action.v1.Undo.state:type_name -> action.v1.State
+	74,  // 111: action.v1.Undo.finished:type_name -> google.protobuf.Timestamp
+	73,  // 112: action.v1.Interruption.duration:type_name -> google.protobuf.Duration
+	113, // [113:113] is the sub-list for method output_type
+	113, // [113:113] is the sub-list for method input_type
+	113, // [113:113] is the sub-list for extension type_name
+	113, // [113:113] is the sub-list for extension extendee
+	0,   // [0:113] is the sub-list for field type_name
 }
 
 func init() { file_action_v1_result_proto_init() }
