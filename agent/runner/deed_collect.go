@@ -61,7 +61,6 @@ func (d collectDeed) do(ctx context.Context, _ *actionv1.State) (*actionv1.State
 		return nil, errors.New("the archive does not fit into what this agent may keep for the server; ask for less, with since, tail or max_size")
 	}
 	got.Artifact, got.Files = ref, headOf(got.GetFiles())
-	d.c.result.artifacts = append(d.c.result.artifacts, ref)
 	return collection(got), nil
 }
 

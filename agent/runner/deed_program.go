@@ -85,28 +85,26 @@ func (d programDeed) keepNew(ctx context.Context, s *actionv1.ProgramState) erro
 		if f.GetSize() == 0 {
 			continue
 		}
-		if err := d.keepFile(ctx, f.GetPath()); err != nil {
+		ref, err := d.keepFile(ctx, f.GetPath())
+		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: new file %q is not kept: %w", d.resource(), clip(f.GetPath(), maxName), err))
+			continue
 		}
+		s.Artifacts = append(s.Artifacts, ref)
 	}
 	return errors.Join(errs...)
 }
 
-func (d programDeed) keepFile(ctx context.Context, path string) error {
+func (d programDeed) keepFile(ctx context.Context, path string) (*actionv1.ArtifactReference, error) {
 	if d.r.cfg.Spool == nil {
-		return errors.New("this agent keeps no files")
+		return nil, errors.New("this agent keeps no files")
 	}
 	file, err := d.r.host.Programs.Open(ctx, d.e.GetProgram(), path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = file.Close() }() // only read
-	ref, err := d.r.cfg.Spool.Add(ctx, d.key, d.e.GetNewFilesKind(), d.e.GetSubject(), file)
-	if err != nil {
-		return err
-	}
-	d.c.result.artifacts = append(d.c.result.artifacts, ref)
-	return nil
+	return d.r.cfg.Spool.Add(ctx, d.key, d.e.GetNewFilesKind(), d.e.GetSubject(), file)
 }
 
 func (d programDeed) reached(now *actionv1.State) error {

@@ -86,19 +86,23 @@ func TestProgramsEndWithTheAgent(t *testing.T) {
 	})
 }
 
-// TestACrashInAProgram: nobody knows whether it ran to its end, and nobody says so.
+// TestACrashInAProgram: nobody knows whether it ran to its end, and nobody says so. What is said to have succeeded names its file, whenever
+// the agent died after it.
 func TestACrashInAProgram(t *testing.T) {
 	s := &shelf{kept: map[string]string{}}
 	action := fetcher(5 * time.Minute)
 	action.repeat = actionv1.Repeatability_REPEATABILITY_ONE_SHOT
 	runnertest.Crash(t, runnertest.Case{
-		Action: action, Setup: withProgram(hosttest.Program{Takes: time.Minute}, s),
+		Action: action, Setup: withProgram(hosttest.Program{Takes: time.Minute, NewFiles: map[string]string{"band.bin": "an encrypted log"}}, s),
 		May: []actionv1.TaskStatus{succeeded, failed, actionv1.TaskStatus_TASK_STATUS_UNKNOWN},
 		Check: func(t *testing.T, _ *hosttest.Memory, res *actionv1.TaskResult) {
 			for _, e := range res.GetEffects() {
 				if e.GetFinished() == nil && e.GetError() == "" {
 					t.Errorf("effect %v: an interrupted run is told as done", e)
 				}
+			}
+			if res.GetStatus() == succeeded && len(res.GetArtifacts()) != 1 {
+				t.Errorf("the result names %v, want the file that the run has brought", res.GetArtifacts())
 			}
 		},
 	})

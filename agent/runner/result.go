@@ -40,7 +40,7 @@ type collector struct {
 	findings  []*actionv1.Finding
 	// certificates is the last report.
 	certificates *actionv1.CertificateReport
-	// artifacts are what is kept whole, and is brought to the server on its own.
+	// artifacts are the outputs that are kept whole, and are brought to the server on their own. What effects have kept is in their records.
 	artifacts []*actionv1.ArtifactReference
 	// recovered is true when an earlier process had started the task.
 	recovered bool
@@ -135,7 +135,7 @@ func (c *course) finish(out outcome, fail *failure) *actionv1.TaskResult {
 		Status: out.status, Reason: clip(out.reason, maxText), NextStep: clip(out.nextStep, maxText),
 		Plan: c.rec.GetPlan(), Undone: slices.Clone(c.result.undone), Checks: c.result.checks, Evidence: c.result.evidence,
 		Started: c.rec.GetStarted(), Finished: stamp(now),
-		Output: c.result.text, OutputTruncated: c.result.truncated, Artifacts: c.result.artifacts,
+		Output: c.result.text, OutputTruncated: c.result.truncated, Artifacts: slices.Concat(keptBy(c.records()), c.result.artifacts),
 		Findings: c.result.findings, Certificates: c.result.certificates,
 		Runs: c.rec.GetRuns(), Recovered: c.result.recovered, UserSessions: c.result.users,
 	}
@@ -146,6 +146,17 @@ func (c *course) finish(out outcome, fail *failure) *actionv1.TaskResult {
 	}
 	fit(res, maxResult)
 	return res
+}
+
+// keptBy returns what effects have kept for the server. The records tell it, so that a result after a crash names it, too.
+func keptBy(records []*actionv1.RecordedEffect) (kept []*actionv1.ArtifactReference) {
+	for _, e := range records {
+		kept = append(kept, e.GetAfter().GetProgram().GetArtifacts()...)
+		if ref := e.GetAfter().GetCollection().GetArtifact(); ref != nil {
+			kept = append(kept, ref)
+		}
+	}
+	return kept
 }
 
 // failedOutcome says how a run failed, from what undoing it came to.
