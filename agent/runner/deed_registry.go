@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bandfleet/bandfleet/agent/host"
@@ -34,11 +35,16 @@ func (d registryDeed) check(*actionv1.Action) error {
 	switch {
 	case d.set.GetKey() == "" || d.set.GetValue() == "":
 		return errors.New("it names no key, or no value")
+	case !plainValue(d.set.GetValue()):
+		return fmt.Errorf("registry value %q: has a backslash, so that it reads like one of another key", clip(d.set.GetValue(), maxName))
 	case len(d.set.GetAfter()) > maxRegistryData:
 		return fmt.Errorf("its value has %d bytes, at most %d are allowed", len(d.set.GetAfter()), maxRegistryData)
 	}
 	return nil
 }
+
+// plainValue refuses names of values that a declared capability could not tell from a value of a key below.
+func plainValue(name string) bool { return !strings.Contains(name, `\`) }
 
 func (d registryDeed) timeout() time.Duration    { return fileTimeout }
 func (d registryDeed) inverse() actionv1.Inverse { return actionv1.Inverse_INVERSE_EXACT }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -84,11 +85,12 @@ func (c *course) holderOf(e *actionv1.PlannedEffect) *hold {
 	return c.r.holder(d.resource())
 }
 
+// holder returns the lease that holds a resource, nil for none. Windows takes names in any case for one.
 func (r *Runner) holder(resource string) *hold {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range r.holds {
-		if slices.Contains(h.resources, resource) {
+		if slices.ContainsFunc(h.resources, func(held string) bool { return strings.EqualFold(held, resource) }) {
 			return h
 		}
 	}

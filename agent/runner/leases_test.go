@@ -274,3 +274,15 @@ func TestAnAgentThatIsTakenAwayEndsItsLeases(t *testing.T) {
 		b.wantLeases(0)
 	})
 }
+
+// TestALeaseHoldsAResourceInAnyCase: web.config and Web.config are one file on the machines that have them.
+func TestALeaseHoldsAResourceInAnyCase(t *testing.T) {
+	held := &hold{resources: []string{`file "nes/web.config"`}}
+	r := &Runner{holds: []*hold{held}}
+	if r.holder(`file "nes/Web.Config"`) != held {
+		t.Error("a name in another case is not held, want it held: another task could change what the lease puts back")
+	}
+	if r.holder(`file "nes/web.config.bak"`) != nil {
+		t.Error("another file is held, want it free")
+	}
+}

@@ -73,6 +73,9 @@ func (p *phaseCalls) lookAtSystem(ctx context.Context, q any) (*actionv1.QueryRe
 }
 
 func (p *phaseCalls) queryRegistry(ctx context.Context, q *actionv1.RegistryQuery) (*actionv1.QueryResult, error) {
+	if !plainValue(q.GetValue()) {
+		return nil, p.refuse("it asked for registry value %q, which has a backslash", clip(q.GetValue(), maxName))
+	}
 	state, err := readRegistry(ctx, p.c.r.host.Registry, q.GetKey(), q.GetValue(), q.GetView32())
 	if err != nil {
 		return nil, err

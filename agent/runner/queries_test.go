@@ -132,6 +132,7 @@ func TestQuestionsThatEndTheRun(t *testing.T) {
 		"a location that is no name":  {Query: &actionv1.Query_Iis{Iis: &actionv1.IISQuery{Locations: []string{"x\" /y"}}}},
 		"too many locations":          {Query: &actionv1.Query_Iis{Iis: &actionv1.IISQuery{Locations: make([]string, 100)}}},
 		"a program that is a path":    {Query: &actionv1.Query_Program{Program: &actionv1.ProgramQuery{Program: `..\calc.exe`}}},
+		"a value of another key":      {Query: &actionv1.Query_Registry{Registry: &actionv1.RegistryQuery{Key: `SOFTWARE\Nymi`, Value: `NES\URL`}}},
 		"keys of a file of no format": configQuery(host.EndpointRoot, "nbe.toml", 0),
 	} {
 		t.Run(name, func(t *testing.T) {
