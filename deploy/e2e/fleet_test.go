@@ -197,6 +197,8 @@ type agent struct {
 	// processes are all that ran, the present one last.
 	processes []*process
 	build     buildOf
+	// flags are further settings that it runs with.
+	flags []string
 	// killAt is the kill point at which the agent dies, empty for none.
 	killAt string
 	// under is the command that the program is run by, nil for none.
@@ -241,7 +243,8 @@ func (f *fleet) enrol(a *agent, server, site, plugins string) {
 
 func (a *agent) start() {
 	a.t.Helper()
-	cmd := under(a.under, a.build.program("fleet-agent"), "run", "--data-dir", a.dataDir, "--host", "sim:"+a.machine)
+	run := []string{"run", "--data-dir", a.dataDir, "--host", "sim:" + a.machine}
+	cmd := under(a.under, a.build.program("fleet-agent"), append(run, a.flags...)...)
 	cmd.Env = dyingAt(a.killAt)
 	a.process = startCommand(a.t, cmd)
 	a.processes = append(a.processes, a.process)

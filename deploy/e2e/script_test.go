@@ -95,6 +95,8 @@ func scriptCommands(f *fleet) map[string]command {
 	maps.Copy(all, recordCommands(f))
 	maps.Copy(all, servedCommands())
 	maps.Copy(all, secretCommands(f))
+	maps.Copy(all, leaseCommands(f))
+	maps.Copy(all, archiveCommands())
 	return all
 }
 
