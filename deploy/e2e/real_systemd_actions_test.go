@@ -59,7 +59,7 @@ func TestRealSystemdActions(t *testing.T) {
 			t.Log(out)
 		}
 	})
-	t.Run("nbe.toml below /usr keeps all its other bytes", with(thinNBESet))
+	t.Run("nbe.toml among the programs keeps all its other bytes", with(thinNBESet))
 	t.Run("a diagnosis says what it cannot tell", with(thinDiagnosed))
 	t.Run("network and trust are told apart", with(thinProbed))
 	t.Run("the adapter is switched off and on", with(thinAdapterCycled))

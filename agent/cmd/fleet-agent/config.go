@@ -233,13 +233,15 @@ func (s settings) machine() agent.Machine {
 }
 
 // changed are the folders beside the data directory that this agent changes files in: those of the files that actions change, of programs
-// that it runs, and of its log.
+// that it runs, and of its log; or the simulated machine.
 func (s settings) changed() []string {
 	var out []string
 	if s.Log.File != "" {
 		out = append(out, filepath.Dir(s.Log.File))
 	}
-	if s.Host == "" {
+	if folder, simulated := strings.CutPrefix(s.Host, "sim:"); simulated {
+		out = append(out, folder)
+	} else {
 		out = append(out, s.changedByActions()...)
 	}
 	slices.Sort(out)
