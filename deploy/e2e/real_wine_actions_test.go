@@ -310,7 +310,7 @@ func lackingWeb(f *windowsFleet) {
 	f.put("nes.password", []byte("correct horse"))
 	f.put("nes.pfx", pfx, "--pfx", "--password-secret", "nes.password", "--password-file", f.secretFile("nes.password", []byte("correct horse")))
 	rotate := f.ask("tls-cert-rotate", nesHost, "pfx=secret:nes.pfx", "pfx_password=secret:nes.password", "expected_thumbprint="+identity.SHA256())
-	wantTask(f.t, f.awaitTask(f.approved(rotate)), refused, "has no web server (IIS)")
+	wantTask(f.t, f.awaitTask(f.approvedBy(rotate, "bob")), refused, "has no web server (IIS)")
 	bind := f.ask("https-binding-set", nesHost, "thumbprint="+identity.SHA256())
 	wantTask(f.t, f.awaitTask(f.approvedBy(bind, "bob")), refused, "is in the store WebHosting or My")
 	wantTask(f.t, f.done("verbose-logging", nesHost, "state=on", "ttl=2h"), refused, "has no IIS")
