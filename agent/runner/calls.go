@@ -2,12 +2,14 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/bandfleet/bandfleet/agent/host"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
 
@@ -30,6 +32,8 @@ type phaseCalls struct {
 	progress int
 	// refused is the first request that the plugin had no right to make.
 	refused *RefusedError
+	// lacking is why the last query was not answered, when that is because this kind of machine has no such thing.
+	lacking error
 }
 
 // close waits for a call that is still being answered and lets no other begin.
@@ -80,7 +84,12 @@ func (p *phaseCalls) Query(ctx context.Context, q *actionv1.Query) (*actionv1.Qu
 	}
 	ctx, cancel := p.within(ctx)
 	defer cancel()
-	return contained(func() (*actionv1.QueryResult, error) { return p.query(ctx, q) })
+	answer, err := contained(func() (*actionv1.QueryResult, error) { return p.query(ctx, q) })
+	p.lacking = nil
+	if errors.Is(err, host.ErrNotSupported) {
+		p.lacking = err
+	}
+	return answer, err
 }
 
 // Effect implements Calls.

@@ -159,8 +159,19 @@ func (c *course) phase(ctx context.Context, start *actionv1.Start) (*actionv1.Fi
 		return finish, nil
 	case cause != nil:
 		return nil, failed("the agent was stopped in the %s phase", phaseName(start.GetPhase()))
+	case start.GetPhase() == actionv1.Phase_PHASE_PLAN && calls.lacking != nil:
+		return notForThisMachine(calls.lacking), nil
 	}
 	return nil, c.misbehaved("it broke off in the %s phase: %v", phaseName(start.GetPhase()), err)
+}
+
+// notForThisMachine is the plan of a plugin that gave up because the machine has not what its action is about: a Linux terminal has no
+// registry. That is no fault of the plugin.
+func notForThisMachine(lacking error) *actionv1.Finish {
+	return &actionv1.Finish{Finish: &actionv1.Finish_Plan{Plan: &actionv1.Plan{
+		Verdict: actionv1.PlanVerdict_PLAN_VERDICT_REFUSED, Reason: lacking.Error(),
+		NextStep: "the action is not for machines of this kind: leave this one out",
+	}}}
 }
 
 func (c *course) misbehaved(format string, args ...any) *failure {

@@ -26,6 +26,8 @@ type Config struct {
 	Args       []string
 	// DataDir is the absolute path of the folder that the service writes to.
 	DataDir string
+	// Changes are the absolute paths of the other folders that the service changes files in. They need not be there.
+	Changes []string
 }
 
 // Status is the state of an installed service.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -50,14 +49,15 @@ func buildAndRun(m *testing.M) int {
 // buildPrograms does what `make build` does, without make, and makes the tests' own plugins: one that writes much, and one for
 // scripts beside the product's.
 func buildPrograms(bin string) error {
-	plugins := []string{"./plugins/endpoint", "./plugins/terminal", "./plugins/firmware", "./plugins/certs", "./plugins/nes", "./plugins/support"}
+	plugins := append([]string{"go", "build", "-trimpath", "-o", bin + "/plugins/"}, productPlugins()...)
+	drills := append([]string{"go", "build", "-trimpath", "-o", bin + "/drills/", "./deploy/e2e/drill"}, productPlugins()...)
 	steps := [][]string{
 		{"go", "build", "-trimpath", "-o", bin + "/", "./server/cmd/fleetd", "./agent/cmd/fleet-agent", "./cli/cmd/fleetctl"},
-		slices.Concat([]string{"go", "build", "-trimpath", "-o", bin + "/plugins/"}, plugins),
+		plugins,
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "plugins")},
 		{"go", "build", "-trimpath", "-o", bin + "/chatty/", "./deploy/e2e/chatty"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "chatty")},
-		slices.Concat([]string{"go", "build", "-trimpath", "-o", bin + "/drills/", "./deploy/e2e/drill"}, plugins),
+		drills,
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "drills")},
 	}
 	for _, step := range steps {
@@ -66,6 +66,11 @@ func buildPrograms(bin string) error {
 		}
 	}
 	return nil
+}
+
+// productPlugins are the packages of all plugins that the product comes with.
+func productPlugins() []string {
+	return []string{"./plugins/endpoint", "./plugins/terminal", "./plugins/firmware", "./plugins/certs", "./plugins/nes", "./plugins/support"}
 }
 
 // build runs a command at the top of the repository.

@@ -90,14 +90,14 @@ func (m *linuxMachine) unit(display, behaviourFile, listen string) string {
 	return strings.NewReplacer("%DISPLAY%", display, "%SHARED%", m.shared, "%BEHAVIOUR%", behaviourFile, "%LISTEN%", listen).Replace(unit)
 }
 
-func (m *linuxMachine) write(t *testing.T, path, content string) {
+func (m *linuxMachine) write(t testing.TB, path, content string) {
 	t.Helper()
 	if err := m.container.Write(background(), path, content); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (m *linuxMachine) run(t *testing.T, programName string, args ...string) string {
+func (m *linuxMachine) run(t testing.TB, programName string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(background(), stepTimeout)
 	defer cancel()
@@ -108,14 +108,14 @@ func (m *linuxMachine) run(t *testing.T, programName string, args ...string) str
 	return out
 }
 
-func (m *linuxMachine) behave(t *testing.T, mode string) {
+func (m *linuxMachine) behave(t testing.TB, mode string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(m.shared, "behaviour"), []byte(mode), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (m *linuxMachine) start(t *testing.T) {
+func (m *linuxMachine) start(t testing.TB) {
 	t.Helper()
 	m.run(t, "systemctl", "start", "nbed")
 }
@@ -125,7 +125,7 @@ func (m *linuxMachine) running() bool {
 	return strings.TrimSpace(out) == "active"
 }
 
-func (m *linuxMachine) awaitRunning(t *testing.T) {
+func (m *linuxMachine) awaitRunning(t testing.TB) {
 	t.Helper()
 	eventually(t, "the unit is active", m.running)
 }

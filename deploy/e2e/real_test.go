@@ -26,11 +26,11 @@ func cache(t *testing.T) string {
 // machine is a real machine with an agent, online, and a service that misbehaves on demand.
 type machine interface {
 	// behave sets what the endpoint does from now on.
-	behave(t *testing.T, mode string)
+	behave(t testing.TB, mode string)
 	// start asks the operating system to start the endpoint; one that runs is left alone.
-	start(t *testing.T)
+	start(t testing.TB)
 	// awaitRunning waits until the endpoint's service runs, as the operating system's own tool says.
-	awaitRunning(t *testing.T)
+	awaitRunning(t testing.TB)
 }
 
 // outcomes runs every outcome of a restart that the product must tell apart, on one machine.
@@ -42,7 +42,6 @@ func outcomes(t *testing.T, f *fleet, m machine, terminal string) {
 		}
 		return args
 	}
-	const succeeded, failed = actionv1.TaskStatus_TASK_STATUS_SUCCEEDED, actionv1.TaskStatus_TASK_STATUS_FAILED
 	cases := []struct {
 		name, mode string
 		fix        []string

@@ -4,10 +4,12 @@ package e2e
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/bandfleet/bandfleet/agent/host/sample"
 	"github.com/bandfleet/bandfleet/deploy/testhosts/wine"
 )
 
@@ -18,6 +20,7 @@ const (
 	agentProgram = `C:\bandfleet\fleet-agent.exe`
 	agentData    = `C:\ProgramData\Bandfleet`
 	pluginFolder = `C:\bandfleet\plugins`
+	vendorTool   = `C:\vendor\testtool.exe`
 )
 
 // windowsMachine is a Wine prefix in which the endpoint is a real Windows service.
@@ -49,14 +52,15 @@ func newWindowsMachine(t *testing.T) *windowsMachine {
 // install copies the programs, built for Windows, into the machine.
 func (m *windowsMachine) install(t *testing.T) {
 	t.Helper()
-	bin := filepath.Join(t.TempDir(), "windows")
-	env := []string{"GOOS=windows", "GOARCH=amd64"}
-	mustBuild(t, env, "go", "build", "-trimpath", "-o", bin+"/", "./agent/cmd/fleet-agent", "./deploy/testhosts/testservice")
-	mustBuild(t, env, "go", "build", "-trimpath", "-o", bin+"/plugins/", "./plugins/endpoint")
-	mustBuild(t, nil, program("fleet-agent"), "plugins", "lock", bin+"/plugins", "--describe-from", program("plugins"))
+	bin := windowsPrograms(t)
 	files := map[string]string{
-		"fleet-agent.exe": agentProgram, "testservice.exe": testService,
-		"plugins/endpoint.exe": pluginFolder + `\endpoint.exe`, "plugins/plugins.lock": pluginFolder + `\plugins.lock`,
+		"fleet-agent.exe": agentProgram, "testservice.exe": testService, "testtool.exe": vendorTool,
+		"plugins/plugins.lock": pluginFolder + `\plugins.lock`,
+	}
+	plugins, err := filepath.Glob(filepath.Join(bin, "plugins", "*.exe"))
+	must(t, err)
+	for _, path := range plugins {
+		files["plugins/"+filepath.Base(path)] = pluginFolder + `\` + filepath.Base(path)
 	}
 	for from, to := range files {
 		if err := m.prefix.Copy(filepath.Join(bin, from), to); err != nil {
@@ -70,6 +74,17 @@ func (m *windowsMachine) install(t *testing.T) {
 	}
 }
 
+// windowsPrograms is a folder with what a terminal needs, built for Windows: all of the product's plugins, and the tests' own. The first
+// machine of a run waits for it.
+func windowsPrograms(t *testing.T) string {
+	t.Helper()
+	bin, env := program("windows"), []string{"GOOS=windows", "GOARCH=amd64"}
+	mustBuild(t, env, "go", "build", "-trimpath", "-o", bin+"/", "./agent/cmd/fleet-agent", "./deploy/testhosts/testservice", "./deploy/testhosts/testtool")
+	mustBuild(t, env, append([]string{"go", "build", "-trimpath", "-o", bin + "/plugins/", "./deploy/e2e/drill"}, productPlugins()...)...)
+	mustBuild(t, nil, program("fleet-agent"), "plugins", "lock", bin+"/plugins", "--describe-from", program("drills"))
+	return bin
+}
+
 // addAdapter writes what Windows writes into its registry for a BLED112 in a USB port.
 func (m *windowsMachine) addAdapter(t *testing.T) {
 	t.Helper()
@@ -81,7 +96,7 @@ func (m *windowsMachine) addAdapter(t *testing.T) {
 	m.run(t, "reg", "add", instance+`\Device Parameters`, "/v", "PortName", "/d", "COM3", "/f")
 }
 
-func (m *windowsMachine) run(t *testing.T, programName string, args ...string) string {
+func (m *windowsMachine) run(t testing.TB, programName string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(background(), stepTimeout)
 	defer cancel()
@@ -92,14 +107,14 @@ func (m *windowsMachine) run(t *testing.T, programName string, args ...string) s
 	return out
 }
 
-func (m *windowsMachine) behave(t *testing.T, mode string) {
+func (m *windowsMachine) behave(t testing.TB, mode string) {
 	t.Helper()
 	if err := m.prefix.Write(behaviour, []byte(mode)); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (m *windowsMachine) start(t *testing.T) {
+func (m *windowsMachine) start(t testing.TB) {
 	t.Helper()
 	eventually(t, "the Windows service is running or can be started", func() bool {
 		// Wine believes a dead service to be running until it is asked to start it, so it is always asked.
@@ -108,12 +123,12 @@ func (m *windowsMachine) start(t *testing.T) {
 	})
 }
 
-func (m *windowsMachine) running(t *testing.T) bool {
+func (m *windowsMachine) running(t testing.TB) bool {
 	t.Helper()
 	return strings.Contains(m.run(t, "sc", "query", endpointKey), "RUNNING")
 }
 
-func (m *windowsMachine) awaitRunning(t *testing.T) {
+func (m *windowsMachine) awaitRunning(t testing.TB) {
 	t.Helper()
 	// Wine calls a service that crashed at its start "starting" for a minute or more, and the agent's tries to put one back
 	// are then 40 s apart.
@@ -138,7 +153,7 @@ func TestRealWine(t *testing.T) {
 	outcomes(t, f, m, "win-1")
 }
 
-// TestRealWineService: the agent itself as a Windows service.
+// TestRealWineService: the agent itself as a Windows service. When it is uninstalled, it puts back what it has changed for a time.
 func TestRealWineService(t *testing.T) {
 	f := startFleet(t, "127.0.0.1")
 	f.mustCtl("site", "add", "lyon")
@@ -146,14 +161,21 @@ func TestRealWineService(t *testing.T) {
 	m.enroll(t, f, "win-2")
 	m.start(t)
 
-	m.run(t, agentProgram, "service", "install", "--data-dir", agentData)
+	before := sample.WebConfig(sample.NES, sample.Windows())
+	must(t, m.prefix.Write(nesWebConfig, []byte(before)))
+	must(t, m.prefix.Write(agentConfig, []byte("roots:\n  nes: 'C:\\nes'\n")))
+	m.run(t, agentProgram, "service", "install", "--data-dir", agentData, "--config", agentConfig)
 	f.awaitOnline("win-2")
 	if out := m.run(t, agentProgram, "service", "status"); !strings.Contains(out, "running") {
 		t.Errorf("service status says %q, want running", out)
 	}
 	f.mustCtl("fix", "ble-restart", "--terminal", "win-2", "--yes", "--param", "stable_for=10s")
 
+	wantTask(t, f.awaitTask(f.ask("raise", "win-2")), succeeded, "")
 	m.run(t, agentProgram, "service", "uninstall")
+	if got, err := os.ReadFile(m.prefix.Path(nesWebConfig)); err != nil || string(got) != before {
+		t.Errorf("after the uninstallation the file whose level was raised for two hours is (%v)\n%s\nwant its earlier bytes\n%s", err, got, before)
+	}
 	eventually(t, "the agent is offline after its uninstallation", func() bool {
 		return !strings.Contains(f.mustCtl("get", "terminals", "-o", "json"), `"online":true`)
 	})

@@ -165,6 +165,9 @@ func (s *scene) readBinding(ctx context.Context, r *sdk.Run) (*actionv1.Plan, er
 	if err != nil {
 		return nil, err
 	}
+	if !web.GetInstalled() {
+		return sdk.Refuse("this machine has no web server (IIS)", "choose the NES host; if this is the one, install IIS there first"), nil
+	}
 	if !slices.ContainsFunc(web.GetSites(), func(x *actionv1.IISSite) bool { return strings.EqualFold(x.GetName(), s.want.site) }) {
 		return sdk.Refuse(fmt.Sprintf("the web server has no site %q", s.want.site), "name the site as the web server does"), nil
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -229,6 +230,38 @@ func (s settings) machine() agent.Machine {
 		m.Local.ServiceKeys[k.Name] = k.Key
 	}
 	return m
+}
+
+// changed are the folders beside the data directory that this agent changes files in: those of the files that actions change, of programs
+// that it runs, and of its log; or the simulated machine.
+func (s settings) changed() []string {
+	var out []string
+	if s.Log.File != "" {
+		out = append(out, filepath.Dir(s.Log.File))
+	}
+	if folder, simulated := strings.CutPrefix(s.Host, "sim:"); simulated {
+		out = append(out, folder)
+	} else {
+		out = append(out, s.changedByActions()...)
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func (s settings) changedByActions() (out []string) {
+	folders := s.machine().Local.Roots
+	if folders == nil {
+		folders = host.DefaultRoots()
+	}
+	for _, root := range host.WritableRoots() {
+		if folder, ok := folders[root]; ok {
+			out = append(out, folder)
+		}
+	}
+	for _, p := range s.Programs {
+		out = append(out, cmp.Or(p.Folder, filepath.Dir(p.Path)))
+	}
+	return out
 }
 
 // spool bounds what waits for the server.

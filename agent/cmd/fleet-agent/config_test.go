@@ -204,3 +204,22 @@ min_lease: 100ms
 		t.Errorf("a misspelt key: %v, want it named", err)
 	}
 }
+
+// TestServiceMayWriteWhatItChanges: everything else is read-only for the service, so a folder that is missing here is one that no action
+// can repair.
+func TestServiceMayWriteWhatItChanges(t *testing.T) {
+	text := "roots:\n  endpoint: /srv/nbe\n  other: /srv/other\nprograms:\n- {name: tool, path: /srv/tool/tool, sha256: [" + strings.Repeat("ab", 32) + "]}\n"
+	s, err := read(t, text, nil, "--log-file", "/var/log/bandfleet/agent.log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"/srv/nbe", "/srv/tool", "/var/log/bandfleet"}
+	if got := s.changed(); !slices.Equal(got, want) {
+		t.Errorf("the service changes files in %q, want %q: roots that are only read do not belong there", got, want)
+	}
+	s.Host = "sim:/srv/machine"
+	want = []string{"/srv/machine", "/var/log/bandfleet"}
+	if got := s.changed(); !slices.Equal(got, want) {
+		t.Errorf("with a simulated machine it changes files in %q, want %q", got, want)
+	}
+}

@@ -136,7 +136,7 @@ func (o *installOptions) install(ctx context.Context, log *slog.Logger) (string,
 	var token string
 	return install.Install(ctx, install.Config{
 		From: o.from, Program: o.programDir, DataDir: o.dataDir, Settings: o.config,
-		Service: agentService(o.service, filepath.Join(o.programDir, install.ProgramFile()), o.dataDir, args),
+		Service: agentService(o.service, filepath.Join(o.programDir, install.ProgramFile()), s, args),
 		MayEnroll: func() (err error) {
 			token, err = o.enrolment()
 			return err

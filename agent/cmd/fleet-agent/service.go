@@ -75,12 +75,12 @@ func serviceConfig(cmd *cobra.Command, name string) (service.Config, error) {
 	if runtime.GOOS == "windows" && s.Log.File == "" {
 		s.Log.File = filepath.Join(s.DataDir, "agent.log")
 	}
-	settings, err := s.commandLine(cmd.Flags().Lookup("config").Value.String())
+	args, err := s.commandLine(cmd.Flags().Lookup("config").Value.String())
 	if err != nil {
 		return service.Config{}, err
 	}
 	program, err := ownProgram()
-	return agentService(name, program, s.DataDir, settings), err
+	return agentService(name, program, s, args), err
 }
 
 // ownProgram is the file of this program, where it really lies.
@@ -92,12 +92,12 @@ func ownProgram() (string, error) {
 	return filepath.EvalSymlinks(program)
 }
 
-// agentService is the agent as a service. settings say where its data is, and what differs from what it would be anyway.
-func agentService(name, program, dataDir string, settings []string) service.Config {
+// agentService is the agent as a service with settings. args say where its data is, and what differs from what it would be anyway.
+func agentService(name, program string, s settings, args []string) service.Config {
 	return service.Config{
 		Name: name, DisplayName: "Bandfleet Agent",
 		Description: "Bandfleet agent: carries out remedies that the fleet's server asks for",
-		Executable:  program, Args: append([]string{"service", "run", "--name", name}, settings...), DataDir: dataDir,
+		Executable:  program, Args: append([]string{"service", "run", "--name", name}, args...), DataDir: s.DataDir, Changes: s.changed(),
 	}
 }
 
