@@ -143,7 +143,7 @@ func TestBindConforms(t *testing.T) {
 		"no key": {Machine: nesHost(func(m *sdktest.Machine) {
 			m.Stores[storeMy] = []*actionv1.Certificate{leaf(newCert, func(c *actionv1.Certificate) { c.HasPrivateKey = false })}
 		}), Params: params, Verdict: refused},
-		"port of another site": {Machine: nesHost(imported, func(m *sdktest.Machine) { m.Model.Bindings[0].Site = "Other" }), Params: params, Verdict: refused},
+		"port of another site": {Machine: nesHost(imported, func(m *sdktest.Machine) { m.Bindings[0].Site = "Other" }), Params: params, Verdict: refused},
 	})
 }
 
