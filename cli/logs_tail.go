@@ -44,7 +44,7 @@ the lines can be piped on. It is a job of the action logs-collect like any other
 		Args: takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runLogsTail(cmd.Context(), a, o) },
 	}
-	o.logOptions.addTo(c)
+	o.addTo(c)
 	f := c.Flags()
 	f.StringVar(&o.terminal, "terminal", "", "this `terminal`, by name or id")
 	f.StringVar(&o.host, "host", "", "this NES `host`, by name or id")

@@ -47,7 +47,7 @@ Exit codes:
 		Args: takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error { return runSweepCerts(cmd.Context(), a, o) },
 	}
-	o.selectionOptions.addTo(c, a)
+	o.addTo(c, a)
 	f := c.Flags()
 	spanVar(f, &o.expiring, "expiring", defaultExpiring, "list those that end within this time, expired ones included")
 	addReason(c, &o.reason)

@@ -77,13 +77,13 @@ func (a *archive) addMasked(line *actionv1.CollectedFile, content io.Reader) err
 	text, err := io.ReadAll(io.LimitReader(content, maxConfig+1))
 	if err != nil || len(text) > maxConfig {
 		line.Note = fmt.Sprintf("left out: it cannot be masked: larger than %d bytes, or unreadable", maxConfig)
-		return nil
+		return nil //nolint:nilerr // it is noted
 	}
 	masked, n, err := mask(text)
 	switch {
 	case err != nil:
 		line.Note = "left out: it cannot be masked: " + err.Error()
-		return nil
+		return nil //nolint:nilerr // it is noted
 	case uint64(len(masked)) > a.left:
 		a.answer.Truncated = true
 		line.Note = "left out: the archive is full"
@@ -111,7 +111,7 @@ func (a *archive) addLog(ctx context.Context, line *actionv1.CollectedFile, cont
 	part, err := a.endOf(content)
 	if err != nil {
 		line.Note = "cannot be read: " + err.Error()
-		return nil
+		return nil //nolint:nilerr // it is noted
 	}
 	if part.note != "" {
 		line.Note = part.note

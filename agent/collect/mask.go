@@ -14,7 +14,7 @@ import (
 const masked = "***"
 
 // Names that mean a secret, in any case, within longer names too.
-const secretWords = `(?:pass(?:word|wd|phrase)?|pwd|secret|token|credential|connection|apikey|private|salt|machinekey|validationkey|decryptionkey|encryptionkey|accesskey|sharedkey|licen[cs]ekey)`
+const secretWords = `(?:pass(?:word|wd|phrase)?|pwd|secret|token|credential|connection|apikey|private|salt|machinekey|validationkey|decryptionkey|encryptionkey|accesskey|sharedkey|licen[cs]ekey)` //nolint:gosec // names, no secret
 
 var (
 	// section is all that connects to databases: every value in it goes.

@@ -147,7 +147,7 @@ func (t *thumbprints) store(ctx context.Context, store string) ([]*actionv1.Cert
 		return list, nil
 	}
 	if CheckStore(store) != nil {
-		return nil, nil // a store that this product never touches
+		return nil, nil //nolint:nilerr // a store that this product never touches
 	}
 	list, err := t.certificates.List(ctx, store)
 	if err != nil {

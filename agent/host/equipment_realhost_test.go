@@ -3,7 +3,6 @@
 package host_test
 
 import (
-	"context"
 	"crypto/tls"
 	"net"
 	"net/http"
@@ -96,24 +95,6 @@ func localTarget(t *testing.T, address string) *actionv1.ProbeTarget {
 		t.Fatal(err)
 	}
 	return &actionv1.ProbeTarget{Host: loopback, Port: uint32(port)}
-}
-
-// trusted adds an authority to what this machine trusts, for as long as the test lasts.
-func trusted(t *testing.T, h *host.Host) *sample.Authority {
-	t.Helper()
-	authority, err := sample.NewAuthority("Bandfleet test trusted")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := h.Certificates.Add(t.Context(), "Root", authority.Certificate.Raw); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := h.Certificates.Remove(context.Background(), "Root", authority.SHA256()); err != nil {
-			t.Errorf("this machine trusts a test's authority from now on: %v", err)
-		}
-	})
-	return authority
 }
 
 // testProgram is the program that runs this test, and its hash.

@@ -116,12 +116,12 @@ func childAddress(ctx context.Context, folder string) string {
 	err := host.Poll(ctx, 20*time.Millisecond, func() (bool, error) {
 		content, err := os.ReadFile(filepath.Join(folder, "address"))
 		if err != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // not yet
 		}
 		address = string(content)
 		conn, err := net.DialTimeout("tcp", address, time.Second)
 		if err != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // not yet
 		}
 		return true, conn.Close()
 	})

@@ -28,7 +28,7 @@ func (w *webServer) Inventory(context.Context, ...string) (*actionv1.IISInventor
 // TestRootsOfTheWebServer: the folder of an application is its root when there is one instance, and never a guess.
 func TestRootsOfTheWebServer(t *testing.T) {
 	one := []string{`C:\inetpub\wwwroot`, `C:\inetpub\wwwroot\plant\nes`, `C:\inetpub\wwwroot\plant\NES\`, `D:\plant\AuthenticationService`}
-	two := append(one, `C:\inetpub\wwwroot\other\nes`)
+	two := append(one, `C:\inetpub\wwwroot\second\nes`)
 	for name, c := range map[string]struct {
 		folders    []string
 		root, want string

@@ -23,8 +23,8 @@ type sslRecord struct {
 	store string
 	appID [16]byte
 
-	checkMode, freshness, retrievalTimeout, flags uint32
-	trustList, trustListStore                     string
+	checkMode, freshness, retrievalTimeout, flags uint32 //nolint:unused // read and written with the driver of Windows
+	trustList, trustListStore                     string //nolint:unused // likewise
 }
 
 // iisAppID marks the records that the web server's own tools make: {4dc3e181-e14b-4a21-b022-59fc669b0914}.

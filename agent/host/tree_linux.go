@@ -25,7 +25,7 @@ const longestEnd = 5 * time.Second
 
 // openProgram opens a program's file. It does not wait for a writer if that is a pipe.
 func openProgram(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) //nolint:gosec // the path is the agent's configuration
+	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // the path is the agent's configuration
 }
 
 // programCommand runs the open file itself, as descriptor 3, whatever its path names by now.

@@ -31,7 +31,7 @@ func BenchmarkJournal(b *testing.B) {
 	})
 	if _, err := os.Stat(memoryFolder); err == nil {
 		b.Run("without a disk", func(b *testing.B) {
-			dir, err := os.MkdirTemp(memoryFolder, "bandfleet-bench")
+			dir, err := os.MkdirTemp(memoryFolder, "bandfleet-bench") //nolint:usetesting // it must be in this folder
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -71,7 +71,7 @@ func newChanger(b *bench, meanwhile func(), effects ...*actionv1.Effect) *fakePl
 		p.action.Capabilities = append(p.action.Capabilities, rights.OfEffect(e)...)
 	}
 	p.plan = func(context.Context, *actionv1.Start, Calls) (*actionv1.Finish, error) { return ready(plan...), nil }
-	p.apply = func(ctx context.Context, start *actionv1.Start, calls Calls) (*actionv1.Finish, error) {
+	p.apply = func(ctx context.Context, _ *actionv1.Start, calls Calls) (*actionv1.Finish, error) {
 		for _, e := range plan {
 			rec, err := calls.Effect(ctx, &actionv1.EffectRequest{PlanId: e.GetId(), Effect: e.GetEffect()})
 			if err != nil {

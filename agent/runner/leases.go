@@ -162,7 +162,7 @@ func (r *Runner) end(ctx context.Context, h *hold) error {
 	}
 	if err != nil {
 		h.lease.LastError = clip(err.Error(), maxText)
-		r.journalledLease(r.journal.PutLease(h.lease))
+		_ = r.journalledLease(r.journal.PutLease(h.lease)) // it ends the runner, which is all that can be done
 		return err
 	}
 	if err := r.journalledLease(r.journal.DropLease(h.lease.GetId())); err != nil {

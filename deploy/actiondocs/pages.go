@@ -51,7 +51,7 @@ func writePages(folder string, pages map[string]string) error {
 		return err
 	}
 	for _, name := range names {
-		text, err := os.ReadFile(name) //nolint:gosec // found in the folder
+		text, err := os.ReadFile(name) // found in the folder
 		if err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func writePages(folder string, pages map[string]string) error {
 		}
 	}
 	for name, text := range pages {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil { //nolint:gosec // a page is for all to read
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil { // a page is for all to read
 			return err
 		}
 	}

@@ -17,7 +17,7 @@ type wanted struct {
 }
 
 func wantedOf(r *sdk.Run) wanted {
-	return wanted{site: r.String("site"), host: r.String("host"), port: uint32(r.Int("port"))} //nolint:gosec // 1 to 65535 by the manifest
+	return wanted{site: r.String("site"), host: r.String("host"), port: uint32(r.Int("port"))} // 1 to 65535 by the manifest
 }
 
 // String is what it is called: `"Default Web Site" port 443`.

@@ -108,7 +108,7 @@ func with(more ...string) map[string]string {
 
 func alreadyBound(m *sdktest.Machine) {
 	m.Stores[storeWebHosting] = append(m.Stores[storeWebHosting], leaf(newCert))
-	m.Model.Bindings = []*actionv1.Binding{bound(newCert)}
+	m.Bindings = []*actionv1.Binding{bound(newCert)}
 }
 
 func imported(m *sdktest.Machine) {
@@ -138,12 +138,12 @@ func TestBindConforms(t *testing.T) {
 	sdktest.Conformance(t, func() sdk.Action { return httpsBindingSet{} }, map[string]sdktest.Case{
 		"bind":              {Machine: nesHost(imported), Params: params, Verdict: ready},
 		"bound already":     {Machine: nesHost(alreadyBound), Params: params, Verdict: noChange},
-		"makes the binding": {Machine: nesHost(imported, func(m *sdktest.Machine) { m.Model.Bindings = nil }), Params: params, Verdict: ready},
+		"makes the binding": {Machine: nesHost(imported, func(m *sdktest.Machine) { m.Bindings = nil }), Params: params, Verdict: ready},
 		"not there":         {Machine: nesHost(), Params: params, Verdict: refused},
 		"no key": {Machine: nesHost(func(m *sdktest.Machine) {
 			m.Stores[storeMy] = []*actionv1.Certificate{leaf(newCert, func(c *actionv1.Certificate) { c.HasPrivateKey = false })}
 		}), Params: params, Verdict: refused},
-		"port of another site": {Machine: nesHost(imported, func(m *sdktest.Machine) { m.Model.Bindings[0].Site = "Other" }), Params: params, Verdict: refused},
+		"port of another site": {Machine: nesHost(imported, func(m *sdktest.Machine) { m.Bindings[0].Site = "Other" }), Params: params, Verdict: refused},
 	})
 }
 

@@ -168,7 +168,7 @@ func showChains(ctx context.Context, r *sdk.Run) error {
 	}
 	for _, h := range site.GetNesHosts() {
 		target, err := targetOf(h)
-		if err != nil || !(h.GetUsed() || h.GetSelf()) {
+		if err != nil || (!h.GetUsed() && !h.GetSelf()) {
 			continue
 		}
 		found, err := r.ProbeNet(ctx, target, probeTimeout)

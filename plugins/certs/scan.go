@@ -173,7 +173,7 @@ func (s *scan) readChains(ctx context.Context) error {
 	}
 	for _, h := range s.site.GetNesHosts() {
 		target, err := targetOf(h)
-		if err != nil || !(h.GetUsed() || h.GetSelf()) {
+		if err != nil || (!h.GetUsed() && !h.GetSelf()) {
 			continue
 		}
 		found, err := s.r.ProbeNet(ctx, target, probeTimeout)

@@ -114,7 +114,7 @@ func (s *scene) plan(ctx context.Context, r *sdk.Run, c candidate, cov *actionv1
 	}
 	after := serving(s.binding, c.GetSha256(), c.store)
 	effects = append(effects, sdk.Planned(effectBind, sdk.BindingSet(s.binding, after), s.bound(), named(c.Certificate)))
-	canaries := min(uint32(r.Int("canaries")), cov.GetTrusting()) //nolint:gosec // 0 to 20 by the manifest
+	canaries := min(uint32(r.Int("canaries")), cov.GetTrusting()) // 0 to 20 by the manifest
 	if canaries > 0 {
 		effects = append(effects, sdk.Planned(effectCanaries, sdk.PeerProbe(canaries, s.own.target(after), c.GetSha256(), peerTimeout, list(r, "accept_missing")...),
 			"not asked", fmt.Sprintf("%d terminals connect and trust %s", canaries, named(c.Certificate))))
@@ -123,7 +123,7 @@ func (s *scene) plan(ctx context.Context, r *sdk.Run, c candidate, cov *actionv1
 	if accepted := list(r, "accept_missing"); len(accepted) > 0 {
 		p.Warnings = append(p.Warnings, fmt.Sprintf("these terminals were accepted and may be cut off until they trust the new root: %s", some(accepted)))
 	}
-	if canaries < uint32(r.Int("canaries")) { //nolint:gosec // as above
+	if canaries < uint32(r.Int("canaries")) { // as above
 		p.Warnings = append(p.Warnings, fmt.Sprintf("%d terminals will try it, not %d: no more that use this host are known to trust it", canaries, r.Int("canaries")))
 	}
 	return p, nil

@@ -117,15 +117,13 @@ func (appPoolIdentitySet) Verify(ctx context.Context, r *sdk.VerifyRun) (*action
 	checks := []*actionv1.Check{sdk.Check(fmt.Sprintf("account of application pool %q", r.String("pool")), wanted,
 		listOr(slices.DeleteFunc([]string{pool.GetIdentity()}, func(s string) bool { return s == "" }), "not known"), pool.GetIdentity() == wanted)}
 	apps := slices.DeleteFunc(neshost.Applications(inv), func(a neshost.Application) bool { return !strings.EqualFold(a.Pool, r.String("pool")) })
-	next := ""
+	next := "the pool is stopped: run iis-restart mode=ensure-running to start it"
 	if pool.GetStarted() {
 		answers, byHand, err := checkAnswers(ctx, &r.Run, apps)
 		if err != nil {
 			return nil, err
 		}
 		checks, next = append(checks, answers...), byHand
-	} else {
-		next = "the pool is stopped: run iis-restart mode=ensure-running to start it"
 	}
 	v := sdk.Verdict(checks...)
 	v.NextStep = next

@@ -109,7 +109,7 @@ func TestWindowsFeatureEnsureConforms(t *testing.T) {
 		"there":   {Machine: nesHost(), Params: params("features", "Web-ISAPI-Filter"), Verdict: noChange},
 		"unknown": {Machine: nesHost(func(m *sdktest.Machine) { m.Features = nil }), Verdict: refused},
 		"waits for a restart": {Verdict: ready, Machine: nesHost(func(m *sdktest.Machine) {
-			m.Model.Machine = &actionv1.MachineState{RebootPending: true, RebootReasons: []string{"component based servicing"}}
+			m.Machine = &actionv1.MachineState{RebootPending: true, RebootReasons: []string{"component based servicing"}}
 		})},
 	})
 }

@@ -72,7 +72,7 @@ func nesHost(changes ...func(*sdktest.Machine)) func() *sdktest.Machine {
 					},
 					Applications: []*actionv1.IISApplication{
 						application("/plant", `plant\nes`), application("/plant_ES", `plant\nenrollment`), application("/plant_AS", `plant\AuthenticationService`),
-						{Site: neshost.DefaultSite, Path: "/other", Pool: "other", Folder: `C:\other`},
+						{Site: neshost.DefaultSite, Path: "/other", Pool: "other", Folder: `C:\second`},
 					},
 					SslFlags: map[string]string{neshost.DefaultSite: "Ssl", neshost.DefaultSite + "/crl": "Ssl,SslNegotiateCert"},
 				},

@@ -124,11 +124,11 @@ func TestTerminalFindings(t *testing.T) {
 		"root missing":    {func(m *sdktest.Machine) { m.Stores["Root"] = nil }, "root PROBLEM"},
 		"root ends soon":  {func(m *sdktest.Machine) { m.Stores["Root"][0] = certificate("root", 10) }, "root-valid WARNING"},
 		"USB suspend":     {func(m *sdktest.Machine) { m.Power[usbSuspend].Dc = 1 }, "usb-suspend WARNING"},
-		"two readers":     {func(m *sdktest.Machine) { m.Model.Machine.NfcReaders = proto.Uint32(2) }, "nfc-readers WARNING"},
-		"no domain":       {func(m *sdktest.Machine) { m.Model.Machine.Domain = "" }, "domain WARNING"},
-		"reboot pending":  {func(m *sdktest.Machine) { m.Model.Machine.RebootPending = true }, "reboot WARNING"},
-		"disk":            {func(m *sdktest.Machine) { m.Model.Machine.FreeBytes = 1 << 29 }, "disk PROBLEM"},
-		"clock":           {func(m *sdktest.Machine) { m.Model.Machine.ClockOffset = durationpb.New(-10 * time.Minute) }, "clock PROBLEM"},
+		"two readers":     {func(m *sdktest.Machine) { m.Machine.NfcReaders = proto.Uint32(2) }, "nfc-readers WARNING"},
+		"no domain":       {func(m *sdktest.Machine) { m.Machine.Domain = "" }, "domain WARNING"},
+		"reboot pending":  {func(m *sdktest.Machine) { m.Machine.RebootPending = true }, "reboot WARNING"},
+		"disk":            {func(m *sdktest.Machine) { m.Machine.FreeBytes = 1 << 29 }, "disk PROBLEM"},
+		"clock":           {func(m *sdktest.Machine) { m.Machine.ClockOffset = durationpb.New(-10 * time.Minute) }, "clock PROBLEM"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			found, verdict := findings(t, diagnose{}, profile("terminal"), "user-terminal", machine(c.change)())
@@ -170,17 +170,17 @@ func TestNESHostFindings(t *testing.T) {
 		"pool stopped":      {profileNES, func(m *sdktest.Machine) { m.IIS.Pools[0].Started = false }, "pool-started PROBLEM"},
 		"LocalService":      {profileInstall, func(m *sdktest.Machine) { m.IIS.Pools[0].Identity = "LocalService" }, "pool-identity PROBLEM"},
 		"no enrolment":      {profileNES, func(m *sdktest.Machine) { m.IIS.Applications = append(m.IIS.Applications[:1], m.IIS.Applications[2]) }, "application-nenrollment PROBLEM"},
-		"no binding":        {profileNES, func(m *sdktest.Machine) { m.Model.Bindings = nil }, "binding PROBLEM"},
-		"nothing bound":     {profileNES, func(m *sdktest.Machine) { m.Model.Bindings[0].CertificateSha256 = "" }, "binding PROBLEM"},
+		"no binding":        {profileNES, func(m *sdktest.Machine) { m.Bindings = nil }, "binding PROBLEM"},
+		"nothing bound":     {profileNES, func(m *sdktest.Machine) { m.Bindings[0].CertificateSha256 = "" }, "binding PROBLEM"},
 		"not in its store":  {profileNES, func(m *sdktest.Machine) { m.Stores["WebHosting"] = nil }, "binding PROBLEM"},
 		"no key":            {profileNES, func(m *sdktest.Machine) { m.Stores["WebHosting"][0].HasPrivateKey = false }, "binding-key PROBLEM"},
 		"ends soon":         {profileNES, func(m *sdktest.Machine) { m.Stores["WebHosting"][0] = certificate("tls", 21) }, "binding-valid WARNING"},
 		"expired":           {profileNES, func(m *sdktest.Machine) { m.Stores["WebHosting"][0] = certificate("tls", -1) }, "binding-valid PROBLEM"},
 		"verbose":           {profileNES, func(m *sdktest.Machine) { m.Configs["nes/web.config"].Values[0].Value = "Verbose" }, "log-level WARNING"},
 		"malformed":         {profileNES, func(m *sdktest.Machine) { m.Configs["nenrollment/web.config"].Malformed = "line 9: curly quote" }, "log-level PROBLEM"},
-		"old .NET":          {profileNES, func(m *sdktest.Machine) { m.Model.Machine.DotnetRelease = 461814 }, "dotnet48 PROBLEM"},
+		"old .NET":          {profileNES, func(m *sdktest.Machine) { m.Machine.DotnetRelease = 461814 }, "dotnet48 PROBLEM"},
 		"feature missing":   {profileInstall, func(m *sdktest.Machine) { m.Features["IIS-ISAPIFilter"].Installed = false }, "features PROBLEM"},
-		"domain controller": {profileInstall, func(m *sdktest.Machine) { m.Model.Machine.DomainRole = proto.Uint32(5) }, "domain-role PROBLEM"},
+		"domain controller": {profileInstall, func(m *sdktest.Machine) { m.Machine.DomainRole = proto.Uint32(5) }, "domain-role PROBLEM"},
 		"sql cut off": {profileInstall, func(m *sdktest.Machine) {
 			m.Net["sql1.lyon.example:1433"] = &actionv1.NetProbeResult{Addresses: []string{"192.0.2.21"}, ConnectProblem: "connection refused"}
 		}, "sql-connect PROBLEM"},
@@ -216,7 +216,7 @@ func TestVerboseUnderALeaseIsNoFault(t *testing.T) {
 // TestWhatCannotBeToldIsUnknown: a machine that tells nothing has no fault for that.
 func TestWhatCannotBeToldIsUnknown(t *testing.T) {
 	m := nothing()
-	m.Model.Machine = &actionv1.MachineState{Unknown: []string{"domain", "domain_role", "free_bytes", "clock_offset", "nfc_readers", "dotnet_release", "reboot_pending"}}
+	m.Machine = &actionv1.MachineState{Unknown: []string{"domain", "domain_role", "free_bytes", "clock_offset", "nfc_readers", "dotnet_release", "reboot_pending"}}
 	found, _ := findings(t, diagnose{}, profile("terminal", "domain", "disk", "clock", "nfc", "reboot", "root"), "user-terminal", m)
 	for _, f := range found {
 		if f.GetLevel() != unknown || f.GetMessage() == "" {

@@ -102,7 +102,7 @@ func statement(terminalID string, sealingKey []byte) []byte {
 	h := sha256.New()
 	for _, part := range [][]byte{[]byte(proofPurpose), []byte(terminalID), sealingKey} {
 		var length [4]byte
-		binary.BigEndian.PutUint32(length[:], uint32(len(part))) //nolint:gosec // parts of a message
+		binary.BigEndian.PutUint32(length[:], uint32(len(part))) // parts of a message
 		h.Write(length[:])
 		h.Write(part)
 	}

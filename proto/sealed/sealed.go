@@ -130,7 +130,7 @@ func info(terminalID string) []byte { return []byte(purpose + "\x00" + terminalI
 func pad(plaintext []byte) []byte {
 	size := lengthSize + len(plaintext)
 	padded := make([]byte, (size+padTo-1)/padTo*padTo)
-	binary.BigEndian.PutUint32(padded, uint32(len(plaintext))) //nolint:gosec // at most MaxPlaintext
+	binary.BigEndian.PutUint32(padded, uint32(len(plaintext))) // at most MaxPlaintext
 	copy(padded[lengthSize:], plaintext)
 	return padded
 }

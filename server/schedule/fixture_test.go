@@ -54,7 +54,7 @@ func (w *world) restart() {
 	})
 }
 
-func (w *world) Outline(_ context.Context, p *access.Principal, spec *fleetv1.JobSpec) ([]string, bool, error) {
+func (w *world) Outline(_ context.Context, _ *access.Principal, spec *fleetv1.JobSpec) ([]string, bool, error) {
 	if spec.GetAction() == "no-such-action" {
 		return nil, false, refusal.New(refusal.NotFound, "ACTION_NOT_FOUND", "action %q: not found", spec.GetAction())
 	}

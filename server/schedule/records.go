@@ -107,5 +107,5 @@ func randomShare(d time.Duration) time.Duration {
 	if d <= 0 {
 		return 0
 	}
-	return rand.N(d).Truncate(time.Second)
+	return rand.N(d).Truncate(time.Second) //nolint:gosec // it only spreads the load
 }

@@ -25,7 +25,7 @@ func (v memoryServices) State(ctx context.Context, name string) (*actionv1.Servi
 	defer v.m.mu.Unlock()
 	s, err := v.m.find(name)
 	if err != nil {
-		return &actionv1.ServiceState{Service: name}, nil //nolint:nilerr // absence is an answer
+		return &actionv1.ServiceState{Service: name}, nil // absence is an answer
 	}
 	return s.observed(name), nil
 }

@@ -217,7 +217,7 @@ func (b *Bench) Result(job string) *Outcome {
 			return &Outcome{TaskResult: res, t: b.T}
 		}
 		if b.bootID() != b.boot {
-			<-b.ended
+			<-b.ended //nolint:errcheck // how the process ended is seen by what it left
 			b.Start()
 		}
 		b.wait()

@@ -169,7 +169,7 @@ func (b *Bench) live(l *life, task *agentv1.Task) end {
 	defer b.Machine.Guard(nil)
 	err := b.begin(l)
 	if err == nil {
-		defer func() { <-b.ended }()
+		defer func() { <-b.ended }() //nolint:errcheck // it was to die
 		defer b.cancel()
 		err = b.deliver(task)
 	}

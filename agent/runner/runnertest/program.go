@@ -21,7 +21,7 @@ func IsProgram(name string) bool {
 // mutual TLS. It needs real time: see On.
 func Program(t *testing.T, name string) (offered runner.Plugins, pinned plugins.Pin) {
 	t.Helper()
-	self, err := os.ReadFile(os.Args[0])
+	self, err := os.ReadFile(os.Args[0]) //nolint:gosec // the test binary itself
 	if err != nil {
 		t.Fatal(err)
 	}

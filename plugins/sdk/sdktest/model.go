@@ -62,7 +62,7 @@ func (m *Machine) queryModel(q any) (*actionv1.QueryResult, error) {
 	case *actionv1.Query_Certificates:
 		r.Result = &actionv1.QueryResult_Certificates{Certificates: &actionv1.CertificateList{Certificates: m.Stores[q.Certificates.GetStore()]}}
 	case *actionv1.Query_Bindings:
-		r.Result = &actionv1.QueryResult_Bindings{Bindings: &actionv1.BindingList{Bindings: m.Model.Bindings}}
+		r.Result = &actionv1.QueryResult_Bindings{Bindings: &actionv1.BindingList{Bindings: m.Bindings}}
 	case *actionv1.Query_Iis:
 		r.Result = &actionv1.QueryResult_Iis{Iis: m.iis()}
 	case *actionv1.Query_Power:

@@ -280,7 +280,7 @@ func (m *Machine) addCertificate(a *actionv1.CertificateAdd) string {
 
 // binding returns the binding at the same place.
 func (m *Machine) binding(like *actionv1.Binding) *actionv1.Binding {
-	for _, b := range m.Model.Bindings {
+	for _, b := range m.Bindings {
 		if b.GetSite() == like.GetSite() && b.GetAddress() == like.GetAddress() && b.GetPort() == like.GetPort() && b.GetHost() == like.GetHost() {
 			return b
 		}
@@ -294,7 +294,7 @@ func (m *Machine) bind(s *actionv1.BindingSet) string {
 		return "the binding is another than in the plan"
 	}
 	if !b.GetExists() {
-		m.Model.Bindings = append(m.Model.Bindings, b)
+		m.Bindings = append(m.Bindings, b)
 	}
 	proto.Reset(b)
 	proto.Merge(b, s.GetAfter())
