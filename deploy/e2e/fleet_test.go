@@ -35,6 +35,8 @@ type fleet struct {
 	dataDir string
 	addr    string
 	server  *process
+	// agents are those that a script has made, by name.
+	agents map[string]*agent
 	// build is where the programs are from; the zero value is what people run.
 	build buildOf
 	// killAt is the kill point at which the server dies, empty for none.
@@ -190,6 +192,8 @@ type agent struct {
 	role    string
 	process *process
 	build   buildOf
+	// flags are further settings that it runs with.
+	flags []string
 	// killAt is the kill point at which the agent dies, empty for none.
 	killAt string
 	// under is the command that the program is run by, nil for none.
@@ -234,7 +238,8 @@ func (f *fleet) enrol(a *agent, server, site, plugins string) {
 
 func (a *agent) start() {
 	a.t.Helper()
-	cmd := under(a.under, a.build.program("fleet-agent"), "run", "--data-dir", a.dataDir, "--host", "sim:"+a.machine)
+	run := []string{"run", "--data-dir", a.dataDir, "--host", "sim:" + a.machine}
+	cmd := under(a.under, a.build.program("fleet-agent"), append(run, a.flags...)...)
 	cmd.Env = dyingAt(a.killAt)
 	a.process = startCommand(a.t, cmd)
 }

@@ -51,11 +51,11 @@ func buildAndRun(m *testing.M) int {
 func buildPrograms(bin string) error {
 	steps := [][]string{
 		{"go", "build", "-trimpath", "-o", bin + "/", "./server/cmd/fleetd", "./agent/cmd/fleet-agent", "./cli/cmd/fleetctl"},
-		{"go", "build", "-trimpath", "-o", bin + "/plugins/", "./plugins/endpoint", "./plugins/terminal", "./plugins/firmware", "./plugins/nes", "./plugins/support"},
+		{"go", "build", "-trimpath", "-o", bin + "/plugins/", "./plugins/endpoint", "./plugins/terminal", "./plugins/firmware", "./plugins/certs", "./plugins/nes", "./plugins/support"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "plugins")},
 		{"go", "build", "-trimpath", "-o", bin + "/chatty/", "./deploy/e2e/chatty"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "chatty")},
-		{"go", "build", "-trimpath", "-o", bin + "/drills/", "./plugins/endpoint", "./plugins/terminal", "./plugins/firmware", "./plugins/nes", "./plugins/support", "./deploy/e2e/drill"},
+		{"go", "build", "-trimpath", "-o", bin + "/drills/", "./plugins/endpoint", "./plugins/terminal", "./plugins/firmware", "./plugins/certs", "./plugins/nes", "./plugins/support", "./deploy/e2e/drill"},
 		{filepath.Join(bin, "fleet-agent"), "plugins", "lock", filepath.Join(bin, "drills")},
 	}
 	for _, step := range steps {

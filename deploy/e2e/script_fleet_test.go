@@ -23,13 +23,13 @@ func serverCommands(f *fleet) map[string]command {
 
 // agentCommands make a script's terminals, end their agents and start them again.
 func agentCommands(f *fleet) map[string]command {
-	agents := map[string]*agent{}
+	f.agents = map[string]*agent{}
 	of := func(do func(*agent)) command {
 		return func(ts *testscript.TestScript, _ bool, args []string) {
-			if len(args) != 1 || agents[args[0]] == nil {
+			if len(args) != 1 || f.agents[args[0]] == nil {
 				ts.Fatalf("want the name of a terminal that `agent` made")
 			}
-			do(agents[args[0]])
+			do(f.agents[args[0]])
 		}
 	}
 	enrolled := func(role string) command {
@@ -38,7 +38,7 @@ func agentCommands(f *fleet) map[string]command {
 				ts.Fatalf("want a site and a name")
 			}
 			a := f.newMachineWith(args[0], args[1], "drills", role)
-			agents[args[1]] = a
+			f.agents[args[1]] = a
 			ts.Setenv("MACHINE_"+strings.ReplaceAll(args[1], "-", "_"), a.machine)
 			ts.Setenv("AGENT_"+strings.ReplaceAll(args[1], "-", "_"), a.dataDir)
 		}

@@ -93,6 +93,7 @@ func scriptCommands(f *fleet) map[string]command {
 	maps.Copy(all, serverCommands(f))
 	maps.Copy(all, agentCommands(f))
 	maps.Copy(all, recordCommands(f))
+	maps.Copy(all, leaseCommands(f))
 	return all
 }
 
