@@ -103,7 +103,7 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	if err != nil {
 		return err
 	}
-	s.scheduler = schedule.New(schedule.Config{Store: s.store, Jobs: s.engine, Operators: s.inv, Now: time.Now, Log: s.cfg.Log})
+	s.scheduler = schedule.New(schedule.Config{Store: s.store, Jobs: s.engine, Operators: s.inv, Now: mortalClock(), Log: s.cfg.Log})
 	return s.scheduler.MakeDefaults(ctx)
 }
 
