@@ -89,11 +89,21 @@ func (a *archive) addMasked(line *actionv1.CollectedFile, content io.Reader) err
 		line.Note = "left out: the archive is full"
 		return nil
 	}
-	line.Note = fmt.Sprintf("%d values masked", n)
+	line.Note = maskedWord(n)
 	sum := sha256.Sum256(masked)
 	line.Size, line.Sha256 = uint64(len(masked)), hex.EncodeToString(sum[:])
 	a.left -= line.GetSize()
 	return a.write(line.GetName(), line.GetModified().AsTime(), masked)
+}
+
+func maskedWord(n int) string {
+	switch n {
+	case 0:
+		return "nothing in it is masked"
+	case 1:
+		return "1 value masked"
+	}
+	return fmt.Sprintf("%d values masked", n)
 }
 
 // addLog adds a log: whole, its last lines, or as much of its end as still fits.
