@@ -50,6 +50,7 @@ func jobMore(j *fleetv1.Job) []output.Field {
 	}
 	add("Break glass", j.GetBreakGlass())
 	add("Tries again", j.GetRetryOf())
+	add("Schedule", j.GetSchedule())
 	if j.GetAttempt() > 1 {
 		add("Attempt", number(j.GetAttempt()))
 	}
