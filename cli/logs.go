@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -92,7 +93,7 @@ than --max-size it is cut, and its manifest says what is missing.`,
 	f.StringSliceVar(&o.include, "include", nil, "what else goes in: `install-logs`, event-logs, instance-config, endpoint-config, ziplog")
 	f.IntVar(&o.tail, "tail", 0, "only so many last lines of each file")
 	f.IntVar(&o.maxSize, "max-size", 0, "most of the files that goes into an archive, in `MiB` (default 200)")
-	f.StringVar(&o.folder, "folder", ".", "`folder` to fetch the archives into")
+	f.StringVar(&o.folder, "folder", ".", "`folder` to fetch the archives into, which is made when it is not there")
 	f.BoolVar(&o.leave, "leave", false, "leave the archives with the server")
 	addReason(c, &o.reason)
 	spanVar(f, &o.timeout, "timeout", 0, "longest time to wait; the job goes on after it (default: to the job's end)")
@@ -103,6 +104,9 @@ than --max-size it is cut, and its manifest says what is missing.`,
 func runLogsCollect(ctx context.Context, a *app, o *logsCollectOptions) error {
 	spec, err := o.spec()
 	if err != nil {
+		return err
+	}
+	if err := o.makeFolder(); err != nil {
 		return err
 	}
 	c, err := a.connect()
@@ -122,6 +126,17 @@ func runLogsCollect(ctx context.Context, a *app, o *logsCollectOptions) error {
 		return err
 	}
 	return verdict
+}
+
+// makeFolder makes the folder for the archives, before machines are asked for what could not be kept.
+func (o *logsCollectOptions) makeFolder() error {
+	if o.leave {
+		return nil
+	}
+	if err := os.MkdirAll(o.folder, 0o700); err != nil {
+		return exit.Errorf(exit.BadInput, "logs collect: %v; nothing was asked for", err).Then("name another folder with --folder")
+	}
+	return nil
 }
 
 // spec reads the flags and reports all their problems together.
