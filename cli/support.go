@@ -41,8 +41,8 @@ func newSupportBundle(a *app) *cobra.Command {
 machine, a diagnosis, and its logs. A manifest lists every part with its SHA-256. Secrets in configuration files are masked on the machine; logs
 name people, so pass the file on as personal data.
 
-It runs the actions diagnose and logs-collect, which change nothing. When one of them cannot run the bundle is made without it, says so, and the
-command ends with exit code 3.`,
+It runs the actions diagnose and logs-collect, which change nothing. When one of them cannot run, as on a machine that is offline, the bundle
+is made without it, says so, and the command ends with exit code 3.`,
 		Example: `  fleetctl support bundle --terminal lyon-01 --problem "taps are ignored since Monday"
   fleetctl support bundle --host nes-lyon-1 --since 72h -f incident-4711.zip`,
 		Args: takes(0),
@@ -96,12 +96,11 @@ func runSupportBundle(ctx context.Context, a *app, o *supportBundleOptions) erro
 
 // fill puts the parts in and returns what could not be had.
 func (o *supportBundleOptions) fill(ctx context.Context, a *app, c *client.Client, b *bundle, t *fleetv1.Terminal, s *fleetv1.Selection) (missing []string, err error) {
-	diagnosis, problem := o.diagnose(ctx, a, c, s)
-	if problem != "" {
-		missing = append(missing, "diagnosis: "+problem)
-	}
-	if problem := o.logs(ctx, a, c, b, t, s); problem != "" {
-		missing = append(missing, "logs: "+problem)
+	diagnosis := &fleetv1.Task{}
+	if t.GetOnline() {
+		diagnosis, missing = o.ask(ctx, a, c, b, t, s)
+	} else {
+		missing = []string{"diagnosis and logs: the machine is offline; make another bundle when it is there"}
 	}
 	if ctx.Err() != nil {
 		return missing, exit.Errorf(exit.StillRunning, "support bundle: interrupted; no file was made")
@@ -116,6 +115,19 @@ func (o *supportBundleOptions) fill(ctx context.Context, a *app, c *client.Clien
 		return missing, err
 	}
 	return missing, b.manifest(a.version, t)
+}
+
+// ask has the machine diagnosed, and its logs put in.
+func (o *supportBundleOptions) ask(ctx context.Context, a *app, c *client.Client, b *bundle, t *fleetv1.Terminal, s *fleetv1.Selection) (*fleetv1.Task, []string) {
+	var missing []string
+	diagnosis, problem := o.diagnose(ctx, a, c, s)
+	if problem != "" {
+		missing = append(missing, "diagnosis: "+problem)
+	}
+	if problem := o.logs(ctx, a, c, b, t, s); problem != "" {
+		missing = append(missing, "logs: "+problem)
+	}
+	return diagnosis, missing
 }
 
 // diagnose runs the diagnosis. A machine on which something is wrong is what it is for, so that is no problem.
