@@ -94,6 +94,7 @@ func scriptCommands(f *fleet) map[string]command {
 	maps.Copy(all, agentCommands(f))
 	maps.Copy(all, recordCommands(f))
 	maps.Copy(all, leaseCommands(f))
+	maps.Copy(all, archiveCommands())
 	return all
 }
 
