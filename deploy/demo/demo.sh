@@ -1,6 +1,7 @@
 #!/bin/bash
 # Shows Bandfleet at work: a server, five agents at two sites on simulated machines, a repair that pauses at a failed canary, goes
-# on and is tried again, one that another person approves, and the report. All of it is real (processes, mutual TLS, plugins,
+# on and is tried again, one that another person approves, the report; then a NES host whose raised log levels go back by themselves,
+# and a look at certificates. All of it is real (processes, mutual TLS, plugins,
 # services as child processes); only the machines are made up. Any user may run it. Everything is in one temporary folder and is
 # stopped at the end; KEEP=1 leaves it running and says how to use it.
 set -euo pipefail
@@ -154,6 +155,24 @@ start_agent() {
   agents+=($!)
 }
 
+# start_nes TOKEN NAME: a simulated NES host, whose agent takes changes for seconds and not only for minutes.
+start_nes() {
+  local token=$1 name=$2
+  local machine="${dir}/machines/${name}" data="${dir}/agents/${name}"
+  machines+=("${machine}")
+  show fleet-agent sim init --role nes-host --hostname "${name}.example" "${machine}"
+  fleet-agent sim set "${machine}" certificate valid-for=21d
+  fleet-agent enroll --data-dir "${data}" --server "${address}" --token "${token}" --plugins "${root}/bin/plugins" --name "${name}" --host "sim:${machine}" >/dev/null
+  fleet-agent run --data-dir "${data}" --host "sim:${machine}" --min-lease 5s >"${dir}/${name}.log" 2>&1 &
+  agents+=($!)
+  await is_online "${name}"
+}
+
+is_online() { fleetctl get terminals -s "online and name=$1" -o name | grep -qx "$1"; }
+
+# levels_are_back NAME: the configuration of a NES host is, to the byte, as it was kept.
+levels_are_back() { diff -r "${dir}/machines/$1/inetpub" "${dir}/configuration-before"; }
+
 all_online() {
   (($(fleetctl get terminals -o json | grep -cE '"online": *true') == ${#lyon[@]} + ${#basel[@]}))
 }
@@ -211,3 +230,19 @@ say "10. The record, to be filed: who asked and who approved, and what was done 
 show fleetctl get jobs
 show fleetctl job report "${approved}" -f "${dir}/INC-4711.html"
 show fleetctl job show "${approved}" basel-fill-1
+
+say "11. A NES host: its logs are to say more while a fault is reproduced. That is held by a lease, here for 12 s."
+nes_token=$(fleetctl token create --site lyon --role nes-host --uses 1 --ttl 1h -o name)
+start_nes "${nes_token}" nes-lyon-1
+show fleetctl site set lyon --nes-host nes-lyon-1=https://nes-lyon-1.example/nes
+cp -r "${dir}/machines/nes-lyon-1/inetpub" "${dir}/configuration-before"
+expect 0 fleetctl fix --host nes-lyon-1 verbose-logging --param state=on --param ttl=12s --reason INC-4730 --yes
+show fleetctl diagnose nes-lyon-1 --check config -o wide
+show fleetctl logs collect --host nes-lyon-1 --scope nes --include instance-config --folder "${dir}/logs"
+
+say "12. Meanwhile: which certificates end soon? Every machine looks."
+expect 0 fleetctl sweep certs --expiring 30d
+
+say "13. The time is over: the agent has put the levels back, to the byte. It would have without the server, and after a restart."
+await levels_are_back nes-lyon-1
+show fleetctl diagnose nes-lyon-1 --check config -o wide
