@@ -119,6 +119,11 @@ bench: build ## measure the server beside plain grpc-go and NATS, its restart, a
 	cd deploy/bench && go build -trimpath -o ../../bin/ ./cmd/bandfleet-bench
 	bin/bandfleet-bench $(BENCH_FLAGS)
 
+.PHONY: bench-agent
+bench-agent: ## measure what an agent's journal costs a task, and collecting logs beside plain copies
+	go test ./agent/runner -run '^$$' -bench BenchmarkJournal -count 3 -benchtime 300x
+	go test ./agent/collect -run '^$$' -bench BenchmarkArchive -count 3
+
 .PHONY: clean
 clean: ## remove what was built (the test hosts' cache too)
 	rm -rf bin .cache
