@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
@@ -59,5 +60,23 @@ func TestEffectWords(t *testing.T) {
 	}}
 	if got, want := didWord(result), `edited nes/web.config; recycled application pool "NES"`; got != want {
 		t.Errorf("what was done is written %q, want %q", got, want)
+	}
+}
+
+// TestLeaseWords: a reader sees whether a change is still there, when it went back, and why it did not.
+func TestLeaseWords(t *testing.T) {
+	at := timestamppb.New(time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC))
+	what := []string{`file "nes/web.config"`}
+	for want, l := range map[string]*actionv1.LeaseState{
+		`goes back by itself: file "nes/web.config" until 2026-11-24T10:00:00Z`: {Resources: what, Until: at},
+		`file "nes/web.config": put back at 2026-11-24T10:00:00Z`:               {Resources: what, Ended: true, EndedAt: at, Tries: 1},
+		`file "nes/web.config": has gone back`:                                  {Resources: what, Ended: true},
+		`file "nes/web.config": ended at 2026-11-24T10:00:00Z; not put back: file "nes/web.config": somebody has changed it meanwhile`: {
+			Resources: what, Ended: true, EndedAt: at, Outcome: `file "nes/web.config": somebody has changed it meanwhile`},
+		`file "nes/web.config": cannot be put back yet: the disk is full, tried 3 times`: {Resources: what, Until: at, Tries: 3, LastError: "the disk is full"},
+	} {
+		if got := leasesWord([]*actionv1.LeaseState{l}); got != want {
+			t.Errorf("the lease is written %q, want %q", got, want)
+		}
 	}
 }

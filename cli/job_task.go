@@ -159,14 +159,18 @@ func printChecks(a *app, r *actionv1.TaskResult) {
 	}
 }
 
-// printFound prints what a diagnosis found, all of it, and what will go back by itself.
+// printFound prints what a diagnosis found, all of it, and what will go back by itself, or has.
 func printFound(a *app, r *actionv1.TaskResult) {
 	if len(r.GetFindings()) > 0 {
 		a.out.Line("Findings: %s", findingsWord(r.GetFindings()))
 		printFindings(a.out, r.GetFindings(), true)
 	}
 	for _, l := range r.GetLeases() {
-		a.out.Line("Goes back by itself: %s", leaseWord(l))
+		label := "Changed for a time"
+		if goesBack(l) {
+			label = "Goes back by itself"
+		}
+		a.out.Line("%s: %s", label, leaseWord(l))
 	}
 }
 

@@ -24,11 +24,15 @@ func didWord(r *actionv1.TaskResult) string {
 	return joinWords("; ", strings.Join(parts, "; "), downWord(r), findingsWord(r.GetFindings()), leasesWord(r.GetLeases()))
 }
 
-// leasesWord says when changes will go back by themselves.
+// leasesWord says when changes will go back by themselves, or what became of them.
 func leasesWord(leases []*actionv1.LeaseState) string {
 	var parts []string
 	for _, l := range leases {
-		parts = append(parts, "goes back by itself: "+leaseWord(l))
+		word := leaseWord(l)
+		if goesBack(l) {
+			word = "goes back by itself: " + word
+		}
+		parts = append(parts, word)
 	}
 	return strings.Join(parts, "; ")
 }

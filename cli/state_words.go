@@ -161,11 +161,35 @@ func peersWord(p *actionv1.PeerVerdicts) string {
 	return joinWords("; ", count, strings.Join(bad, "; "))
 }
 
-// leaseWord writes a change that will end by itself: `file "nes/web.config" until 2026-11-24T10:00:00Z`.
+// leaseWord writes a change that will end by itself, `file "nes/web.config" until 2026-11-24T10:00:00Z`, or what became of it.
 func leaseWord(l *actionv1.LeaseState) string {
 	text := strings.Join(l.GetResources(), ", ")
-	if l.GetEnded() {
-		return joinWords(": ", text, "has gone back")
+	if goesBack(l) {
+		return joinWords(" until ", text, output.UTC(l.GetUntil()))
 	}
-	return joinWords(" until ", text, output.UTC(l.GetUntil()))
+	return joinWords(": ", text, leaseEnd(l))
+}
+
+// goesBack says whether a change is still to be put back, and nothing has kept it from that.
+func goesBack(l *actionv1.LeaseState) bool { return !l.GetEnded() && l.GetTries() == 0 }
+
+// leaseEnd says what became of a change with an end. Agents of earlier releases do not tell when it was.
+func leaseEnd(l *actionv1.LeaseState) string {
+	switch at := output.UTC(l.GetEndedAt()); {
+	case !l.GetEnded():
+		return fmt.Sprintf("cannot be put back yet: %s, tried %s", l.GetLastError(), times(l.GetTries()))
+	case l.GetOutcome() != "":
+		return joinWords("; ", joinWords(" at ", "ended", at), "not put back: "+l.GetOutcome())
+	case at == "":
+		return "has gone back"
+	default:
+		return "put back at " + at
+	}
+}
+
+func times(n uint32) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }

@@ -50,14 +50,14 @@ func (j *Journal) PutLease(lease *storagev1.JournalLease) error {
 	return j.write(func(tx tables) error { return putLease(tx, lease) })
 }
 
-// DropLease forgets a lease that has ended. One that is not there is no error.
+// DropLease forgets a lease that has ended and that the server knows of. One that is not there is no error.
 func (j *Journal) DropLease(id string) error {
 	return j.write(func(tx tables) error {
 		return tx.Bucket(bucketLeases).Delete([]byte(id))
 	})
 }
 
-// Leases returns the changes that are still to end, by id.
+// Leases returns the changes that are still to end, and those that have ended and are news, by id.
 func (j *Journal) Leases() ([]*storagev1.JournalLease, error) {
 	var all []*storagev1.JournalLease
 	err := j.view(func(tx tables) error {

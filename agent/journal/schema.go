@@ -26,7 +26,7 @@ import (
 //	obligations/
 //	  RESOURCE      → storage.v1.Obligation
 //	leases/
-//	  LEASE         → storage.v1.JournalLease; what the agent puts back when its time is over, by its id
+//	  LEASE         → storage.v1.JournalLease; what the agent puts back when its time is over, then the news of it, by its id
 //	artifacts/
 //	  FILE          → storage.v1.JournalArtifact; what waits in the spool, by its name there
 //

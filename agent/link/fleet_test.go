@@ -140,6 +140,7 @@ type fakeRunner struct {
 	unsent    []*agentv1.Result
 	calls     chan string
 	questions []*agentv1.Question
+	news      []*agentv1.LeaseNews
 	refuse    error
 	// unreadable is what reading the open tasks comes to.
 	unreadable error
@@ -183,6 +184,17 @@ func (r *fakeRunner) setQuestions(open ...*agentv1.Question) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.questions = open
+}
+func (r *fakeRunner) LeaseNews() ([]*agentv1.LeaseNews, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.news, nil
+}
+func (r *fakeRunner) LeaseNewsAcknowledged(ack *agentv1.LeaseNewsAck) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.news = nil
+	r.calls <- fmt.Sprintf("lease news of %s acknowledged, ended %t", ack.GetId(), ack.GetEnded())
 }
 func (r *fakeRunner) OpenTasks() ([]*agentv1.OpenTask, error) {
 	r.mu.Lock()

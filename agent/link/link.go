@@ -37,6 +37,9 @@ type Runner interface {
 	OpenQuestions() []*agentv1.Question
 	// Acknowledge says that a result is on the server's disk.
 	Acknowledge(key *agentv1.TaskKey)
+	// LeaseNews is what became of changes with an end, as far as the server may not know it; LeaseNewsAcknowledged says what it does know.
+	LeaseNews() ([]*agentv1.LeaseNews, error)
+	LeaseNewsAcknowledged(ack *agentv1.LeaseNewsAck)
 	// OpenTasks and Unacknowledged are what the server has not settled yet. After an error no session may be opened: the server
 	// would take what it is not told of for lost.
 	OpenTasks() ([]*agentv1.OpenTask, error)

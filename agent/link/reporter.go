@@ -67,3 +67,10 @@ func (l *Link) Question(q *agentv1.Question) { l.report(question(q)) }
 func question(q *agentv1.Question) *agentv1.ConnectRequest {
 	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Question{Question: q}}
 }
+
+// LeaseNews reports what became of a change with an end.
+func (l *Link) LeaseNews(n *agentv1.LeaseNews) { l.report(leaseNews(n)) }
+
+func leaseNews(n *agentv1.LeaseNews) *agentv1.ConnectRequest {
+	return &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_LeaseNews{LeaseNews: n}}
+}

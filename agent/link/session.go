@@ -169,14 +169,18 @@ func (s *session) run(ctx context.Context) (*agentv1.Goodbye, error) {
 	return goodbye, err
 }
 
-// backlog is what the server may have missed: facts that changed since the Hello, accepted tasks, open questions and
-// results.
+// backlog is what the server may have missed: facts that changed since the Hello, accepted tasks, open questions, results and what became
+// of changes with an end.
 func (s *session) backlog() ([]*agentv1.ConnectRequest, error) {
 	open, err := s.link.config.Runner.OpenTasks()
 	if err != nil {
 		return nil, err
 	}
 	results, err := s.link.config.Runner.Unacknowledged()
+	if err != nil {
+		return nil, err
+	}
+	news, err := s.link.config.Runner.LeaseNews()
 	if err != nil {
 		return nil, err
 	}
@@ -194,6 +198,10 @@ func (s *session) backlog() ([]*agentv1.ConnectRequest, error) {
 	}
 	for _, r := range results {
 		out = append(out, s.link.result(r))
+	}
+	// After the results: a lease can be known by the result of its task only.
+	for _, n := range news {
+		out = append(out, leaseNews(n))
 	}
 	return out, nil
 }
@@ -230,6 +238,8 @@ func (s *session) handle(ctx context.Context, m *agentv1.ConnectResponse) error 
 		runner.Answer(m.Answer)
 	case *agentv1.ConnectResponse_ResultAck:
 		runner.Acknowledge(m.ResultAck.GetKey())
+	case *agentv1.ConnectResponse_LeaseNewsAck:
+		runner.LeaseNewsAcknowledged(m.LeaseNewsAck)
 	case *agentv1.ConnectResponse_PluginsRequest:
 		s.box.put(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Plugins{
 			Plugins: &agentv1.PluginsReport{Plugins: s.link.pluginsOf(m.PluginsRequest.GetSha256())},

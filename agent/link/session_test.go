@@ -132,6 +132,41 @@ func TestResultsAreSentUntilAcknowledged(t *testing.T) {
 	})
 }
 
+// TestLeaseNewsIsToldUntilAcknowledged at each session, after the results, and at once during one.
+func TestLeaseNewsIsToldUntilAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, runner := newFleet(t), newFakeRunner()
+		runner.unsent = []*agentv1.Result{{Key: key("j-1"), Result: &actionv1.TaskResult{}}}
+		runner.news = []*agentv1.LeaseNews{{Key: key("j-1"), Lease: &actionv1.LeaseState{Id: "l-1", Ended: true}}}
+		l := startLink(t, f, runner)
+		for range 2 {
+			c := <-f.sessions
+			c.welcome(t)
+			runner.want(t, "started")
+			if got := c.receive(t).GetResult().GetKey().GetJobId(); got != "j-1" {
+				t.Errorf("the session began with the result of %q, want j-1's before the news of its lease", got)
+			}
+			if got := c.receive(t).GetLeaseNews().GetLease().GetId(); got != "l-1" {
+				t.Errorf("then came news of lease %q, want l-1: it was not acknowledged", got)
+			}
+			c.over <- status.Error(codes.Unavailable, "cut")
+			runner.want(t, "ended")
+		}
+		c := <-f.sessions
+		c.welcome(t)
+		runner.want(t, "started")
+		c.receive(t)
+		c.receive(t)
+		ack := &agentv1.LeaseNewsAck{Id: "l-1", Ended: true}
+		c.send(t, &agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_LeaseNewsAck{LeaseNewsAck: ack}})
+		runner.want(t, "lease news of l-1 acknowledged, ended true")
+		l.LeaseNews(&agentv1.LeaseNews{Key: key("j-2"), Lease: &actionv1.LeaseState{Id: "l-2"}})
+		if got := c.receive(t).GetLeaseNews().GetLease().GetId(); got != "l-2" {
+			t.Errorf("news of lease %q, want l-2's at once", got)
+		}
+	})
+}
+
 // TestQuestionsAreAskedAtEachSession while they are open, and what people say is handed on.
 func TestQuestionsAreAskedAtEachSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

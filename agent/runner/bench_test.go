@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -196,6 +197,7 @@ type fakeServer struct {
 	blocked   []string
 	progress  []string
 	questions []*agentv1.Question
+	news      []*agentv1.LeaseNews
 	// person is told of each question and may answer; it must not block.
 	person func(q *agentv1.Question)
 }
@@ -241,6 +243,16 @@ func (s *fakeServer) Blocked(k *agentv1.TaskKey, reason agentv1.HoldReason, wait
 	s.note(func() {
 		s.blocked = append(s.blocked, strings.TrimPrefix(reason.String(), "HOLD_REASON_")+" "+nameOf(k)+" "+waitedFor)
 	})
+}
+
+func (s *fakeServer) LeaseNews(n *agentv1.LeaseNews) {
+	s.note(func() { s.news = append(s.news, proto.CloneOf(n)) })
+}
+
+func (s *fakeServer) leaseNews() []*agentv1.LeaseNews {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.news)
 }
 
 func (s *fakeServer) Question(q *agentv1.Question) {

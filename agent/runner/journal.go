@@ -36,7 +36,7 @@ type Journal interface {
 	Finish(k *agentv1.TaskKey, result *actionv1.TaskResult, at time.Time) error
 	// FinishLeased is Finish, and keeps what of the task's changes is to end by itself, in the same write.
 	FinishLeased(k *agentv1.TaskKey, result *actionv1.TaskResult, at time.Time, lease *storagev1.JournalLease) error
-	// PutLease, DropLease and Leases keep that until it has ended.
+	// PutLease, DropLease and Leases keep that until it has ended and the server knows it.
 	PutLease(l *storagev1.JournalLease) error
 	DropLease(id string) error
 	Leases() ([]*storagev1.JournalLease, error)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -141,8 +142,8 @@ func (r *Runner) endInTime(ctx context.Context, h *hold) {
 	}
 }
 
-// end puts back what a lease holds, as far as it is still as the task left it, restarts the services that it names, and forgets the lease.
-// It goes on to its end also when ctx has ended, and a crash in it is made good by the next try.
+// end puts back what a lease holds, as far as it is still as the task left it, restarts the services that it names, and lets go of the lease.
+// It goes on to its end also when ctx has ended, and a crash in it is made good by the next try. What comes of it is news for the server.
 func (r *Runner) end(ctx context.Context, h *hold) error {
 	r.ending.Lock()
 	defer r.ending.Unlock()
@@ -156,24 +157,28 @@ func (r *Runner) end(ctx context.Context, h *hold) error {
 		r.fail(err)
 		return err
 	}
-	changed, err := r.revert(ctx, h.lease)
+	changed, outcome, err := r.revert(ctx, h.lease)
 	if err == nil && (changed || again) {
 		err = r.restartAfter(ctx, h.lease, again)
 	}
 	if err != nil {
 		h.lease.LastError = clip(err.Error(), maxText)
-		_ = r.journalledLease(r.journal.PutLease(h.lease)) // it ends the runner, which is all that can be done
+		if r.journalledLease(r.journal.PutLease(h.lease)) == nil && h.lease.GetTries() == triesToTell {
+			r.tellLease(h.lease)
+		}
 		return err
 	}
-	if err := r.journalledLease(r.journal.DropLease(h.lease.GetId())); err != nil {
+	ended := endedLease(h.lease, outcome, time.Now())
+	if err := r.journalledLease(r.journal.PutLease(ended)); err != nil {
 		return err
 	}
 	r.forgetLease(h)
+	r.tellLease(ended)
 	r.log.Info("a lease has ended", "lease", h.lease.GetId(), "task", nameOf(h.lease.GetTask()), "tries", h.lease.GetTries())
 	return nil
 }
 
-// forgetLease lets go of a lease that is not in the journal any more. Called with ending held.
+// forgetLease lets go of a lease that has ended in the journal. Called with ending held.
 func (r *Runner) forgetLease(h *hold) {
 	h.ended = true
 	r.mu.Lock()
@@ -191,8 +196,9 @@ func (r *Runner) journalledLease(err error) error {
 }
 
 // revert puts back what a lease holds, the last touched first, and says whether anything was put back. What somebody has changed meanwhile is
-// left alone.
-func (r *Runner) revert(ctx context.Context, l *storagev1.JournalLease) (changed bool, err error) {
+// left alone, and outcome says so.
+func (r *Runner) revert(ctx context.Context, l *storagev1.JournalLease) (changed bool, outcome string, err error) {
+	var left []string
 	var errs []error
 	for _, t := range slices.Backward(r.touches(l.GetTask(), recordedAs(l.GetEffects()))) {
 		u := r.restore(ctx, t)
@@ -200,13 +206,14 @@ func (r *Runner) revert(ctx context.Context, l *storagev1.JournalLease) (changed
 		switch {
 		case u.GetOutcome() == actionv1.UndoOutcome_UNDO_OUTCOME_CONFLICT:
 			r.log.Warn("a change whose time is over was changed again by somebody and is left alone", "lease", l.GetId(), "resource", u.GetResource(), "reason", u.GetReason())
+			left = append(left, u.GetResource()+": "+u.GetReason())
 		case !isBack(u):
 			errs = append(errs, fmt.Errorf("%s: %s", u.GetResource(), u.GetReason()))
 		default:
 			r.log.Info("a change whose time is over was put back", "lease", l.GetId(), "resource", u.GetResource(), "outcome", u.GetOutcome())
 		}
 	}
-	return changed, errors.Join(errs...)
+	return changed, clip(strings.Join(left, "; "), maxText), errors.Join(errs...)
 }
 
 // restartAfter restarts the services that a lease names, in order. One that does not run is left so, unless it may be an earlier try that
@@ -265,6 +272,9 @@ func (r *Runner) RevertLeases(ctx context.Context) error {
 	}
 	var errs []error
 	for _, l := range leases {
+		if l.GetEnded() != nil {
+			continue
+		}
 		if err := r.end(ctx, &hold{lease: l}); err != nil {
 			errs = append(errs, fmt.Errorf("lease %q of job %q: %w", l.GetId(), l.GetTask().GetJobId(), err))
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/bandfleet/bandfleet/agent/host"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 )
 
@@ -38,8 +39,10 @@ func (b *bench) withLease(t *testing.T) *actionv1.TaskResult {
 
 func (b *bench) wantLeases(n int) {
 	b.t.Helper()
-	if left, err := b.journal.Leases(); err != nil || len(left) != n {
-		b.t.Errorf("the journal has the leases %v, %v; want %d", left, err, n)
+	all, err := b.journal.Leases()
+	left := slices.DeleteFunc(all, func(l *storagev1.JournalLease) bool { return l.GetEnded() != nil })
+	if err != nil || len(left) != n {
+		b.t.Errorf("the journal has the leases %v, %v that have not ended; want %d", left, err, n)
 	}
 	if all := b.runner.Leases(); len(all) != n {
 		b.t.Errorf("the runner holds %v, want %d leases", all, n)
@@ -146,6 +149,9 @@ func TestTheEndOfALeaseLeavesAlone(t *testing.T) {
 		pass(11 * time.Minute)
 		b.wantFile("nbe.toml", "rssi_tap_threshold = -99\n")
 		b.wantLeases(0)
+		if l := b.news(1)[0].GetLease(); !l.GetEnded() || !strings.Contains(l.GetOutcome(), `file "endpoint/nbe.toml": somebody has changed`) {
+			t.Errorf("the news is %v, want that it ended and what was left alone", l)
+		}
 		if b.machine.PID(host.AgentService) != pid {
 			t.Error("the Nymi Agent was restarted although nothing was put back")
 		}
@@ -168,14 +174,75 @@ func TestTheEndOfALeaseIsTriedAgain(t *testing.T) {
 		if tries < 10 || tries > 25 {
 			t.Errorf("%d tries in an hour, want one each 5 minutes after the first few", tries)
 		}
+		if told := b.server.leaseNews(); len(told) != 1 || told[0].GetLease().GetTries() != triesToTell || told[0].GetLease().GetEnded() {
+			t.Errorf("the server was told %v, want once that it could not be put back, at the third try", told)
+		}
 		b.restart()
 		pass(time.Minute)
 		b.wantLeases(1)
+		late := &agentv1.LeaseNewsAck{Id: b.news(1)[0].GetLease().GetId()}
+		if l := b.news(1)[0].GetLease(); l.GetTries() < 10 || !strings.Contains(l.GetLastError(), "the disk is full") {
+			t.Errorf("a new session would tell %v, want how often it was tried and why it failed", l)
+		}
 		b.machine.Interpose(nil)
 		pass(6 * time.Minute)
 		b.wantFile("nbe.toml", oldConfig)
 		b.wantLeases(0)
+		b.runner.LeaseNewsAcknowledged(late)
+		if l := b.news(1)[0].GetLease(); !l.GetEnded() || l.GetLastError() != "" {
+			t.Errorf("the news is %v, want the end, which was not acknowledged, and no error: it was put back", l)
+		}
 	})
+}
+
+// TestTheEndOfALeaseIsNewsUntilTheServerKnowsIt, over restarts; what no server takes is forgotten in the end.
+func TestTheEndOfALeaseIsNewsUntilTheServerKnowsIt(t *testing.T) {
+	for name, tc := range map[string]struct {
+		acknowledge bool
+		wait        time.Duration
+		want        int
+	}{
+		"acknowledged":      {acknowledge: true},
+		"not acknowledged":  {want: 1},
+		"after a long time": {wait: keepNews + time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBench(t, func(b *bench) {
+				id := b.withLease(t).GetLeases()[0].GetId()
+				pass(11 * time.Minute)
+				told := b.server.leaseNews()
+				if len(told) != 1 || told[0].GetLease().GetId() != id || told[0].GetKey().GetJobId() != "j" {
+					t.Fatalf("the server was told %v, want the end of %q at once", told, id)
+				}
+				l := told[0].GetLease()
+				if !l.GetEnded() || l.GetOutcome() != "" || l.GetTries() != 1 || time.Since(l.GetEndedAt().AsTime()) > 2*time.Minute {
+					t.Errorf("the server was told %v, want when it ended, and that all was put back at the first try", l)
+				}
+				b.restart()
+				b.wantLeases(0)
+				b.news(1)
+				if tc.acknowledge {
+					b.runner.LeaseNewsAcknowledged(&agentv1.LeaseNewsAck{Id: id, Ended: true})
+					b.runner.LeaseNewsAcknowledged(&agentv1.LeaseNewsAck{Id: id, Ended: true})
+				}
+				if time.Sleep(tc.wait); tc.wait > 0 {
+					b.news(1)
+				}
+				b.restart()
+				b.news(tc.want)
+			})
+		})
+	}
+}
+
+// news is what a new session would tell of leases.
+func (b *bench) news(want int) []*agentv1.LeaseNews {
+	b.t.Helper()
+	news, err := b.runner.LeaseNews()
+	if err != nil || len(news) != want {
+		b.t.Fatalf("a new session would tell %v of leases, %v; want %d", news, err, want)
+	}
+	return news
 }
 
 // TestWhatALeaseHoldsIsHeld: another task is refused and hears which lease it is, unless it ends that lease first.
@@ -270,6 +337,10 @@ func TestAnAgentThatIsTakenAwayEndsItsLeases(t *testing.T) {
 		if err := b.runner.RevertLeases(t.Context()); err != nil {
 			t.Errorf("leases are not ended: %v", err)
 		}
+		if err := b.runner.RevertLeases(t.Context()); err != nil {
+			t.Errorf("leases that have ended are ended again: %v", err)
+		}
+		b.news(1)
 		b.wantFile("nbe.toml", oldConfig)
 		b.wantLeases(0)
 	})

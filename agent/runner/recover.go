@@ -46,7 +46,9 @@ func (r *Runner) Recover() error {
 		r.awaitObligation(o, 0)
 	}
 	for _, l := range leases {
-		r.hold(l)
+		if l.GetEnded() == nil {
+			r.hold(l)
+		}
 	}
 	for _, rec := range recs {
 		if rec.GetState() == agentv1.TaskState_TASK_STATE_ACCEPTED {

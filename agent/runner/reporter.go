@@ -21,6 +21,8 @@ type Reporter interface {
 	Blocked(k *agentv1.TaskKey, reason agentv1.HoldReason, waitedFor string)
 	// Question asks a person, through the server. It is told again at each new session while it is open.
 	Question(q *agentv1.Question)
+	// LeaseNews tells what became of a change with an end. It is told again at each new session until it is acknowledged.
+	LeaseNews(n *agentv1.LeaseNews)
 }
 
 // silent is the reporter before there is one.
@@ -33,3 +35,4 @@ func (silent) Result(*agentv1.Result)                                     {}
 func (silent) PermitRequest(*agentv1.TaskKey, agentv1.HoldReason, string) {}
 func (silent) Blocked(*agentv1.TaskKey, agentv1.HoldReason, string)       {}
 func (silent) Question(*agentv1.Question)                                 {}
+func (silent) LeaseNews(*agentv1.LeaseNews)                               {}

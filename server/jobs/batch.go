@@ -34,6 +34,8 @@ type batch struct {
 	finishes []*job
 	// distrusted are terminals to be put into quarantine.
 	distrusted []*terminal
+	// news is written after the results, which it may need.
+	news []*leaseNews
 	// later holds results for tasks that this batch has a result for already.
 	later []*settlement
 	keys  map[settlementKey]struct{}
@@ -49,7 +51,8 @@ type batch struct {
 func newBatch() *batch { return &batch{keys: make(map[settlementKey]struct{})} }
 
 func (b *batch) empty() bool {
-	return len(b.permits) == 0 && len(b.starts) == 0 && len(b.results) == 0 && len(b.edits) == 0 && len(b.finishes) == 0 && len(b.distrusted) == 0
+	return len(b.permits) == 0 && len(b.starts) == 0 && len(b.results) == 0 && len(b.edits) == 0 && len(b.finishes) == 0 && len(b.distrusted) == 0 &&
+		len(b.news) == 0
 }
 
 // addResult keeps two results for one task out of the same batch, whose updates have no order among them.
@@ -159,6 +162,7 @@ func (e *Engine) write(b *batch) {
 	var err error
 	b.distrusted, err = e.writeDistrusted(ctx, b.distrusted)
 	fail(func() {}, err)
+	fail(func() {}, e.writeAllNews(ctx, b.news))
 	for _, j := range b.finishes {
 		rec, err := e.writeFinish(ctx, j)
 		fail(func() {}, err)
@@ -265,6 +269,7 @@ func (e *Engine) landed(b *batch) {
 	if len(refused) > 0 {
 		e.pending.again(refused)
 	}
+	e.newsLanded(b.news)
 	for _, t := range b.permits {
 		e.granted(t, b.permitErrs[t])
 	}

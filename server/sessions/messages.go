@@ -19,6 +19,9 @@ const (
 	// maxPrompt is the longest question, and maxPlanID the longest id of a planned effect, in bytes.
 	maxPrompt = 500
 	maxPlanID = 200
+	// maxLeaseID is the longest id of a lease, and maxLeaseText the longest text of the news of one, in bytes.
+	maxLeaseID   = 200
+	maxLeaseText = 4 << 10
 	// epochSlack is how far beyond the server's clock and its own epoch an agent may raise the epoch, in seconds: an epoch is
 	// the time at which a store was made, and one more with each restoration.
 	epochSlack = 24 * 60 * 60
@@ -55,6 +58,8 @@ func (v *Service) take(ctx context.Context, s *session, m *agentv1.ConnectReques
 			return err
 		}
 		return v.Engine.Question(ctx, s.terminalID, m.Question)
+	case *agentv1.ConnectRequest_LeaseNews:
+		return v.leaseNews(ctx, s, m.LeaseNews)
 	case *agentv1.ConnectRequest_Result:
 		return v.result(ctx, s, m.Result)
 	case *agentv1.ConnectRequest_Facts:
@@ -114,7 +119,7 @@ func (v *Service) result(ctx context.Context, s *session, r *agentv1.Result) err
 // terminals it has none.
 func (v *Service) refuseResult(s *session, key *agentv1.TaskKey, err error) {
 	if s.refused.Add(1) <= maxForeign {
-		v.Log.Warn("a result was not taken", "terminal", s.terminalID, "job", key.GetJobId(), "attempt", key.GetAttempt(), "error", err)
+		v.Log.Warn("a result, or the news of a lease, was not taken", "terminal", s.terminalID, "job", key.GetJobId(), "attempt", key.GetAttempt(), "error", err)
 	}
 	var no *refusal.Error
 	if !errors.As(err, &no) || no.Kind != refusal.Denied {

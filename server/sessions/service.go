@@ -46,6 +46,8 @@ type Engine interface {
 	// Question tells that a task waits for a person.
 	Question(ctx context.Context, terminalID string, q *agentv1.Question) error
 	Result(ctx context.Context, terminalID string, r *agentv1.Result, stored func(error)) error
+	// LeaseNews tells what became of a change with an end. stored gets NOT_FOUND when there is no place for it any more.
+	LeaseNews(ctx context.Context, terminalID string, n *agentv1.LeaseNews, stored func(error)) error
 }
 
 // Inventory is what is written of a session.

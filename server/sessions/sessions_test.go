@@ -153,6 +153,14 @@ func (w *world) Result(_ context.Context, _ string, _ *agentv1.Result, stored fu
 	return nil
 }
 
+func (w *world) LeaseNews(_ context.Context, _ string, n *agentv1.LeaseNews, stored func(error)) error {
+	w.note("lease %s ended=%t", n.GetLease().GetId(), n.GetLease().GetEnded())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stored = stored
+	return nil
+}
+
 func (w *world) SessionOpened(_ context.Context, _ string, _ *agentv1.Hello, heard uint64) (*inventory.Opening, error) {
 	if heard > 0 {
 		w.note("opened after %d", heard)

@@ -218,7 +218,21 @@ func (b *Bench) leasesEnded() bool {
 	if err != nil {
 		b.T.Fatal(err)
 	}
-	return len(left) == 0
+	return !slices.ContainsFunc(left, func(l *storagev1.JournalLease) bool { return l.GetEnded() == nil })
+}
+
+// checkNews wants the journal to hold the end of each lease as news, however often the agent has died: the server has acknowledged none.
+func (b *Bench) checkNews(res *actionv1.TaskResult) {
+	b.T.Helper()
+	news, err := b.Runner.LeaseNews()
+	if err != nil || len(news) != len(res.GetLeases()) {
+		b.T.Errorf("the news of leases is %v, %v; want the end of each of %v", news, err, res.GetLeases())
+	}
+	for _, n := range news {
+		if l := n.GetLease(); !l.GetEnded() || l.GetEndedAt() == nil || l.GetOutcome() != "" || l.GetTries() == 0 {
+			b.T.Errorf("the news of a lease is %v, want that all was put back", l)
+		}
+	}
 }
 
 // states reads what effects touch, by name.
@@ -253,6 +267,9 @@ func (b *Bench) check(c Case, u undisturbed) {
 	b.checkStates(u, res.GetStatus())
 	if left, err := b.Journal.Obligations(); err != nil || len(left) > 0 {
 		b.T.Errorf("obligations %v are left (%v) although there was time for them", left, err)
+	}
+	if c.ToLeaseEnd {
+		b.checkNews(res)
 	}
 	if c.Check != nil {
 		c.Check(b.T, b.Machine, res)

@@ -31,6 +31,7 @@ func newServer() *server {
 func (s *server) Accepted(*agentv1.TaskKey)                                  {}
 func (s *server) PermitRequest(*agentv1.TaskKey, agentv1.HoldReason, string) {}
 func (s *server) Blocked(*agentv1.TaskKey, agentv1.HoldReason, string)       {}
+func (s *server) LeaseNews(*agentv1.LeaseNews)                               {}
 
 func (s *server) Started(k *agentv1.TaskKey, _ time.Time) {
 	s.mu.Lock()

@@ -4816,7 +4816,7 @@ func (x *Finding) GetMessage() string {
 	return ""
 }
 
-// LeaseState is a change that the agent will put back.
+// LeaseState is a change that the agent will put back, or has.
 type LeaseState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -4824,8 +4824,16 @@ type LeaseState struct {
 	Resources []string               `protobuf:"bytes,2,rep,name=resources,proto3" json:"resources,omitempty"`
 	Until     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=until,proto3" json:"until,omitempty"`
 	// The job that made it.
-	Job           string `protobuf:"bytes,4,opt,name=job,proto3" json:"job,omitempty"`
-	Ended         bool   `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
+	Job   string `protobuf:"bytes,4,opt,name=job,proto3" json:"job,omitempty"`
+	Ended bool   `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
+	// When it ended, by the terminal's clock.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// What was not put back when it ended, and why, for people; empty when all was.
+	Outcome string `protobuf:"bytes,7,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// How often it was tried to put it back.
+	Tries uint32 `protobuf:"varint,8,opt,name=tries,proto3" json:"tries,omitempty"`
+	// Why the last try failed, for people; empty when it did not.
+	LastError     string `protobuf:"bytes,9,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4893,6 +4901,34 @@ func (x *LeaseState) GetEnded() bool {
 		return x.Ended
 	}
 	return false
+}
+
+func (x *LeaseState) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *LeaseState) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *LeaseState) GetTries() uint32 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *LeaseState) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
 }
 
 // Confirmation is a person's answer.
@@ -6263,14 +6299,19 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\asubject\x18\x03 \x01(\tR\asubject\x12\x14\n" +
 	"\x05value\x18\x04 \x01(\tR\x05value\x12\x1a\n" +
 	"\bexpected\x18\x05 \x01(\tR\bexpected\x12\x18\n" +
-	"\amessage\x18\x06 \x01(\tR\amessage\"\x94\x01\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\"\x9a\x02\n" +
 	"\n" +
 	"LeaseState\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x1c\n" +
 	"\tresources\x18\x02 \x03(\tR\tresources\x120\n" +
 	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x10\n" +
 	"\x03job\x18\x04 \x01(\tR\x03job\x12\x14\n" +
-	"\x05ended\x18\x05 \x01(\bR\x05ended\"\x80\x01\n" +
+	"\x05ended\x18\x05 \x01(\bR\x05ended\x125\n" +
+	"\bended_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x18\n" +
+	"\aoutcome\x18\a \x01(\tR\aoutcome\x12\x14\n" +
+	"\x05tries\x18\b \x01(\rR\x05tries\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\t \x01(\tR\tlastError\"\x80\x01\n" +
 	"\fConfirmation\x12\x1c\n" +
 	"\tconfirmed\x18\x01 \x01(\bR\tconfirmed\x12\x0e\n" +
 	"\x02by\x18\x02 \x01(\tR\x02by\x12\x12\n" +
@@ -6596,34 +6637,35 @@ var file_action_v1_result_proto_depIdxs = []int32{
 	74,  // 87: action.v1.CertificateReport.scanned:type_name -> google.protobuf.Timestamp
 	4,   // 88: action.v1.Finding.level:type_name -> action.v1.FindingLevel
 	74,  // 89: action.v1.LeaseState.until:type_name -> google.protobuf.Timestamp
-	74,  // 90: action.v1.Confirmation.time:type_name -> google.protobuf.Timestamp
-	5,   // 91: action.v1.UserSession.activity:type_name -> action.v1.UserActivity
-	74,  // 92: action.v1.UserSession.idle_since:type_name -> google.protobuf.Timestamp
-	6,   // 93: action.v1.ServiceState.status:type_name -> action.v1.ServiceStatus
-	64,  // 94: action.v1.DeviceState.devices:type_name -> action.v1.Device
-	7,   // 95: action.v1.TaskResult.status:type_name -> action.v1.TaskStatus
-	36,  // 96: action.v1.TaskResult.plan:type_name -> action.v1.Plan
-	38,  // 97: action.v1.TaskResult.effects:type_name -> action.v1.RecordedEffect
-	70,  // 98: action.v1.TaskResult.undone:type_name -> action.v1.Undo
-	67,  // 99: action.v1.TaskResult.checks:type_name -> action.v1.Check
-	66,  // 100: action.v1.TaskResult.evidence:type_name -> action.v1.Evidence
-	71,  // 101: action.v1.TaskResult.interruptions:type_name -> action.v1.Interruption
-	74,  // 102: action.v1.TaskResult.started:type_name -> google.protobuf.Timestamp
-	74,  // 103: action.v1.TaskResult.finished:type_name -> google.protobuf.Timestamp
-	61,  // 104: action.v1.TaskResult.user_sessions:type_name -> action.v1.UserSession
-	69,  // 105: action.v1.TaskResult.artifacts:type_name -> action.v1.ArtifactReference
-	58,  // 106: action.v1.TaskResult.findings:type_name -> action.v1.Finding
-	57,  // 107: action.v1.TaskResult.certificates:type_name -> action.v1.CertificateReport
-	59,  // 108: action.v1.TaskResult.leases:type_name -> action.v1.LeaseState
-	8,   // 109: action.v1.Undo.outcome:type_name -> action.v1.UndoOutcome
-	39,  // 110: action.v1.Undo.state:type_name -> action.v1.State
-	74,  // 111: action.v1.Undo.finished:type_name -> google.protobuf.Timestamp
-	73,  // 112: action.v1.Interruption.duration:type_name -> google.protobuf.Duration
-	113, // [113:113] is the sub-list for method output_type
-	113, // [113:113] is the sub-list for method input_type
-	113, // [113:113] is the sub-list for extension type_name
-	113, // [113:113] is the sub-list for extension extendee
-	0,   // [0:113] is the sub-list for field type_name
+	74,  // 90: action.v1.LeaseState.ended_at:type_name -> google.protobuf.Timestamp
+	74,  // 91: action.v1.Confirmation.time:type_name -> google.protobuf.Timestamp
+	5,   // 92: action.v1.UserSession.activity:type_name -> action.v1.UserActivity
+	74,  // 93: action.v1.UserSession.idle_since:type_name -> google.protobuf.Timestamp
+	6,   // 94: action.v1.ServiceState.status:type_name -> action.v1.ServiceStatus
+	64,  // 95: action.v1.DeviceState.devices:type_name -> action.v1.Device
+	7,   // 96: action.v1.TaskResult.status:type_name -> action.v1.TaskStatus
+	36,  // 97: action.v1.TaskResult.plan:type_name -> action.v1.Plan
+	38,  // 98: action.v1.TaskResult.effects:type_name -> action.v1.RecordedEffect
+	70,  // 99: action.v1.TaskResult.undone:type_name -> action.v1.Undo
+	67,  // 100: action.v1.TaskResult.checks:type_name -> action.v1.Check
+	66,  // 101: action.v1.TaskResult.evidence:type_name -> action.v1.Evidence
+	71,  // 102: action.v1.TaskResult.interruptions:type_name -> action.v1.Interruption
+	74,  // 103: action.v1.TaskResult.started:type_name -> google.protobuf.Timestamp
+	74,  // 104: action.v1.TaskResult.finished:type_name -> google.protobuf.Timestamp
+	61,  // 105: action.v1.TaskResult.user_sessions:type_name -> action.v1.UserSession
+	69,  // 106: action.v1.TaskResult.artifacts:type_name -> action.v1.ArtifactReference
+	58,  // 107: action.v1.TaskResult.findings:type_name -> action.v1.Finding
+	57,  // 108: action.v1.TaskResult.certificates:type_name -> action.v1.CertificateReport
+	59,  // 109: action.v1.TaskResult.leases:type_name -> action.v1.LeaseState
+	8,   // 110: action.v1.Undo.outcome:type_name -> action.v1.UndoOutcome
+	39,  // 111: action.v1.Undo.state:type_name -> action.v1.State
+	74,  // 112: action.v1.Undo.finished:type_name -> google.protobuf.Timestamp
+	73,  // 113: action.v1.Interruption.duration:type_name -> google.protobuf.Duration
+	114, // [114:114] is the sub-list for method output_type
+	114, // [114:114] is the sub-list for method input_type
+	114, // [114:114] is the sub-list for extension type_name
+	114, // [114:114] is the sub-list for extension extendee
+	0,   // [0:114] is the sub-list for field type_name
 }
 
 func init() { file_action_v1_result_proto_init() }

@@ -1067,6 +1067,7 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Blocked
 	//	*ConnectRequest_Ask
 	//	*ConnectRequest_ProbeVerdict
+	//	*ConnectRequest_LeaseNews
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1217,6 +1218,15 @@ func (x *ConnectRequest) GetProbeVerdict() *ProbeVerdict {
 	return nil
 }
 
+func (x *ConnectRequest) GetLeaseNews() *LeaseNews {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_LeaseNews); ok {
+			return x.LeaseNews
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -1269,6 +1279,10 @@ type ConnectRequest_ProbeVerdict struct {
 	ProbeVerdict *ProbeVerdict `protobuf:"bytes,12,opt,name=probe_verdict,json=probeVerdict,proto3,oneof"`
 }
 
+type ConnectRequest_LeaseNews struct {
+	LeaseNews *LeaseNews `protobuf:"bytes,13,opt,name=lease_news,json=leaseNews,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Accepted) isConnectRequest_Message() {}
@@ -1293,6 +1307,8 @@ func (*ConnectRequest_Ask) isConnectRequest_Message() {}
 
 func (*ConnectRequest_ProbeVerdict) isConnectRequest_Message() {}
 
+func (*ConnectRequest_LeaseNews) isConnectRequest_Message() {}
+
 // ConnectResponse goes from the server to the agent.
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1309,6 +1325,7 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Answer
 	//	*ConnectResponse_Told
 	//	*ConnectResponse_ProbeOrder
+	//	*ConnectResponse_LeaseNewsAck
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1450,6 +1467,15 @@ func (x *ConnectResponse) GetProbeOrder() *ProbeOrder {
 	return nil
 }
 
+func (x *ConnectResponse) GetLeaseNewsAck() *LeaseNewsAck {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_LeaseNewsAck); ok {
+			return x.LeaseNewsAck
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -1498,6 +1524,10 @@ type ConnectResponse_ProbeOrder struct {
 	ProbeOrder *ProbeOrder `protobuf:"bytes,11,opt,name=probe_order,json=probeOrder,proto3,oneof"`
 }
 
+type ConnectResponse_LeaseNewsAck struct {
+	LeaseNewsAck *LeaseNewsAck `protobuf:"bytes,12,opt,name=lease_news_ack,json=leaseNewsAck,proto3,oneof"`
+}
+
 func (*ConnectResponse_Welcome) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Dispatch) isConnectResponse_Message() {}
@@ -1519,6 +1549,8 @@ func (*ConnectResponse_Answer) isConnectResponse_Message() {}
 func (*ConnectResponse_Told) isConnectResponse_Message() {}
 
 func (*ConnectResponse_ProbeOrder) isConnectResponse_Message() {}
+
+func (*ConnectResponse_LeaseNewsAck) isConnectResponse_Message() {}
 
 // Ask wants to know something of the server, for a running task. Each gets one Told with the same id on the same session; on
 // another session it is asked anew.
@@ -2971,6 +3003,116 @@ func (x *Result) GetJournalSequence() uint64 {
 	return 0
 }
 
+// LeaseNews says what became of a change that was to end by itself: it has ended, or cannot be put back so far. It comes after the
+// result of its task, and again with each new session until it is acknowledged.
+type LeaseNews struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The task whose change it is.
+	Key           *TaskKey       `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Lease         *v1.LeaseState `protobuf:"bytes,2,opt,name=lease,proto3" json:"lease,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseNews) Reset() {
+	*x = LeaseNews{}
+	mi := &file_agent_v1_agent_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseNews) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseNews) ProtoMessage() {}
+
+func (x *LeaseNews) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseNews.ProtoReflect.Descriptor instead.
+func (*LeaseNews) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *LeaseNews) GetKey() *TaskKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *LeaseNews) GetLease() *v1.LeaseState {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+// LeaseNewsAck says that the news is on the server's disk, or that the server has no use for it.
+type LeaseNewsAck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The lease's.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Whether the news said that it has ended: news of a failure that is acknowledged late must not pass for news of the end.
+	Ended         bool `protobuf:"varint,2,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseNewsAck) Reset() {
+	*x = LeaseNewsAck{}
+	mi := &file_agent_v1_agent_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseNewsAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseNewsAck) ProtoMessage() {}
+
+func (x *LeaseNewsAck) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseNewsAck.ProtoReflect.Descriptor instead.
+func (*LeaseNewsAck) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *LeaseNewsAck) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *LeaseNewsAck) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
 // ResultAck says that the result is on the server's disk.
 type ResultAck struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2981,7 +3123,7 @@ type ResultAck struct {
 
 func (x *ResultAck) Reset() {
 	*x = ResultAck{}
-	mi := &file_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_agent_v1_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2993,7 +3135,7 @@ func (x *ResultAck) String() string {
 func (*ResultAck) ProtoMessage() {}
 
 func (x *ResultAck) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_agent_v1_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3006,7 +3148,7 @@ func (x *ResultAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultAck.ProtoReflect.Descriptor instead.
 func (*ResultAck) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{34}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ResultAck) GetKey() *TaskKey {
@@ -3027,7 +3169,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_agent_v1_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3039,7 +3181,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_agent_v1_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3052,7 +3194,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{35}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Cancel) GetKey() *TaskKey {
@@ -3078,7 +3220,7 @@ type PluginsRequest struct {
 
 func (x *PluginsRequest) Reset() {
 	*x = PluginsRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_agent_v1_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3090,7 +3232,7 @@ func (x *PluginsRequest) String() string {
 func (*PluginsRequest) ProtoMessage() {}
 
 func (x *PluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_agent_v1_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3103,7 +3245,7 @@ func (x *PluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginsRequest.ProtoReflect.Descriptor instead.
 func (*PluginsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{36}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *PluginsRequest) GetSha256() []string {
@@ -3122,7 +3264,7 @@ type PluginsReport struct {
 
 func (x *PluginsReport) Reset() {
 	*x = PluginsReport{}
-	mi := &file_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_agent_v1_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3134,7 +3276,7 @@ func (x *PluginsReport) String() string {
 func (*PluginsReport) ProtoMessage() {}
 
 func (x *PluginsReport) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_agent_v1_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3147,7 +3289,7 @@ func (x *PluginsReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginsReport.ProtoReflect.Descriptor instead.
 func (*PluginsReport) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{37}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PluginsReport) GetPlugins() []*Plugin {
@@ -3171,7 +3313,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_agent_v1_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3183,7 +3325,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_agent_v1_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3196,7 +3338,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{38}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Goodbye) GetReason() string {
@@ -3300,7 +3442,7 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	" \x01(\tR\fpluginSha256\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xea\x04\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa0\x05\n" +
 	"\x0eConnectRequest\x12'\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.agent.v1.HelloH\x00R\x05hello\x120\n" +
 	"\baccepted\x18\x02 \x01(\v2\x12.agent.v1.AcceptedH\x00R\baccepted\x12@\n" +
@@ -3314,8 +3456,10 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\ablocked\x18\n" +
 	" \x01(\v2\x11.agent.v1.BlockedH\x00R\ablocked\x12!\n" +
 	"\x03ask\x18\v \x01(\v2\r.agent.v1.AskH\x00R\x03ask\x12=\n" +
-	"\rprobe_verdict\x18\f \x01(\v2\x16.agent.v1.ProbeVerdictH\x00R\fprobeVerdictB\t\n" +
-	"\amessage\"\xb0\x04\n" +
+	"\rprobe_verdict\x18\f \x01(\v2\x16.agent.v1.ProbeVerdictH\x00R\fprobeVerdict\x124\n" +
+	"\n" +
+	"lease_news\x18\r \x01(\v2\x13.agent.v1.LeaseNewsH\x00R\tleaseNewsB\t\n" +
+	"\amessage\"\xf0\x04\n" +
 	"\x0fConnectResponse\x12-\n" +
 	"\awelcome\x18\x01 \x01(\v2\x11.agent.v1.WelcomeH\x00R\awelcome\x120\n" +
 	"\bdispatch\x18\x02 \x01(\v2\x12.agent.v1.DispatchH\x00R\bdispatch\x12*\n" +
@@ -3330,7 +3474,8 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x04told\x18\n" +
 	" \x01(\v2\x0e.agent.v1.ToldH\x00R\x04told\x127\n" +
 	"\vprobe_order\x18\v \x01(\v2\x14.agent.v1.ProbeOrderH\x00R\n" +
-	"probeOrderB\t\n" +
+	"probeOrder\x12>\n" +
+	"\x0elease_news_ack\x18\f \x01(\v2\x16.agent.v1.LeaseNewsAckH\x00R\fleaseNewsAckB\t\n" +
 	"\amessage\"\x8b\x02\n" +
 	"\x03Ask\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12#\n" +
@@ -3440,7 +3585,13 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x06Result\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12-\n" +
 	"\x06result\x18\x02 \x01(\v2\x15.action.v1.TaskResultR\x06result\x12)\n" +
-	"\x10journal_sequence\x18\x03 \x01(\x04R\x0fjournalSequence\"0\n" +
+	"\x10journal_sequence\x18\x03 \x01(\x04R\x0fjournalSequence\"]\n" +
+	"\tLeaseNews\x12#\n" +
+	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12+\n" +
+	"\x05lease\x18\x02 \x01(\v2\x15.action.v1.LeaseStateR\x05lease\"4\n" +
+	"\fLeaseNewsAck\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05ended\x18\x02 \x01(\bR\x05ended\"0\n" +
 	"\tResultAck\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\"E\n" +
 	"\x06Cancel\x12#\n" +
@@ -3486,7 +3637,7 @@ func file_agent_v1_agent_proto_rawDescGZIP() []byte {
 }
 
 var file_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_agent_v1_agent_proto_goTypes = []any{
 	(TaskState)(0),                 // 0: agent.v1.TaskState
 	(HoldReason)(0),                // 1: agent.v1.HoldReason
@@ -3524,27 +3675,30 @@ var file_agent_v1_agent_proto_goTypes = []any{
 	(*Started)(nil),                // 33: agent.v1.Started
 	(*TaskProgress)(nil),           // 34: agent.v1.TaskProgress
 	(*Result)(nil),                 // 35: agent.v1.Result
-	(*ResultAck)(nil),              // 36: agent.v1.ResultAck
-	(*Cancel)(nil),                 // 37: agent.v1.Cancel
-	(*PluginsRequest)(nil),         // 38: agent.v1.PluginsRequest
-	(*PluginsReport)(nil),          // 39: agent.v1.PluginsReport
-	(*Goodbye)(nil),                // 40: agent.v1.Goodbye
-	nil,                            // 41: agent.v1.Task.ParamsEntry
-	(*v1.Manifest)(nil),            // 42: action.v1.Manifest
-	(*v1.ServiceState)(nil),        // 43: action.v1.ServiceState
-	(*v1.DeviceState)(nil),         // 44: action.v1.DeviceState
-	(*v1.UserSession)(nil),         // 45: action.v1.UserSession
-	(*timestamppb.Timestamp)(nil),  // 46: google.protobuf.Timestamp
-	(*v1.SiteQuery)(nil),           // 47: action.v1.SiteQuery
-	(*v1.CoverageQuery)(nil),       // 48: action.v1.CoverageQuery
-	(*v1.PeerProbe)(nil),           // 49: action.v1.PeerProbe
-	(*v1.Surroundings)(nil),        // 50: action.v1.Surroundings
-	(*v1.Coverage)(nil),            // 51: action.v1.Coverage
-	(*v1.PeerVerdicts)(nil),        // 52: action.v1.PeerVerdicts
-	(*v1.ProbeTarget)(nil),         // 53: action.v1.ProbeTarget
-	(*durationpb.Duration)(nil),    // 54: google.protobuf.Duration
-	(*v1.NetProbeResult)(nil),      // 55: action.v1.NetProbeResult
-	(*v1.TaskResult)(nil),          // 56: action.v1.TaskResult
+	(*LeaseNews)(nil),              // 36: agent.v1.LeaseNews
+	(*LeaseNewsAck)(nil),           // 37: agent.v1.LeaseNewsAck
+	(*ResultAck)(nil),              // 38: agent.v1.ResultAck
+	(*Cancel)(nil),                 // 39: agent.v1.Cancel
+	(*PluginsRequest)(nil),         // 40: agent.v1.PluginsRequest
+	(*PluginsReport)(nil),          // 41: agent.v1.PluginsReport
+	(*Goodbye)(nil),                // 42: agent.v1.Goodbye
+	nil,                            // 43: agent.v1.Task.ParamsEntry
+	(*v1.Manifest)(nil),            // 44: action.v1.Manifest
+	(*v1.ServiceState)(nil),        // 45: action.v1.ServiceState
+	(*v1.DeviceState)(nil),         // 46: action.v1.DeviceState
+	(*v1.UserSession)(nil),         // 47: action.v1.UserSession
+	(*timestamppb.Timestamp)(nil),  // 48: google.protobuf.Timestamp
+	(*v1.SiteQuery)(nil),           // 49: action.v1.SiteQuery
+	(*v1.CoverageQuery)(nil),       // 50: action.v1.CoverageQuery
+	(*v1.PeerProbe)(nil),           // 51: action.v1.PeerProbe
+	(*v1.Surroundings)(nil),        // 52: action.v1.Surroundings
+	(*v1.Coverage)(nil),            // 53: action.v1.Coverage
+	(*v1.PeerVerdicts)(nil),        // 54: action.v1.PeerVerdicts
+	(*v1.ProbeTarget)(nil),         // 55: action.v1.ProbeTarget
+	(*durationpb.Duration)(nil),    // 56: google.protobuf.Duration
+	(*v1.NetProbeResult)(nil),      // 57: action.v1.NetProbeResult
+	(*v1.TaskResult)(nil),          // 58: action.v1.TaskResult
+	(*v1.LeaseState)(nil),          // 59: action.v1.LeaseState
 }
 var file_agent_v1_agent_proto_depIdxs = []int32{
 	3,  // 0: agent.v1.UploadArtifactRequest.header:type_name -> agent.v1.ArtifactHeader
@@ -3552,13 +3706,13 @@ var file_agent_v1_agent_proto_depIdxs = []int32{
 	12, // 2: agent.v1.ArtifactHeader.key:type_name -> agent.v1.TaskKey
 	11, // 3: agent.v1.EnrollRequest.facts:type_name -> agent.v1.Facts
 	10, // 4: agent.v1.EnrollRequest.plugins:type_name -> agent.v1.Plugin
-	42, // 5: agent.v1.Plugin.manifest:type_name -> action.v1.Manifest
-	43, // 6: agent.v1.Facts.services:type_name -> action.v1.ServiceState
-	44, // 7: agent.v1.Facts.adapter:type_name -> action.v1.DeviceState
-	45, // 8: agent.v1.Facts.user_sessions:type_name -> action.v1.UserSession
+	44, // 5: agent.v1.Plugin.manifest:type_name -> action.v1.Manifest
+	45, // 6: agent.v1.Facts.services:type_name -> action.v1.ServiceState
+	46, // 7: agent.v1.Facts.adapter:type_name -> action.v1.DeviceState
+	47, // 8: agent.v1.Facts.user_sessions:type_name -> action.v1.UserSession
 	12, // 9: agent.v1.Task.key:type_name -> agent.v1.TaskKey
-	41, // 10: agent.v1.Task.params:type_name -> agent.v1.Task.ParamsEntry
-	46, // 11: agent.v1.Task.expires:type_name -> google.protobuf.Timestamp
+	43, // 10: agent.v1.Task.params:type_name -> agent.v1.Task.ParamsEntry
+	48, // 11: agent.v1.Task.expires:type_name -> google.protobuf.Timestamp
 	22, // 12: agent.v1.ConnectRequest.hello:type_name -> agent.v1.Hello
 	26, // 13: agent.v1.ConnectRequest.accepted:type_name -> agent.v1.Accepted
 	27, // 14: agent.v1.ConnectRequest.permit_request:type_name -> agent.v1.PermitRequest
@@ -3566,76 +3720,80 @@ var file_agent_v1_agent_proto_depIdxs = []int32{
 	34, // 16: agent.v1.ConnectRequest.progress:type_name -> agent.v1.TaskProgress
 	35, // 17: agent.v1.ConnectRequest.result:type_name -> agent.v1.Result
 	11, // 18: agent.v1.ConnectRequest.facts:type_name -> agent.v1.Facts
-	39, // 19: agent.v1.ConnectRequest.plugins:type_name -> agent.v1.PluginsReport
+	41, // 19: agent.v1.ConnectRequest.plugins:type_name -> agent.v1.PluginsReport
 	30, // 20: agent.v1.ConnectRequest.question:type_name -> agent.v1.Question
 	28, // 21: agent.v1.ConnectRequest.blocked:type_name -> agent.v1.Blocked
 	16, // 22: agent.v1.ConnectRequest.ask:type_name -> agent.v1.Ask
 	21, // 23: agent.v1.ConnectRequest.probe_verdict:type_name -> agent.v1.ProbeVerdict
-	24, // 24: agent.v1.ConnectResponse.welcome:type_name -> agent.v1.Welcome
-	25, // 25: agent.v1.ConnectResponse.dispatch:type_name -> agent.v1.Dispatch
-	32, // 26: agent.v1.ConnectResponse.permit:type_name -> agent.v1.Permit
-	37, // 27: agent.v1.ConnectResponse.cancel:type_name -> agent.v1.Cancel
-	36, // 28: agent.v1.ConnectResponse.result_ack:type_name -> agent.v1.ResultAck
-	38, // 29: agent.v1.ConnectResponse.plugins_request:type_name -> agent.v1.PluginsRequest
-	40, // 30: agent.v1.ConnectResponse.goodbye:type_name -> agent.v1.Goodbye
-	29, // 31: agent.v1.ConnectResponse.hold:type_name -> agent.v1.Hold
-	31, // 32: agent.v1.ConnectResponse.answer:type_name -> agent.v1.Answer
-	18, // 33: agent.v1.ConnectResponse.told:type_name -> agent.v1.Told
-	20, // 34: agent.v1.ConnectResponse.probe_order:type_name -> agent.v1.ProbeOrder
-	12, // 35: agent.v1.Ask.key:type_name -> agent.v1.TaskKey
-	47, // 36: agent.v1.Ask.site:type_name -> action.v1.SiteQuery
-	17, // 37: agent.v1.Ask.secret:type_name -> agent.v1.SecretAsk
-	48, // 38: agent.v1.Ask.coverage:type_name -> action.v1.CoverageQuery
-	49, // 39: agent.v1.Ask.peer_probe:type_name -> action.v1.PeerProbe
-	50, // 40: agent.v1.Told.site:type_name -> action.v1.Surroundings
-	19, // 41: agent.v1.Told.secret:type_name -> agent.v1.SealedSecret
-	51, // 42: agent.v1.Told.coverage:type_name -> action.v1.Coverage
-	52, // 43: agent.v1.Told.peers:type_name -> action.v1.PeerVerdicts
-	53, // 44: agent.v1.ProbeOrder.target:type_name -> action.v1.ProbeTarget
-	54, // 45: agent.v1.ProbeOrder.timeout:type_name -> google.protobuf.Duration
-	55, // 46: agent.v1.ProbeVerdict.result:type_name -> action.v1.NetProbeResult
-	11, // 47: agent.v1.Hello.facts:type_name -> agent.v1.Facts
-	23, // 48: agent.v1.Hello.open_tasks:type_name -> agent.v1.OpenTask
-	12, // 49: agent.v1.OpenTask.key:type_name -> agent.v1.TaskKey
-	0,  // 50: agent.v1.OpenTask.state:type_name -> agent.v1.TaskState
-	46, // 51: agent.v1.Welcome.server_time:type_name -> google.protobuf.Timestamp
-	54, // 52: agent.v1.Welcome.return_within:type_name -> google.protobuf.Duration
-	13, // 53: agent.v1.Dispatch.task:type_name -> agent.v1.Task
-	54, // 54: agent.v1.Dispatch.permit_valid_for:type_name -> google.protobuf.Duration
-	12, // 55: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
-	12, // 56: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
-	1,  // 57: agent.v1.PermitRequest.reason:type_name -> agent.v1.HoldReason
-	12, // 58: agent.v1.Blocked.key:type_name -> agent.v1.TaskKey
-	1,  // 59: agent.v1.Blocked.reason:type_name -> agent.v1.HoldReason
-	12, // 60: agent.v1.Hold.key:type_name -> agent.v1.TaskKey
-	12, // 61: agent.v1.Question.key:type_name -> agent.v1.TaskKey
-	46, // 62: agent.v1.Question.deadline:type_name -> google.protobuf.Timestamp
-	12, // 63: agent.v1.Answer.key:type_name -> agent.v1.TaskKey
-	46, // 64: agent.v1.Answer.time:type_name -> google.protobuf.Timestamp
-	12, // 65: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
-	54, // 66: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
-	12, // 67: agent.v1.Started.key:type_name -> agent.v1.TaskKey
-	46, // 68: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
-	12, // 69: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
-	12, // 70: agent.v1.Result.key:type_name -> agent.v1.TaskKey
-	56, // 71: agent.v1.Result.result:type_name -> action.v1.TaskResult
-	12, // 72: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
-	12, // 73: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
-	10, // 74: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
-	54, // 75: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
-	6,  // 76: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
-	8,  // 77: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
-	14, // 78: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
-	2,  // 79: agent.v1.AgentService.UploadArtifact:input_type -> agent.v1.UploadArtifactRequest
-	7,  // 80: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
-	9,  // 81: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
-	15, // 82: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
-	5,  // 83: agent.v1.AgentService.UploadArtifact:output_type -> agent.v1.UploadArtifactResponse
-	80, // [80:84] is the sub-list for method output_type
-	76, // [76:80] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	36, // 24: agent.v1.ConnectRequest.lease_news:type_name -> agent.v1.LeaseNews
+	24, // 25: agent.v1.ConnectResponse.welcome:type_name -> agent.v1.Welcome
+	25, // 26: agent.v1.ConnectResponse.dispatch:type_name -> agent.v1.Dispatch
+	32, // 27: agent.v1.ConnectResponse.permit:type_name -> agent.v1.Permit
+	39, // 28: agent.v1.ConnectResponse.cancel:type_name -> agent.v1.Cancel
+	38, // 29: agent.v1.ConnectResponse.result_ack:type_name -> agent.v1.ResultAck
+	40, // 30: agent.v1.ConnectResponse.plugins_request:type_name -> agent.v1.PluginsRequest
+	42, // 31: agent.v1.ConnectResponse.goodbye:type_name -> agent.v1.Goodbye
+	29, // 32: agent.v1.ConnectResponse.hold:type_name -> agent.v1.Hold
+	31, // 33: agent.v1.ConnectResponse.answer:type_name -> agent.v1.Answer
+	18, // 34: agent.v1.ConnectResponse.told:type_name -> agent.v1.Told
+	20, // 35: agent.v1.ConnectResponse.probe_order:type_name -> agent.v1.ProbeOrder
+	37, // 36: agent.v1.ConnectResponse.lease_news_ack:type_name -> agent.v1.LeaseNewsAck
+	12, // 37: agent.v1.Ask.key:type_name -> agent.v1.TaskKey
+	49, // 38: agent.v1.Ask.site:type_name -> action.v1.SiteQuery
+	17, // 39: agent.v1.Ask.secret:type_name -> agent.v1.SecretAsk
+	50, // 40: agent.v1.Ask.coverage:type_name -> action.v1.CoverageQuery
+	51, // 41: agent.v1.Ask.peer_probe:type_name -> action.v1.PeerProbe
+	52, // 42: agent.v1.Told.site:type_name -> action.v1.Surroundings
+	19, // 43: agent.v1.Told.secret:type_name -> agent.v1.SealedSecret
+	53, // 44: agent.v1.Told.coverage:type_name -> action.v1.Coverage
+	54, // 45: agent.v1.Told.peers:type_name -> action.v1.PeerVerdicts
+	55, // 46: agent.v1.ProbeOrder.target:type_name -> action.v1.ProbeTarget
+	56, // 47: agent.v1.ProbeOrder.timeout:type_name -> google.protobuf.Duration
+	57, // 48: agent.v1.ProbeVerdict.result:type_name -> action.v1.NetProbeResult
+	11, // 49: agent.v1.Hello.facts:type_name -> agent.v1.Facts
+	23, // 50: agent.v1.Hello.open_tasks:type_name -> agent.v1.OpenTask
+	12, // 51: agent.v1.OpenTask.key:type_name -> agent.v1.TaskKey
+	0,  // 52: agent.v1.OpenTask.state:type_name -> agent.v1.TaskState
+	48, // 53: agent.v1.Welcome.server_time:type_name -> google.protobuf.Timestamp
+	56, // 54: agent.v1.Welcome.return_within:type_name -> google.protobuf.Duration
+	13, // 55: agent.v1.Dispatch.task:type_name -> agent.v1.Task
+	56, // 56: agent.v1.Dispatch.permit_valid_for:type_name -> google.protobuf.Duration
+	12, // 57: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
+	12, // 58: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
+	1,  // 59: agent.v1.PermitRequest.reason:type_name -> agent.v1.HoldReason
+	12, // 60: agent.v1.Blocked.key:type_name -> agent.v1.TaskKey
+	1,  // 61: agent.v1.Blocked.reason:type_name -> agent.v1.HoldReason
+	12, // 62: agent.v1.Hold.key:type_name -> agent.v1.TaskKey
+	12, // 63: agent.v1.Question.key:type_name -> agent.v1.TaskKey
+	48, // 64: agent.v1.Question.deadline:type_name -> google.protobuf.Timestamp
+	12, // 65: agent.v1.Answer.key:type_name -> agent.v1.TaskKey
+	48, // 66: agent.v1.Answer.time:type_name -> google.protobuf.Timestamp
+	12, // 67: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
+	56, // 68: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
+	12, // 69: agent.v1.Started.key:type_name -> agent.v1.TaskKey
+	48, // 70: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
+	12, // 71: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
+	12, // 72: agent.v1.Result.key:type_name -> agent.v1.TaskKey
+	58, // 73: agent.v1.Result.result:type_name -> action.v1.TaskResult
+	12, // 74: agent.v1.LeaseNews.key:type_name -> agent.v1.TaskKey
+	59, // 75: agent.v1.LeaseNews.lease:type_name -> action.v1.LeaseState
+	12, // 76: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
+	12, // 77: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
+	10, // 78: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
+	56, // 79: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
+	6,  // 80: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
+	8,  // 81: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
+	14, // 82: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
+	2,  // 83: agent.v1.AgentService.UploadArtifact:input_type -> agent.v1.UploadArtifactRequest
+	7,  // 84: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
+	9,  // 85: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
+	15, // 86: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
+	5,  // 87: agent.v1.AgentService.UploadArtifact:output_type -> agent.v1.UploadArtifactResponse
+	84, // [84:88] is the sub-list for method output_type
+	80, // [80:84] is the sub-list for method input_type
+	80, // [80:80] is the sub-list for extension type_name
+	80, // [80:80] is the sub-list for extension extendee
+	0,  // [0:80] is the sub-list for field type_name
 }
 
 func init() { file_agent_v1_agent_proto_init() }
@@ -3660,6 +3818,7 @@ func file_agent_v1_agent_proto_init() {
 		(*ConnectRequest_Blocked)(nil),
 		(*ConnectRequest_Ask)(nil),
 		(*ConnectRequest_ProbeVerdict)(nil),
+		(*ConnectRequest_LeaseNews)(nil),
 	}
 	file_agent_v1_agent_proto_msgTypes[13].OneofWrappers = []any{
 		(*ConnectResponse_Welcome)(nil),
@@ -3673,6 +3832,7 @@ func file_agent_v1_agent_proto_init() {
 		(*ConnectResponse_Answer)(nil),
 		(*ConnectResponse_Told)(nil),
 		(*ConnectResponse_ProbeOrder)(nil),
+		(*ConnectResponse_LeaseNewsAck)(nil),
 	}
 	file_agent_v1_agent_proto_msgTypes[14].OneofWrappers = []any{
 		(*Ask_Site)(nil),
@@ -3692,7 +3852,7 @@ func file_agent_v1_agent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_v1_agent_proto_rawDesc), len(file_agent_v1_agent_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   40,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -1772,7 +1772,7 @@ func (x *ScheduleRecord) GetWaiting() bool {
 	return false
 }
 
-// JournalLease is a change on this machine that the agent puts back when its time is over.
+// JournalLease is a change on this machine that the agent puts back when its time is over, or news for the server that it has.
 type JournalLease struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Id    string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -1789,7 +1789,11 @@ type JournalLease struct {
 	Tries     uint32   `protobuf:"varint,9,opt,name=tries,proto3" json:"tries,omitempty"`
 	LastError string   `protobuf:"bytes,10,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
 	// Boot in which it was made.
-	BootId        string `protobuf:"bytes,11,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	BootId string `protobuf:"bytes,11,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	// When it ended. It holds nothing from then on, and is kept until the server has the news.
+	Ended *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=ended,proto3" json:"ended,omitempty"`
+	// As in action.v1.LeaseState.
+	Outcome       string `protobuf:"bytes,13,opt,name=outcome,proto3" json:"outcome,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1897,6 +1901,20 @@ func (x *JournalLease) GetLastError() string {
 func (x *JournalLease) GetBootId() string {
 	if x != nil {
 		return x.BootId
+	}
+	return ""
+}
+
+func (x *JournalLease) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *JournalLease) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
 	}
 	return ""
 }
@@ -2162,7 +2180,7 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x03due\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x121\n" +
 	"\x06jitter\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06jitter\x12\x18\n" +
 	"\arunning\x18\x04 \x01(\tR\arunning\x12\x18\n" +
-	"\awaiting\x18\x05 \x01(\bR\awaiting\"\x9a\x03\n" +
+	"\awaiting\x18\x05 \x01(\bR\awaiting\"\xe6\x03\n" +
 	"\fJournalLease\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12%\n" +
 	"\x04task\x18\x02 \x01(\v2\x11.agent.v1.TaskKeyR\x04task\x120\n" +
@@ -2176,7 +2194,9 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"last_error\x18\n" +
 	" \x01(\tR\tlastError\x12\x17\n" +
-	"\aboot_id\x18\v \x01(\tR\x06bootId\"\x9b\x02\n" +
+	"\aboot_id\x18\v \x01(\tR\x06bootId\x120\n" +
+	"\x05ended\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x18\n" +
+	"\aoutcome\x18\r \x01(\tR\aoutcome\"\x9b\x02\n" +
 	"\n" +
 	"Obligation\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x12\x18\n" +
@@ -2312,17 +2332,18 @@ var file_storage_v1_storage_proto_depIdxs = []int32{
 	32, // 44: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
 	35, // 45: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
 	46, // 46: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
-	44, // 47: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
-	32, // 48: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
-	46, // 49: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
-	51, // 50: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
-	52, // 51: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
-	53, // 52: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	32, // 47: storage.v1.JournalLease.ended:type_name -> google.protobuf.Timestamp
+	44, // 48: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
+	32, // 49: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
+	46, // 50: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
+	51, // 51: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
+	52, // 52: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
+	53, // 53: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
+	54, // [54:54] is the sub-list for method output_type
+	54, // [54:54] is the sub-list for method input_type
+	54, // [54:54] is the sub-list for extension type_name
+	54, // [54:54] is the sub-list for extension extendee
+	0,  // [0:54] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
