@@ -112,14 +112,8 @@ func From(ctx context.Context) *Principal {
 	return p
 }
 
-// maxShown is how much of a name is repeated to who asked for it, in bytes: it is what the caller sent.
-const maxShown = 80
-
 // NotFound is the one answer for an object that does not exist or that the caller may not know of.
 func NotFound(kind ObjectKind, name string) *refusal.Error {
-	if len(name) > maxShown {
-		name = strings.ToValidUTF8(name[:maxShown], "") + "…"
-	}
-	return refusal.New(refusal.NotFound, "NOT_FOUND", "%s %q: not found", kind, name).
+	return refusal.New(refusal.NotFound, "NOT_FOUND", "%s %q: not found", kind, refusal.Shown(name)).
 		Then("check the name; `fleetctl get` lists what is at your sites")
 }

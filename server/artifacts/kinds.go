@@ -40,7 +40,7 @@ func checkHeader(h *agentv1.ArtifactHeader) (kind, error) {
 	known, ok := kindOf(h.GetKind())
 	switch {
 	case !ok:
-		return kind{}, refusal.New(refusal.Invalid, "UNKNOWN_KIND", "artefact: kind %q: is not known here", shown(h.GetKind())).At("header.kind")
+		return kind{}, refusal.New(refusal.Invalid, "UNKNOWN_KIND", "artefact: kind %q: is not known here", refusal.Shown(h.GetKind())).At("header.kind")
 	case h.GetSize() == 0:
 		return kind{}, malformed("an artefact is not empty")
 	case !sha256Text.MatchString(h.GetSha256()):
@@ -57,13 +57,4 @@ func checkHeader(h *agentv1.ArtifactHeader) (kind, error) {
 
 func malformed(format string, args ...any) error {
 	return refusal.New(refusal.Invalid, "ARTIFACT_MALFORMED", "artefact: %s", fmt.Sprintf(format, args...))
-}
-
-// shown bounds what is repeated of what somebody sent.
-func shown(text string) string {
-	const most = 80
-	if len(text) <= most {
-		return text
-	}
-	return text[:most] + "…"
 }

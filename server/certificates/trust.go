@@ -42,7 +42,7 @@ func (k *Keeper) Trust(ctx context.Context, p *access.Principal, req *fleetv1.Li
 		answer.Roots = append(answer.Roots, found...)
 	}
 	if req.GetRoot() != "" && len(answer.GetRoots()) == 0 {
-		return nil, refusal.New(refusal.NotFound, "NOT_FOUND", "root %q: is no approved root of your sites", clip(req.GetRoot())).At("root").
+		return nil, refusal.New(refusal.NotFound, "NOT_FOUND", "root %q: is no approved root of your sites", refusal.Shown(req.GetRoot())).At("root").
 			Then("list those that are with `fleetctl get trust`")
 	}
 	return answer, nil
@@ -175,13 +175,4 @@ func hasRoot(report *actionv1.CertificateReport, sha256 string) (trusted, known 
 		}
 	}
 	return false, false
-}
-
-// clip bounds what is repeated of what somebody sent.
-func clip(text string) string {
-	const most = 80
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
 }

@@ -2,7 +2,10 @@
 // to do next. They never see gRPC; server/api turns a refusal into a status with details, in one place.
 package refusal
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Kind is the kind of a refusal.
 type Kind int
@@ -85,4 +88,15 @@ func (e *Error) Then(format string, args ...any) *Error {
 func (e *Error) With(violations ...Violation) *Error {
 	e.Violations = append(e.Violations, violations...)
 	return e
+}
+
+// maxShown is how much is repeated of what somebody sent, in bytes. It is no less than the longest name that can be right.
+const maxShown = 100
+
+// Shown bounds what a refusal repeats of what somebody sent, and cuts between characters.
+func Shown(text string) string {
+	if len(text) <= maxShown {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxShown], "") + "…"
 }

@@ -100,7 +100,7 @@ func fillRules(s *fleetv1.Schedule, changes bool) {
 // check looks at what needs neither store nor targets.
 func check(r *fleetv1.CreateScheduleRequest, now time.Time) error {
 	if !validName(r.GetName()) {
-		return refusal.New(refusal.Invalid, "BAD_NAME", "schedule %q: want lower case letters, digits and dashes, at most 63", clip(r.GetName())).At("name")
+		return refusal.New(refusal.Invalid, "BAD_NAME", "schedule %q: want lower case letters, digits and dashes, at most 63", refusal.Shown(r.GetName())).At("name")
 	}
 	if _, err := newClock(r.GetCron(), r.GetTimeZone(), now); err != nil {
 		return err

@@ -29,7 +29,7 @@ type clock struct {
 func newClock(text, zone string, now time.Time) (*clock, error) {
 	faces, err := parseCron(text)
 	if err != nil {
-		return nil, refusal.New(refusal.Invalid, "BAD_CRON", "cron %q: is no expression of five fields (minute, hour, day of month, month, day of week)", clip(text)).
+		return nil, refusal.New(refusal.Invalid, "BAD_CRON", "cron %q: is no expression of five fields (minute, hour, day of month, month, day of week)", refusal.Shown(text)).
 			At("cron").Then(`give one such as "30 2 * * *", which is every day at 02:30`)
 	}
 	location, err := calendar.Zone(zone)
@@ -38,7 +38,7 @@ func newClock(text, zone string, now time.Time) (*clock, error) {
 	}
 	c := &clock{faces: faces, zone: location}
 	if _, ok := c.after(now); !ok {
-		return nil, refusal.New(refusal.Invalid, "BAD_CRON", "cron %q: never comes", clip(text)).At("cron").Then("give a day that a month of it has")
+		return nil, refusal.New(refusal.Invalid, "BAD_CRON", "cron %q: never comes", refusal.Shown(text)).At("cron").Then("give a day that a month of it has")
 	}
 	return c, nil
 }
@@ -67,13 +67,4 @@ func (c *clock) after(t time.Time) (time.Time, bool) {
 		}
 		face = next
 	}
-}
-
-// clip bounds what is repeated of what somebody sent.
-func clip(text string) string {
-	const most = 80
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
 }

@@ -120,6 +120,6 @@ func shown(t *storagev1.TerminalRecord, s *storagev1.SecretRecord) *fleetv1.Secr
 }
 
 func errNoSecret(t *storagev1.TerminalRecord, name string) error {
-	return refusal.New(refusal.NotFound, "NOT_FOUND", "secret %q of terminal %q: not found", clip(name), t.GetTerminal().GetName()).At("name").
+	return refusal.New(refusal.NotFound, "NOT_FOUND", "secret %q of terminal %q: not found", refusal.Shown(name), t.GetTerminal().GetName()).At("name").
 		Then("list them with `fleetctl secret list --for %s`", t.GetTerminal().GetName())
 }

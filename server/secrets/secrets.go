@@ -13,7 +13,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -107,11 +106,11 @@ func (k *Keeper) good(r store.Reader, terminalID, name string) (*storagev1.Secre
 	case err != nil:
 		return nil, err
 	case s == nil:
-		return nil, refusal.New(refusal.NotFound, "NO_SECRET", "secret %q of terminal %q: is not there", clip(name), t.GetTerminal().GetName()).
-			Then("put it with `fleetctl secret put %s --for %s`", clip(name), t.GetTerminal().GetName())
+		return nil, refusal.New(refusal.NotFound, "NO_SECRET", "secret %q of terminal %q: is not there", refusal.Shown(name), t.GetTerminal().GetName()).
+			Then("put it with `fleetctl secret put %s --for %s`", refusal.Shown(name), t.GetTerminal().GetName())
 	case !usable(t, s):
 		return nil, refusal.New(refusal.Precondition, "SECRET_OUTDATED", "secret %q of terminal %q: was sealed to a key that the terminal has no more",
-			clip(name), t.GetTerminal().GetName()).Then("put it again with `fleetctl secret put %s --for %s`", clip(name), t.GetTerminal().GetName())
+			refusal.Shown(name), t.GetTerminal().GetName()).Then("put it again with `fleetctl secret put %s --for %s`", refusal.Shown(name), t.GetTerminal().GetName())
 	}
 	return s, nil
 }
@@ -160,13 +159,4 @@ func terminal(r store.Reader, id string) (*storagev1.TerminalRecord, error) {
 	}
 	t := &storagev1.TerminalRecord{}
 	return t, proto.Unmarshal(text, t)
-}
-
-// clip bounds what is repeated of what somebody sent.
-func clip(text string) string {
-	const most = sealed.MaxName
-	if len(text) <= most {
-		return text
-	}
-	return strings.ToValidUTF8(text[:most], "") + "…"
 }
