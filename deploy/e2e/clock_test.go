@@ -9,19 +9,26 @@ import (
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
 
+// newClockedFleet starts a server whose clock is ahead of the machine's by what the file says that is returned.
+func newClockedFleet(t *testing.T) (f *fleet, clock string) {
+	t.Helper()
+	b, err := mortal()
+	must(t, err)
+	clock = filepath.Join(t.TempDir(), "clock")
+	f = &fleet{
+		t: t, dataDir: filepath.Join(t.TempDir(), "server"), addr: freeAddress(t, "127.0.0.1"), build: b,
+		env: []string{clockVariable + "=" + clock},
+	}
+	f.start()
+	return f, clock
+}
+
 // TestServerClockJumps: the server's clock jumps a year ahead while one job runs and another waits, and then two years back, after
 // which the server is started again. What runs ends with its agent's own result, what waited expires, jobs asked for after that run,
 // nothing is begun twice, and the store stays sound.
 func TestServerClockJumps(t *testing.T) {
 	t.Parallel()
-	b, err := mortal()
-	must(t, err)
-	clock := filepath.Join(t.TempDir(), "clock")
-	f := &fleet{
-		t: t, dataDir: filepath.Join(t.TempDir(), "server"), addr: freeAddress(t, "127.0.0.1"), build: b,
-		env: []string{clockVariable + "=" + clock},
-	}
-	f.start()
+	f, clock := newClockedFleet(t)
 	f.mustCtl("site", "add", "lyon")
 	records := t.TempDir()
 	working, away := f.newAgent("lyon", "line-1"), f.newAgent("lyon", "line-2")

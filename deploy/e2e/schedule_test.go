@@ -13,15 +13,9 @@ import (
 // who may not any more, and the history says so.
 func TestSchedulesAsDaysPass(t *testing.T) {
 	t.Parallel()
-	b, err := mortal()
-	must(t, err)
-	clock := filepath.Join(t.TempDir(), "clock")
-	f := &fleet{
-		t: t, dataDir: filepath.Join(t.TempDir(), "server"), addr: freeAddress(t, "127.0.0.1"), build: b,
-		env: []string{clockVariable + "=" + clock},
-	}
-	f.start()
+	f, clock := newClockedFleet(t)
 	f.mustCtl("site", "add", "lyon")
+	b := f.build
 	f.build = buildOf{} // the agent is what people run; it goes by the server's clock
 	f.newAgent("lyon", "line-1")
 	f.build = b
