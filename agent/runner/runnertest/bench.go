@@ -48,7 +48,6 @@ type Bench struct {
 	setup  Setup
 	dir    string
 	server *server
-	life   *life
 	// cancel has the process end in an orderly way, and ended tells what it came to.
 	cancel context.CancelFunc
 	ended  chan error
@@ -90,7 +89,6 @@ func newBench(t *testing.T, s Setup) *Bench {
 	}
 	b := &Bench{T: t, Machine: s.Machine(), Journal: j, setup: s, dir: dir, server: newServer()}
 	b.server.person = s.Person
-	b.Machine.OnReboot(b.cutPower, nil)
 	return b
 }
 
@@ -110,7 +108,12 @@ func (b *Bench) Start() {
 
 // begin makes a runner with a life, recovers and runs it.
 func (b *Bench) begin(l *life) error {
-	b.boot, b.life = b.bootID(), l
+	ctx, cancel := context.WithCancel(context.Background())
+	b.cancel, b.ended = cancel, make(chan error, 1)
+	// A start of the machine ends the process at once (its end in order would put back what it has done), and no later one, which may
+	// have begun by the time that the start is told of.
+	b.Machine.OnReboot(func() { l.end(); cancel() }, nil)
+	b.boot = b.bootID()
 	b.Machine.Guard(l.step)
 	folder, err := kept.Open(filepath.Join(b.dir, "kept"))
 	if err != nil {
@@ -133,8 +136,6 @@ func (b *Bench) begin(l *life) error {
 	}
 	r.SetServerTime(time.Now())
 	r.SessionStarted()
-	ctx, cancel := context.WithCancel(context.Background())
-	b.cancel, b.ended = cancel, make(chan error, 1)
 	go func(ended chan<- error) { ended <- r.Run(ctx) }(b.ended)
 	return nil
 }
@@ -230,14 +231,6 @@ func (b *Bench) wait() {
 	select {
 	case <-b.server.came:
 	case <-time.After(lookEvery):
-	}
-}
-
-// cutPower ends the process as a start of the machine does: at once. Its end in order would put back what it has done.
-func (b *Bench) cutPower() {
-	b.life.end()
-	if b.cancel != nil {
-		b.cancel()
 	}
 }
 
