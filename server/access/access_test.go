@@ -77,6 +77,8 @@ func world(t *testing.T) (*access.Authorizer, *store.Bolt) {
 		access.Job:      {"j-l": {"lyon"}, "j-t": {"turin"}, "j-both": {"lyon", "turin"}},
 		access.Artifact: {"a-l": {"lyon"}, "a-t": {"turin"}},
 		access.Schedule: {"s-l": {"lyon"}, "s-t": {"turin"}},
+		access.Fault:    {"f-l": {"lyon"}, "f-t": {"turin"}},
+		access.Guided:   {"g-l": {"lyon"}, "g-t": {"turin"}},
 	}
 	resolvers := map[access.ObjectKind]access.Resolver{}
 	for kind, objects := range places {
@@ -161,7 +163,7 @@ func kindOf(err error) refusal.Kind {
 // For every RPC that names an object: one at another site is refused exactly as one that does not exist.
 func TestNoOracle(t *testing.T) {
 	a, _ := world(t)
-	foreign := map[access.ObjectKind]string{access.Site: "turin", access.Terminal: "press-t", access.Band: "b-t", access.Token: "t-t", access.Job: "j-t", access.Artifact: "a-t", access.Schedule: "s-t"}
+	foreign := map[access.ObjectKind]string{access.Site: "turin", access.Terminal: "press-t", access.Band: "b-t", access.Token: "t-t", access.Job: "j-t", access.Artifact: "a-t", access.Schedule: "s-t", access.Fault: "f-t", access.Guided: "g-t"}
 	who := person(admin, "lyon")
 	checked := 0
 	for method, rule := range access.Rules() {

@@ -50,6 +50,8 @@ const (
 	Job      ObjectKind = "job"
 	Artifact ObjectKind = "artifact"
 	Schedule ObjectKind = "schedule"
+	Fault    ObjectKind = "fault"
+	Guided   ObjectKind = "guided task"
 )
 
 // Object is what a request names.
@@ -88,6 +90,7 @@ func Rules() map[string]Rule {
 		"/fleet.v1.InventoryService/GetBand":              on(Every, Read, (*fleetv1.GetBandRequest).GetSerial, Band, "serial"),
 		"/fleet.v1.InventoryService/ListBands":            own(),
 		"/fleet.v1.InventoryService/SetBandStatus":        on(Every, Act, (*fleetv1.SetBandStatusRequest).GetSerial, Band, "serial"),
+		"/fleet.v1.InventoryService/ReportBand":           on(Every, Act, (*fleetv1.ReportBandRequest).GetSerial, Band, "serial"),
 		"/fleet.v1.InventoryService/ListActions":          own(),
 		"/fleet.v1.InventoryService/GetAction":            own(),
 
@@ -135,6 +138,47 @@ func Rules() map[string]Rule {
 		"/fleet.v1.ScheduleService/RunSchedule":      on(Every, Act, (*fleetv1.RunScheduleRequest).GetName, Schedule, "name"),
 		"/fleet.v1.ScheduleService/DeleteSchedule":   on(Every, Act, (*fleetv1.DeleteScheduleRequest).GetName, Schedule, "name"),
 		"/fleet.v1.ScheduleService/ListScheduleRuns": on(Some, Read, (*fleetv1.ListScheduleRunsRequest).GetName, Schedule, "name"),
+
+		"/fleet.v1.FaultService/ListFaults":         own(),
+		"/fleet.v1.FaultService/GetFault":           on(Every, Read, (*fleetv1.GetFaultRequest).GetId, Fault, "id"),
+		"/fleet.v1.FaultService/WatchFaults":        own(),
+		"/fleet.v1.FaultService/ReportFault":        on(Every, Act, (*fleetv1.ReportFaultRequest).GetTerminal, Terminal, "terminal"),
+		"/fleet.v1.FaultService/AckFault":           on(Every, Act, (*fleetv1.AckFaultRequest).GetId, Fault, "id"),
+		"/fleet.v1.FaultService/ResolveFault":       on(Every, Act, (*fleetv1.ResolveFaultRequest).GetId, Fault, "id"),
+		"/fleet.v1.FaultService/AssignFault":        on(Every, Act, (*fleetv1.AssignFaultRequest).GetId, Fault, "id"),
+		"/fleet.v1.FaultService/FixFault":           on(Every, Act, (*fleetv1.FixFaultRequest).GetId, Fault, "id"),
+		"/fleet.v1.FaultService/ListIncidents":      own(),
+		"/fleet.v1.FaultService/ListUnmatchedLines": own(),
+
+		"/fleet.v1.PolicyService/SetPolicy":    inside(Admin),
+		"/fleet.v1.PolicyService/GetPolicy":    own(),
+		"/fleet.v1.PolicyService/ListPolicies": own(),
+		"/fleet.v1.PolicyService/DeletePolicy": inside(Admin),
+		"/fleet.v1.PolicyService/ListBreakers": own(),
+		"/fleet.v1.PolicyService/ResetBreaker": on(Every, Act, (*fleetv1.ResetBreakerRequest).GetTerminal, Terminal, "terminal"),
+		"/fleet.v1.PolicyService/Freeze":       inside(Act),
+		"/fleet.v1.PolicyService/Unfreeze":     inside(Act),
+		"/fleet.v1.PolicyService/ListFreezes":  own(),
+
+		"/fleet.v1.GuidedService/CreateGuidedTask":   inside(Act),
+		"/fleet.v1.GuidedService/ListGuidedTasks":    own(),
+		"/fleet.v1.GuidedService/GetGuidedTask":      on(Every, Read, (*fleetv1.GetGuidedTaskRequest).GetId, Guided, "id"),
+		"/fleet.v1.GuidedService/TakeGuidedTask":     on(Every, Act, (*fleetv1.TakeGuidedTaskRequest).GetId, Guided, "id"),
+		"/fleet.v1.GuidedService/TickStep":           on(Every, Act, (*fleetv1.TickStepRequest).GetId, Guided, "id"),
+		"/fleet.v1.GuidedService/NoteGuidedTask":     on(Every, Act, (*fleetv1.NoteGuidedTaskRequest).GetId, Guided, "id"),
+		"/fleet.v1.GuidedService/EscalateGuidedTask": on(Every, Act, (*fleetv1.EscalateGuidedTaskRequest).GetId, Guided, "id"),
+		"/fleet.v1.GuidedService/CloseGuidedTask":    on(Every, Act, (*fleetv1.CloseGuidedTaskRequest).GetId, Guided, "id"),
+		"/fleet.v1.GuidedService/ReadAttachment":     on(Every, Act, (*fleetv1.ReadAttachmentRequest).GetId, Guided, "id"),
+
+		"/fleet.v1.NotificationService/ListReceivers": own(),
+		"/fleet.v1.NotificationService/SetRoute":      inside(Admin),
+		"/fleet.v1.NotificationService/ListRoutes":    own(),
+		"/fleet.v1.NotificationService/DeleteRoute":   inside(Admin),
+		"/fleet.v1.NotificationService/TestReceiver":  fleet(Admin),
+
+		"/fleet.v1.CatalogueService/GetCatalogue": own(),
+		"/fleet.v1.CatalogueService/PublishPack":  fleet(Admin),
+		"/fleet.v1.CatalogueService/RemovePack":   fleet(Admin),
 
 		"/fleet.v1.MaintenanceService/Backup": fleet(Admin),
 

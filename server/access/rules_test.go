@@ -21,7 +21,8 @@ func methods() map[string]protoreflect.MethodDescriptor {
 	for _, file := range []protoreflect.FileDescriptor{
 		fleetv1.File_fleet_v1_inventory_proto, fleetv1.File_fleet_v1_access_proto, fleetv1.File_fleet_v1_job_proto,
 		fleetv1.File_fleet_v1_maintenance_proto, fleetv1.File_fleet_v1_artifact_proto, fleetv1.File_fleet_v1_secret_proto,
-		fleetv1.File_fleet_v1_certificate_proto, fleetv1.File_fleet_v1_schedule_proto,
+		fleetv1.File_fleet_v1_certificate_proto, fleetv1.File_fleet_v1_schedule_proto, fleetv1.File_fleet_v1_fault_proto,
+		fleetv1.File_fleet_v1_policy_proto, fleetv1.File_fleet_v1_guided_proto, fleetv1.File_fleet_v1_notification_proto, fleetv1.File_fleet_v1_catalogue_proto,
 		agentv1.File_agent_v1_agent_proto, healthv1.File_grpc_health_v1_health_proto,
 	} {
 		for s := range file.Services().Len() {

@@ -117,7 +117,7 @@ func TestEveryFieldOfAJobIsDecidedOn(t *testing.T) {
 		// What it was and what became of it.
 		"reason": false, "requester": false, "created": false, "finished": false, "state": false, "max_concurrent": false,
 		"counts": false, "cancelled": false, "cancelled_by": false, "cancel_reason": false, "progress": false, "pause": false, "past_pauses": false,
-		"approval": false, "retry_of": false, "attempt": false, "schedule": false,
+		"approval": false, "retry_of": false, "attempt": false, "schedule": false, "fault_id": false, "policy": false,
 	}
 	fields := (&fleetv1.Job{}).ProtoReflect().Descriptor().Fields()
 	for i := range fields.Len() {

@@ -136,6 +136,66 @@ func (HoldReason) EnumDescriptor() ([]byte, []int) {
 	return file_agent_v1_agent_proto_rawDescGZIP(), []int{1}
 }
 
+// Confidence says how sure it is that a line means the fault.
+type Confidence int32
+
+const (
+	Confidence_CONFIDENCE_UNSPECIFIED Confidence = 0
+	// Nobody has seen such a line: it may open a fault and never starts an action.
+	Confidence_CONFIDENCE_GUESS Confidence = 1
+	// Seen in public.
+	Confidence_CONFIDENCE_PUBLIC Confidence = 2
+	// In the vendor's guide.
+	Confidence_CONFIDENCE_GUIDE Confidence = 3
+	// Not a text: a state that was read.
+	Confidence_CONFIDENCE_STATE Confidence = 4
+)
+
+// Enum value maps for Confidence.
+var (
+	Confidence_name = map[int32]string{
+		0: "CONFIDENCE_UNSPECIFIED",
+		1: "CONFIDENCE_GUESS",
+		2: "CONFIDENCE_PUBLIC",
+		3: "CONFIDENCE_GUIDE",
+		4: "CONFIDENCE_STATE",
+	}
+	Confidence_value = map[string]int32{
+		"CONFIDENCE_UNSPECIFIED": 0,
+		"CONFIDENCE_GUESS":       1,
+		"CONFIDENCE_PUBLIC":      2,
+		"CONFIDENCE_GUIDE":       3,
+		"CONFIDENCE_STATE":       4,
+	}
+)
+
+func (x Confidence) Enum() *Confidence {
+	p := new(Confidence)
+	*p = x
+	return p
+}
+
+func (x Confidence) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Confidence) Descriptor() protoreflect.EnumDescriptor {
+	return file_agent_v1_agent_proto_enumTypes[2].Descriptor()
+}
+
+func (Confidence) Type() protoreflect.EnumType {
+	return &file_agent_v1_agent_proto_enumTypes[2]
+}
+
+func (x Confidence) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Confidence.Descriptor instead.
+func (Confidence) EnumDescriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{2}
+}
+
 type UploadArtifactRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -945,7 +1005,9 @@ type Task struct {
 	// True: it waits while a person is signed in and active.
 	WaitWhileInUse bool `protobuf:"varint,9,opt,name=wait_while_in_use,json=waitWhileInUse,proto3" json:"wait_while_in_use,omitempty"`
 	// What was approved: when set, a plugin with another hash must not run it. Lower case hexadecimal SHA-256.
-	PluginSha256  string `protobuf:"bytes,10,opt,name=plugin_sha256,json=pluginSha256,proto3" json:"plugin_sha256,omitempty"`
+	PluginSha256 string `protobuf:"bytes,10,opt,name=plugin_sha256,json=pluginSha256,proto3" json:"plugin_sha256,omitempty"`
+	// The fault that it is to remedy. The agent counts it as an attempt, and refuses it while the breaker of that fault and action is open.
+	Remedies      *Remedies `protobuf:"bytes,11,opt,name=remedies,proto3" json:"remedies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1050,6 +1112,77 @@ func (x *Task) GetPluginSha256() string {
 	return ""
 }
 
+func (x *Task) GetRemedies() *Remedies {
+	if x != nil {
+		return x.Remedies
+	}
+	return nil
+}
+
+// Remedies names a fault of the terminal and what starts the task.
+type Remedies struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the catalogue's entry.
+	Entry string `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	// As in FaultReport.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Empty when a person asked: then the breaker does not refuse it, and it is counted all the same.
+	Policy        string `protobuf:"bytes,3,opt,name=policy,proto3" json:"policy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Remedies) Reset() {
+	*x = Remedies{}
+	mi := &file_agent_v1_agent_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Remedies) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Remedies) ProtoMessage() {}
+
+func (x *Remedies) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Remedies.ProtoReflect.Descriptor instead.
+func (*Remedies) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *Remedies) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *Remedies) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *Remedies) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
 // ConnectRequest goes from the agent to the server.
 type ConnectRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1068,6 +1201,9 @@ type ConnectRequest struct {
 	//	*ConnectRequest_Ask
 	//	*ConnectRequest_ProbeVerdict
 	//	*ConnectRequest_LeaseNews
+	//	*ConnectRequest_News
+	//	*ConnectRequest_UnmatchedLines
+	//	*ConnectRequest_OrdersTaken
 	Message       isConnectRequest_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1075,7 +1211,7 @@ type ConnectRequest struct {
 
 func (x *ConnectRequest) Reset() {
 	*x = ConnectRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_agent_v1_agent_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1087,7 +1223,7 @@ func (x *ConnectRequest) String() string {
 func (*ConnectRequest) ProtoMessage() {}
 
 func (x *ConnectRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[12]
+	mi := &file_agent_v1_agent_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1100,7 +1236,7 @@ func (x *ConnectRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectRequest.ProtoReflect.Descriptor instead.
 func (*ConnectRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{12}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ConnectRequest) GetMessage() isConnectRequest_Message {
@@ -1227,6 +1363,33 @@ func (x *ConnectRequest) GetLeaseNews() *LeaseNews {
 	return nil
 }
 
+func (x *ConnectRequest) GetNews() *News {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_News); ok {
+			return x.News
+		}
+	}
+	return nil
+}
+
+func (x *ConnectRequest) GetUnmatchedLines() *UnmatchedLines {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_UnmatchedLines); ok {
+			return x.UnmatchedLines
+		}
+	}
+	return nil
+}
+
+func (x *ConnectRequest) GetOrdersTaken() *OrdersTaken {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectRequest_OrdersTaken); ok {
+			return x.OrdersTaken
+		}
+	}
+	return nil
+}
+
 type isConnectRequest_Message interface {
 	isConnectRequest_Message()
 }
@@ -1283,6 +1446,18 @@ type ConnectRequest_LeaseNews struct {
 	LeaseNews *LeaseNews `protobuf:"bytes,13,opt,name=lease_news,json=leaseNews,proto3,oneof"`
 }
 
+type ConnectRequest_News struct {
+	News *News `protobuf:"bytes,14,opt,name=news,proto3,oneof"`
+}
+
+type ConnectRequest_UnmatchedLines struct {
+	UnmatchedLines *UnmatchedLines `protobuf:"bytes,15,opt,name=unmatched_lines,json=unmatchedLines,proto3,oneof"`
+}
+
+type ConnectRequest_OrdersTaken struct {
+	OrdersTaken *OrdersTaken `protobuf:"bytes,16,opt,name=orders_taken,json=ordersTaken,proto3,oneof"`
+}
+
 func (*ConnectRequest_Hello) isConnectRequest_Message() {}
 
 func (*ConnectRequest_Accepted) isConnectRequest_Message() {}
@@ -1309,6 +1484,12 @@ func (*ConnectRequest_ProbeVerdict) isConnectRequest_Message() {}
 
 func (*ConnectRequest_LeaseNews) isConnectRequest_Message() {}
 
+func (*ConnectRequest_News) isConnectRequest_Message() {}
+
+func (*ConnectRequest_UnmatchedLines) isConnectRequest_Message() {}
+
+func (*ConnectRequest_OrdersTaken) isConnectRequest_Message() {}
+
 // ConnectResponse goes from the server to the agent.
 type ConnectResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1326,6 +1507,9 @@ type ConnectResponse struct {
 	//	*ConnectResponse_Told
 	//	*ConnectResponse_ProbeOrder
 	//	*ConnectResponse_LeaseNewsAck
+	//	*ConnectResponse_NewsAck
+	//	*ConnectResponse_Orders
+	//	*ConnectResponse_BreakerReset
 	Message       isConnectResponse_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1333,7 +1517,7 @@ type ConnectResponse struct {
 
 func (x *ConnectResponse) Reset() {
 	*x = ConnectResponse{}
-	mi := &file_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_agent_v1_agent_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1345,7 +1529,7 @@ func (x *ConnectResponse) String() string {
 func (*ConnectResponse) ProtoMessage() {}
 
 func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[13]
+	mi := &file_agent_v1_agent_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1358,7 +1542,7 @@ func (x *ConnectResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConnectResponse.ProtoReflect.Descriptor instead.
 func (*ConnectResponse) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{13}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ConnectResponse) GetMessage() isConnectResponse_Message {
@@ -1476,6 +1660,33 @@ func (x *ConnectResponse) GetLeaseNewsAck() *LeaseNewsAck {
 	return nil
 }
 
+func (x *ConnectResponse) GetNewsAck() *NewsAck {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_NewsAck); ok {
+			return x.NewsAck
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetOrders() *Orders {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_Orders); ok {
+			return x.Orders
+		}
+	}
+	return nil
+}
+
+func (x *ConnectResponse) GetBreakerReset() *BreakerReset {
+	if x != nil {
+		if x, ok := x.Message.(*ConnectResponse_BreakerReset); ok {
+			return x.BreakerReset
+		}
+	}
+	return nil
+}
+
 type isConnectResponse_Message interface {
 	isConnectResponse_Message()
 }
@@ -1528,6 +1739,18 @@ type ConnectResponse_LeaseNewsAck struct {
 	LeaseNewsAck *LeaseNewsAck `protobuf:"bytes,12,opt,name=lease_news_ack,json=leaseNewsAck,proto3,oneof"`
 }
 
+type ConnectResponse_NewsAck struct {
+	NewsAck *NewsAck `protobuf:"bytes,13,opt,name=news_ack,json=newsAck,proto3,oneof"`
+}
+
+type ConnectResponse_Orders struct {
+	Orders *Orders `protobuf:"bytes,14,opt,name=orders,proto3,oneof"`
+}
+
+type ConnectResponse_BreakerReset struct {
+	BreakerReset *BreakerReset `protobuf:"bytes,15,opt,name=breaker_reset,json=breakerReset,proto3,oneof"`
+}
+
 func (*ConnectResponse_Welcome) isConnectResponse_Message() {}
 
 func (*ConnectResponse_Dispatch) isConnectResponse_Message() {}
@@ -1552,6 +1775,12 @@ func (*ConnectResponse_ProbeOrder) isConnectResponse_Message() {}
 
 func (*ConnectResponse_LeaseNewsAck) isConnectResponse_Message() {}
 
+func (*ConnectResponse_NewsAck) isConnectResponse_Message() {}
+
+func (*ConnectResponse_Orders) isConnectResponse_Message() {}
+
+func (*ConnectResponse_BreakerReset) isConnectResponse_Message() {}
+
 // Ask wants to know something of the server, for a running task. Each gets one Told with the same id on the same session; on
 // another session it is asked anew.
 type Ask struct {
@@ -1573,7 +1802,7 @@ type Ask struct {
 
 func (x *Ask) Reset() {
 	*x = Ask{}
-	mi := &file_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_agent_v1_agent_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1585,7 +1814,7 @@ func (x *Ask) String() string {
 func (*Ask) ProtoMessage() {}
 
 func (x *Ask) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[14]
+	mi := &file_agent_v1_agent_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1598,7 +1827,7 @@ func (x *Ask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ask.ProtoReflect.Descriptor instead.
 func (*Ask) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{14}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Ask) GetId() uint64 {
@@ -1696,7 +1925,7 @@ type SecretAsk struct {
 
 func (x *SecretAsk) Reset() {
 	*x = SecretAsk{}
-	mi := &file_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_agent_v1_agent_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1937,7 @@ func (x *SecretAsk) String() string {
 func (*SecretAsk) ProtoMessage() {}
 
 func (x *SecretAsk) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[15]
+	mi := &file_agent_v1_agent_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +1950,7 @@ func (x *SecretAsk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretAsk.ProtoReflect.Descriptor instead.
 func (*SecretAsk) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{15}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *SecretAsk) GetName() string {
@@ -1750,7 +1979,7 @@ type Told struct {
 
 func (x *Told) Reset() {
 	*x = Told{}
-	mi := &file_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_agent_v1_agent_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +1991,7 @@ func (x *Told) String() string {
 func (*Told) ProtoMessage() {}
 
 func (x *Told) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[16]
+	mi := &file_agent_v1_agent_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +2004,7 @@ func (x *Told) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Told.ProtoReflect.Descriptor instead.
 func (*Told) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{16}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Told) GetId() uint64 {
@@ -1879,7 +2108,7 @@ type SealedSecret struct {
 
 func (x *SealedSecret) Reset() {
 	*x = SealedSecret{}
-	mi := &file_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_agent_v1_agent_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +2120,7 @@ func (x *SealedSecret) String() string {
 func (*SealedSecret) ProtoMessage() {}
 
 func (x *SealedSecret) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[17]
+	mi := &file_agent_v1_agent_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2133,7 @@ func (x *SealedSecret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SealedSecret.ProtoReflect.Descriptor instead.
 func (*SealedSecret) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{17}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *SealedSecret) GetName() string {
@@ -1954,7 +2183,7 @@ type ProbeOrder struct {
 
 func (x *ProbeOrder) Reset() {
 	*x = ProbeOrder{}
-	mi := &file_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_agent_v1_agent_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1966,7 +2195,7 @@ func (x *ProbeOrder) String() string {
 func (*ProbeOrder) ProtoMessage() {}
 
 func (x *ProbeOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[18]
+	mi := &file_agent_v1_agent_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1979,7 +2208,7 @@ func (x *ProbeOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeOrder.ProtoReflect.Descriptor instead.
 func (*ProbeOrder) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{18}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ProbeOrder) GetId() uint64 {
@@ -2015,7 +2244,7 @@ type ProbeVerdict struct {
 
 func (x *ProbeVerdict) Reset() {
 	*x = ProbeVerdict{}
-	mi := &file_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_agent_v1_agent_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2256,7 @@ func (x *ProbeVerdict) String() string {
 func (*ProbeVerdict) ProtoMessage() {}
 
 func (x *ProbeVerdict) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[19]
+	mi := &file_agent_v1_agent_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2269,7 @@ func (x *ProbeVerdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeVerdict.ProtoReflect.Descriptor instead.
 func (*ProbeVerdict) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{19}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ProbeVerdict) GetId() uint64 {
@@ -2087,7 +2316,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_agent_v1_agent_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2328,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[20]
+	mi := &file_agent_v1_agent_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2341,7 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{20}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Hello) GetProtocolVersion() uint32 {
@@ -2188,7 +2417,7 @@ type OpenTask struct {
 
 func (x *OpenTask) Reset() {
 	*x = OpenTask{}
-	mi := &file_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_agent_v1_agent_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2200,7 +2429,7 @@ func (x *OpenTask) String() string {
 func (*OpenTask) ProtoMessage() {}
 
 func (x *OpenTask) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[21]
+	mi := &file_agent_v1_agent_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2213,7 +2442,7 @@ func (x *OpenTask) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenTask.ProtoReflect.Descriptor instead.
 func (*OpenTask) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{21}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OpenTask) GetKey() *TaskKey {
@@ -2247,7 +2476,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_agent_v1_agent_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2259,7 +2488,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[22]
+	mi := &file_agent_v1_agent_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2272,7 +2501,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{22}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Welcome) GetSessionId() string {
@@ -2343,7 +2572,7 @@ type Dispatch struct {
 
 func (x *Dispatch) Reset() {
 	*x = Dispatch{}
-	mi := &file_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_agent_v1_agent_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2355,7 +2584,7 @@ func (x *Dispatch) String() string {
 func (*Dispatch) ProtoMessage() {}
 
 func (x *Dispatch) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[23]
+	mi := &file_agent_v1_agent_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2368,7 +2597,7 @@ func (x *Dispatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Dispatch.ProtoReflect.Descriptor instead.
 func (*Dispatch) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{23}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Dispatch) GetTask() *Task {
@@ -2396,7 +2625,7 @@ type Accepted struct {
 
 func (x *Accepted) Reset() {
 	*x = Accepted{}
-	mi := &file_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_agent_v1_agent_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2408,7 +2637,7 @@ func (x *Accepted) String() string {
 func (*Accepted) ProtoMessage() {}
 
 func (x *Accepted) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[24]
+	mi := &file_agent_v1_agent_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2421,7 +2650,7 @@ func (x *Accepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Accepted.ProtoReflect.Descriptor instead.
 func (*Accepted) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{24}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Accepted) GetKey() *TaskKey {
@@ -2444,7 +2673,7 @@ type PermitRequest struct {
 
 func (x *PermitRequest) Reset() {
 	*x = PermitRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_agent_v1_agent_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2456,7 +2685,7 @@ func (x *PermitRequest) String() string {
 func (*PermitRequest) ProtoMessage() {}
 
 func (x *PermitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[25]
+	mi := &file_agent_v1_agent_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2469,7 +2698,7 @@ func (x *PermitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PermitRequest.ProtoReflect.Descriptor instead.
 func (*PermitRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{25}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PermitRequest) GetKey() *TaskKey {
@@ -2507,7 +2736,7 @@ type Blocked struct {
 
 func (x *Blocked) Reset() {
 	*x = Blocked{}
-	mi := &file_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_agent_v1_agent_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +2748,7 @@ func (x *Blocked) String() string {
 func (*Blocked) ProtoMessage() {}
 
 func (x *Blocked) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[26]
+	mi := &file_agent_v1_agent_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +2761,7 @@ func (x *Blocked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Blocked.ProtoReflect.Descriptor instead.
 func (*Blocked) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{26}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Blocked) GetKey() *TaskKey {
@@ -2568,7 +2797,7 @@ type Hold struct {
 
 func (x *Hold) Reset() {
 	*x = Hold{}
-	mi := &file_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_agent_v1_agent_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2580,7 +2809,7 @@ func (x *Hold) String() string {
 func (*Hold) ProtoMessage() {}
 
 func (x *Hold) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[27]
+	mi := &file_agent_v1_agent_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2593,7 +2822,7 @@ func (x *Hold) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hold.ProtoReflect.Descriptor instead.
 func (*Hold) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{27}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Hold) GetKey() *TaskKey {
@@ -2625,7 +2854,7 @@ type Question struct {
 
 func (x *Question) Reset() {
 	*x = Question{}
-	mi := &file_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_agent_v1_agent_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2637,7 +2866,7 @@ func (x *Question) String() string {
 func (*Question) ProtoMessage() {}
 
 func (x *Question) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[28]
+	mi := &file_agent_v1_agent_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2650,7 +2879,7 @@ func (x *Question) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Question.ProtoReflect.Descriptor instead.
 func (*Question) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{28}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Question) GetKey() *TaskKey {
@@ -2696,7 +2925,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_agent_v1_agent_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2708,7 +2937,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[29]
+	mi := &file_agent_v1_agent_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2721,7 +2950,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{29}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Answer) GetKey() *TaskKey {
@@ -2777,7 +3006,7 @@ type Permit struct {
 
 func (x *Permit) Reset() {
 	*x = Permit{}
-	mi := &file_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_agent_v1_agent_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2789,7 +3018,7 @@ func (x *Permit) String() string {
 func (*Permit) ProtoMessage() {}
 
 func (x *Permit) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[30]
+	mi := &file_agent_v1_agent_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2802,7 +3031,7 @@ func (x *Permit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Permit.ProtoReflect.Descriptor instead.
 func (*Permit) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{30}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Permit) GetKey() *TaskKey {
@@ -2831,7 +3060,7 @@ type Started struct {
 
 func (x *Started) Reset() {
 	*x = Started{}
-	mi := &file_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_agent_v1_agent_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2843,7 +3072,7 @@ func (x *Started) String() string {
 func (*Started) ProtoMessage() {}
 
 func (x *Started) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[31]
+	mi := &file_agent_v1_agent_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2856,7 +3085,7 @@ func (x *Started) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Started.ProtoReflect.Descriptor instead.
 func (*Started) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{31}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Started) GetKey() *TaskKey {
@@ -2892,7 +3121,7 @@ type TaskProgress struct {
 
 func (x *TaskProgress) Reset() {
 	*x = TaskProgress{}
-	mi := &file_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_agent_v1_agent_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2904,7 +3133,7 @@ func (x *TaskProgress) String() string {
 func (*TaskProgress) ProtoMessage() {}
 
 func (x *TaskProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[32]
+	mi := &file_agent_v1_agent_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2917,7 +3146,7 @@ func (x *TaskProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskProgress.ProtoReflect.Descriptor instead.
 func (*TaskProgress) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{32}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *TaskProgress) GetKey() *TaskKey {
@@ -2954,7 +3183,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_agent_v1_agent_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2966,7 +3195,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[33]
+	mi := &file_agent_v1_agent_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2979,7 +3208,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{33}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Result) GetKey() *TaskKey {
@@ -3016,7 +3245,7 @@ type LeaseNews struct {
 
 func (x *LeaseNews) Reset() {
 	*x = LeaseNews{}
-	mi := &file_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_agent_v1_agent_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3028,7 +3257,7 @@ func (x *LeaseNews) String() string {
 func (*LeaseNews) ProtoMessage() {}
 
 func (x *LeaseNews) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[34]
+	mi := &file_agent_v1_agent_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3041,7 +3270,7 @@ func (x *LeaseNews) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseNews.ProtoReflect.Descriptor instead.
 func (*LeaseNews) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{34}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LeaseNews) GetKey() *TaskKey {
@@ -3071,7 +3300,7 @@ type LeaseNewsAck struct {
 
 func (x *LeaseNewsAck) Reset() {
 	*x = LeaseNewsAck{}
-	mi := &file_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_agent_v1_agent_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3083,7 +3312,7 @@ func (x *LeaseNewsAck) String() string {
 func (*LeaseNewsAck) ProtoMessage() {}
 
 func (x *LeaseNewsAck) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[35]
+	mi := &file_agent_v1_agent_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3096,7 +3325,7 @@ func (x *LeaseNewsAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseNewsAck.ProtoReflect.Descriptor instead.
 func (*LeaseNewsAck) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{35}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LeaseNewsAck) GetId() string {
@@ -3123,7 +3352,7 @@ type ResultAck struct {
 
 func (x *ResultAck) Reset() {
 	*x = ResultAck{}
-	mi := &file_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_agent_v1_agent_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3135,7 +3364,7 @@ func (x *ResultAck) String() string {
 func (*ResultAck) ProtoMessage() {}
 
 func (x *ResultAck) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[36]
+	mi := &file_agent_v1_agent_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3148,7 +3377,7 @@ func (x *ResultAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResultAck.ProtoReflect.Descriptor instead.
 func (*ResultAck) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{36}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ResultAck) GetKey() *TaskKey {
@@ -3169,7 +3398,7 @@ type Cancel struct {
 
 func (x *Cancel) Reset() {
 	*x = Cancel{}
-	mi := &file_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_agent_v1_agent_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3181,7 +3410,7 @@ func (x *Cancel) String() string {
 func (*Cancel) ProtoMessage() {}
 
 func (x *Cancel) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[37]
+	mi := &file_agent_v1_agent_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3194,7 +3423,7 @@ func (x *Cancel) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cancel.ProtoReflect.Descriptor instead.
 func (*Cancel) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{37}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Cancel) GetKey() *TaskKey {
@@ -3220,7 +3449,7 @@ type PluginsRequest struct {
 
 func (x *PluginsRequest) Reset() {
 	*x = PluginsRequest{}
-	mi := &file_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_agent_v1_agent_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3232,7 +3461,7 @@ func (x *PluginsRequest) String() string {
 func (*PluginsRequest) ProtoMessage() {}
 
 func (x *PluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[38]
+	mi := &file_agent_v1_agent_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3245,7 +3474,7 @@ func (x *PluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginsRequest.ProtoReflect.Descriptor instead.
 func (*PluginsRequest) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{38}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PluginsRequest) GetSha256() []string {
@@ -3264,7 +3493,7 @@ type PluginsReport struct {
 
 func (x *PluginsReport) Reset() {
 	*x = PluginsReport{}
-	mi := &file_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_agent_v1_agent_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3276,7 +3505,7 @@ func (x *PluginsReport) String() string {
 func (*PluginsReport) ProtoMessage() {}
 
 func (x *PluginsReport) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[39]
+	mi := &file_agent_v1_agent_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3289,7 +3518,7 @@ func (x *PluginsReport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginsReport.ProtoReflect.Descriptor instead.
 func (*PluginsReport) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{39}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PluginsReport) GetPlugins() []*Plugin {
@@ -3313,7 +3542,7 @@ type Goodbye struct {
 
 func (x *Goodbye) Reset() {
 	*x = Goodbye{}
-	mi := &file_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_agent_v1_agent_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3325,7 +3554,7 @@ func (x *Goodbye) String() string {
 func (*Goodbye) ProtoMessage() {}
 
 func (x *Goodbye) ProtoReflect() protoreflect.Message {
-	mi := &file_agent_v1_agent_proto_msgTypes[40]
+	mi := &file_agent_v1_agent_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3338,7 +3567,7 @@ func (x *Goodbye) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Goodbye.ProtoReflect.Descriptor instead.
 func (*Goodbye) Descriptor() ([]byte, []int) {
-	return file_agent_v1_agent_proto_rawDescGZIP(), []int{40}
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Goodbye) GetReason() string {
@@ -3360,6 +3589,1360 @@ func (x *Goodbye) GetFinal() bool {
 		return x.Final
 	}
 	return false
+}
+
+// Orders is what the agent is to look for, and what it may remedy without being told. The server sends all of it after Welcome and
+// whenever something of it changes; the agent keeps it and goes by it while the server is away. One that does not make sense is refused whole,
+// and the earlier one stays.
+type Orders struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Lower case hexadecimal SHA-256 over the rest, by which both sides tell versions apart.
+	Version      string        `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	States       []*StateRule  `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
+	Logs         []*LogRule    `protobuf:"bytes,3,rep,name=logs,proto3" json:"logs,omitempty"`
+	Expectations *Expectations `protobuf:"bytes,4,opt,name=expectations,proto3" json:"expectations,omitempty"`
+	Reflexes     []*Reflex     `protobuf:"bytes,5,rep,name=reflexes,proto3" json:"reflexes,omitempty"`
+	// True: nothing is remedied without a person, with or without the server.
+	Frozen       bool   `protobuf:"varint,6,opt,name=frozen,proto3" json:"frozen,omitempty"`
+	FrozenReason string `protobuf:"bytes,7,opt,name=frozen_reason,json=frozenReason,proto3" json:"frozen_reason,omitempty"`
+	// Version of the catalogue that the rules are of, for people.
+	CatalogueVersion string `protobuf:"bytes,8,opt,name=catalogue_version,json=catalogueVersion,proto3" json:"catalogue_version,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Orders) Reset() {
+	*x = Orders{}
+	mi := &file_agent_v1_agent_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Orders) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Orders) ProtoMessage() {}
+
+func (x *Orders) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Orders.ProtoReflect.Descriptor instead.
+func (*Orders) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Orders) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *Orders) GetStates() []*StateRule {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *Orders) GetLogs() []*LogRule {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
+}
+
+func (x *Orders) GetExpectations() *Expectations {
+	if x != nil {
+		return x.Expectations
+	}
+	return nil
+}
+
+func (x *Orders) GetReflexes() []*Reflex {
+	if x != nil {
+		return x.Reflexes
+	}
+	return nil
+}
+
+func (x *Orders) GetFrozen() bool {
+	if x != nil {
+		return x.Frozen
+	}
+	return false
+}
+
+func (x *Orders) GetFrozenReason() string {
+	if x != nil {
+		return x.FrozenReason
+	}
+	return ""
+}
+
+func (x *Orders) GetCatalogueVersion() string {
+	if x != nil {
+		return x.CatalogueVersion
+	}
+	return ""
+}
+
+// OrdersTaken says which orders the agent goes by now.
+type OrdersTaken struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Version string                 `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// Why they were refused; empty when they were not. Then version is that of those that were refused.
+	Problem       string `protobuf:"bytes,2,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OrdersTaken) Reset() {
+	*x = OrdersTaken{}
+	mi := &file_agent_v1_agent_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OrdersTaken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OrdersTaken) ProtoMessage() {}
+
+func (x *OrdersTaken) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OrdersTaken.ProtoReflect.Descriptor instead.
+func (*OrdersTaken) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *OrdersTaken) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *OrdersTaken) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+// StateRule opens a fault while signals have certain values (package proto/catalogue lists signals and their values).
+type StateRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the catalogue's entry.
+	Entry string `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	// All must hold. The subject of the first is the fault's.
+	All []*SignalIs `protobuf:"bytes,2,rep,name=all,proto3" json:"all,omitempty"`
+	// How long it must hold, and not hold, before it counts.
+	For           *durationpb.Duration `protobuf:"bytes,3,opt,name=for,proto3" json:"for,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateRule) Reset() {
+	*x = StateRule{}
+	mi := &file_agent_v1_agent_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateRule) ProtoMessage() {}
+
+func (x *StateRule) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateRule.ProtoReflect.Descriptor instead.
+func (*StateRule) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *StateRule) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *StateRule) GetAll() []*SignalIs {
+	if x != nil {
+		return x.All
+	}
+	return nil
+}
+
+func (x *StateRule) GetFor() *durationpb.Duration {
+	if x != nil {
+		return x.For
+	}
+	return nil
+}
+
+type SignalIs struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Signal        string                 `protobuf:"bytes,1,opt,name=signal,proto3" json:"signal,omitempty"`
+	Values        []string               `protobuf:"bytes,2,rep,name=values,proto3" json:"values,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SignalIs) Reset() {
+	*x = SignalIs{}
+	mi := &file_agent_v1_agent_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SignalIs) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SignalIs) ProtoMessage() {}
+
+func (x *SignalIs) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SignalIs.ProtoReflect.Descriptor instead.
+func (*SignalIs) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *SignalIs) GetSignal() string {
+	if x != nil {
+		return x.Signal
+	}
+	return ""
+}
+
+func (x *SignalIs) GetValues() []string {
+	if x != nil {
+		return x.Values
+	}
+	return nil
+}
+
+// LogRule opens a fault when a line of a log says certain things. Texts are matched after folding (package proto/catalogue/match).
+type LogRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Entry string                 `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	// Unique in the catalogue ("enroll-otp-used/nem").
+	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// "nem", "nymi-api", "nes-install", "nes-service", "authentication", "credential-provider": see package proto/catalogue.
+	FileClass string   `protobuf:"bytes,3,opt,name=file_class,json=fileClass,proto3" json:"file_class,omitempty"`
+	All       []string `protobuf:"bytes,4,rep,name=all,proto3" json:"all,omitempty"`
+	Any       []string `protobuf:"bytes,5,rep,name=any,proto3" json:"any,omitempty"`
+	None      []string `protobuf:"bytes,6,rep,name=none,proto3" json:"none,omitempty"`
+	// A number that must stand by itself in the line ("2200"); empty means none.
+	Code       string     `protobuf:"bytes,7,opt,name=code,proto3" json:"code,omitempty"`
+	Confidence Confidence `protobuf:"varint,8,opt,name=confidence,proto3,enum=agent.v1.Confidence" json:"confidence,omitempty"`
+	// So many lines within the window are one fault; 0 is 1.
+	Count  uint32               `protobuf:"varint,9,opt,name=count,proto3" json:"count,omitempty"`
+	Window *durationpb.Duration `protobuf:"bytes,10,opt,name=window,proto3" json:"window,omitempty"`
+	// After a fault, further lines only count for this long.
+	Cooldown *durationpb.Duration `protobuf:"bytes,11,opt,name=cooldown,proto3" json:"cooldown,omitempty"`
+	// Further entries whose lines look the same.
+	Candidates    []string `protobuf:"bytes,12,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogRule) Reset() {
+	*x = LogRule{}
+	mi := &file_agent_v1_agent_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogRule) ProtoMessage() {}
+
+func (x *LogRule) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogRule.ProtoReflect.Descriptor instead.
+func (*LogRule) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *LogRule) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *LogRule) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *LogRule) GetFileClass() string {
+	if x != nil {
+		return x.FileClass
+	}
+	return ""
+}
+
+func (x *LogRule) GetAll() []string {
+	if x != nil {
+		return x.All
+	}
+	return nil
+}
+
+func (x *LogRule) GetAny() []string {
+	if x != nil {
+		return x.Any
+	}
+	return nil
+}
+
+func (x *LogRule) GetNone() []string {
+	if x != nil {
+		return x.None
+	}
+	return nil
+}
+
+func (x *LogRule) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *LogRule) GetConfidence() Confidence {
+	if x != nil {
+		return x.Confidence
+	}
+	return Confidence_CONFIDENCE_UNSPECIFIED
+}
+
+func (x *LogRule) GetCount() uint32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *LogRule) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+func (x *LogRule) GetCooldown() *durationpb.Duration {
+	if x != nil {
+		return x.Cooldown
+	}
+	return nil
+}
+
+func (x *LogRule) GetCandidates() []string {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+// Expectations is what the terminal is held to.
+type Expectations struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the terminal's site says, as plugins are told it.
+	Site          *v1.Surroundings `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Expectations) Reset() {
+	*x = Expectations{}
+	mi := &file_agent_v1_agent_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Expectations) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Expectations) ProtoMessage() {}
+
+func (x *Expectations) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Expectations.ProtoReflect.Descriptor instead.
+func (*Expectations) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *Expectations) GetSite() *v1.Surroundings {
+	if x != nil {
+		return x.Site
+	}
+	return nil
+}
+
+// Reflex is what the agent may do by itself.
+type Reflex struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the policy.
+	Policy     string            `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Entry      string            `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
+	Action     string            `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	Params     map[string]string `protobuf:"bytes,4,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Guardrails *Guardrails       `protobuf:"bytes,5,opt,name=guardrails,proto3" json:"guardrails,omitempty"`
+	// False: only the guardrails are told, for tasks that the server starts.
+	ByAgent       bool `protobuf:"varint,6,opt,name=by_agent,json=byAgent,proto3" json:"by_agent,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Reflex) Reset() {
+	*x = Reflex{}
+	mi := &file_agent_v1_agent_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Reflex) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Reflex) ProtoMessage() {}
+
+func (x *Reflex) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Reflex.ProtoReflect.Descriptor instead.
+func (*Reflex) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *Reflex) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *Reflex) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *Reflex) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *Reflex) GetParams() map[string]string {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+func (x *Reflex) GetGuardrails() *Guardrails {
+	if x != nil {
+		return x.Guardrails
+	}
+	return nil
+}
+
+func (x *Reflex) GetByAgent() bool {
+	if x != nil {
+		return x.ByAgent
+	}
+	return false
+}
+
+// Guardrails bound what is remedied without a person. The agent counts, for the server's tasks and its own alike.
+type Guardrails struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// So many attempts within the period; then the breaker opens.
+	MaxAttempts uint32               `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	Period      *durationpb.Duration `protobuf:"bytes,2,opt,name=period,proto3" json:"period,omitempty"`
+	// Time between the end of one attempt and the start of the next.
+	Cooldown *durationpb.Duration `protobuf:"bytes,3,opt,name=cooldown,proto3" json:"cooldown,omitempty"`
+	// True: not while a person is signed in and active.
+	OnlyWhenQuiet bool `protobuf:"varint,4,opt,name=only_when_quiet,json=onlyWhenQuiet,proto3" json:"only_when_quiet,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Guardrails) Reset() {
+	*x = Guardrails{}
+	mi := &file_agent_v1_agent_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Guardrails) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Guardrails) ProtoMessage() {}
+
+func (x *Guardrails) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Guardrails.ProtoReflect.Descriptor instead.
+func (*Guardrails) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *Guardrails) GetMaxAttempts() uint32 {
+	if x != nil {
+		return x.MaxAttempts
+	}
+	return 0
+}
+
+func (x *Guardrails) GetPeriod() *durationpb.Duration {
+	if x != nil {
+		return x.Period
+	}
+	return nil
+}
+
+func (x *Guardrails) GetCooldown() *durationpb.Duration {
+	if x != nil {
+		return x.Cooldown
+	}
+	return nil
+}
+
+func (x *Guardrails) GetOnlyWhenQuiet() bool {
+	if x != nil {
+		return x.OnlyWhenQuiet
+	}
+	return false
+}
+
+// News is what must reach the server, once, however long it is away. It is sent in the order of sequence until it is acknowledged.
+type News struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1, in the order of the agent's journal.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Types that are valid to be assigned to News:
+	//
+	//	*News_Fault
+	//	*News_Reflex
+	//	*News_Breaker
+	News          isNews_News `protobuf_oneof:"news"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *News) Reset() {
+	*x = News{}
+	mi := &file_agent_v1_agent_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *News) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*News) ProtoMessage() {}
+
+func (x *News) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use News.ProtoReflect.Descriptor instead.
+func (*News) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *News) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *News) GetNews() isNews_News {
+	if x != nil {
+		return x.News
+	}
+	return nil
+}
+
+func (x *News) GetFault() *FaultReport {
+	if x != nil {
+		if x, ok := x.News.(*News_Fault); ok {
+			return x.Fault
+		}
+	}
+	return nil
+}
+
+func (x *News) GetReflex() *ReflexRun {
+	if x != nil {
+		if x, ok := x.News.(*News_Reflex); ok {
+			return x.Reflex
+		}
+	}
+	return nil
+}
+
+func (x *News) GetBreaker() *BreakerState {
+	if x != nil {
+		if x, ok := x.News.(*News_Breaker); ok {
+			return x.Breaker
+		}
+	}
+	return nil
+}
+
+type isNews_News interface {
+	isNews_News()
+}
+
+type News_Fault struct {
+	Fault *FaultReport `protobuf:"bytes,2,opt,name=fault,proto3,oneof"`
+}
+
+type News_Reflex struct {
+	Reflex *ReflexRun `protobuf:"bytes,3,opt,name=reflex,proto3,oneof"`
+}
+
+type News_Breaker struct {
+	Breaker *BreakerState `protobuf:"bytes,4,opt,name=breaker,proto3,oneof"`
+}
+
+func (*News_Fault) isNews_News() {}
+
+func (*News_Reflex) isNews_News() {}
+
+func (*News_Breaker) isNews_News() {}
+
+type NewsAck struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All up to this one is stored.
+	Sequence      uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewsAck) Reset() {
+	*x = NewsAck{}
+	mi := &file_agent_v1_agent_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewsAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewsAck) ProtoMessage() {}
+
+func (x *NewsAck) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewsAck.ProtoReflect.Descriptor instead.
+func (*NewsAck) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *NewsAck) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// FaultReport is a fault that came, went on or went.
+type FaultReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Id of the catalogue's entry.
+	Entry string `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	// Which of several ("nes-lyon-1.example:443", a certificate's hash); empty when there can be one only.
+	Subject string `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	// True: it is gone.
+	Gone bool `protobuf:"varint,3,opt,name=gone,proto3" json:"gone,omitempty"`
+	// By the server's clock.
+	FirstSeen *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=first_seen,json=firstSeen,proto3" json:"first_seen,omitempty"`
+	LastSeen  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=last_seen,json=lastSeen,proto3" json:"last_seen,omitempty"`
+	// How often it was seen since the last report of it.
+	Count uint64 `protobuf:"varint,6,opt,name=count,proto3" json:"count,omitempty"`
+	// What was read, with names of people masked; at most 16.
+	Evidence []*Evidence `protobuf:"bytes,7,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	// What found it: "state" or a LogRule's id.
+	Rule string `protobuf:"bytes,8,opt,name=rule,proto3" json:"rule,omitempty"`
+	// Of the orders.
+	OrdersVersion string     `protobuf:"bytes,9,opt,name=orders_version,json=ordersVersion,proto3" json:"orders_version,omitempty"`
+	Confidence    Confidence `protobuf:"varint,10,opt,name=confidence,proto3,enum=agent.v1.Confidence" json:"confidence,omitempty"`
+	// Entries that it may be just as well; more than one thing is never remedied by itself.
+	Candidates []string `protobuf:"bytes,11,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	// True: it stood in a log before the agent first looked.
+	Historical    bool `protobuf:"varint,12,opt,name=historical,proto3" json:"historical,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FaultReport) Reset() {
+	*x = FaultReport{}
+	mi := &file_agent_v1_agent_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FaultReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FaultReport) ProtoMessage() {}
+
+func (x *FaultReport) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FaultReport.ProtoReflect.Descriptor instead.
+func (*FaultReport) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *FaultReport) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *FaultReport) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *FaultReport) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+func (x *FaultReport) GetFirstSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirstSeen
+	}
+	return nil
+}
+
+func (x *FaultReport) GetLastSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastSeen
+	}
+	return nil
+}
+
+func (x *FaultReport) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *FaultReport) GetEvidence() []*Evidence {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *FaultReport) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *FaultReport) GetOrdersVersion() string {
+	if x != nil {
+		return x.OrdersVersion
+	}
+	return ""
+}
+
+func (x *FaultReport) GetConfidence() Confidence {
+	if x != nil {
+		return x.Confidence
+	}
+	return Confidence_CONFIDENCE_UNSPECIFIED
+}
+
+func (x *FaultReport) GetCandidates() []string {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+func (x *FaultReport) GetHistorical() bool {
+	if x != nil {
+		return x.Historical
+	}
+	return false
+}
+
+// Evidence is one thing that was read.
+type Evidence struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "service", "line", "file", "value", "problem code".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// At most 1 KiB, without control characters.
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evidence) Reset() {
+	*x = Evidence{}
+	mi := &file_agent_v1_agent_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evidence) ProtoMessage() {}
+
+func (x *Evidence) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
+func (*Evidence) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *Evidence) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Evidence) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
+// ReflexRun is what the agent did by itself.
+type ReflexRun struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Policy  string                 `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
+	Entry   string                 `protobuf:"bytes,2,opt,name=entry,proto3" json:"entry,omitempty"`
+	Subject string                 `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	Action  string                 `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
+	Params  map[string]string      `protobuf:"bytes,5,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// From 1 within the period.
+	Attempt       uint32                 `protobuf:"varint,6,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Started       *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started,proto3" json:"started,omitempty"`
+	Result        *v1.TaskResult         `protobuf:"bytes,8,opt,name=result,proto3" json:"result,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReflexRun) Reset() {
+	*x = ReflexRun{}
+	mi := &file_agent_v1_agent_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReflexRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReflexRun) ProtoMessage() {}
+
+func (x *ReflexRun) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReflexRun.ProtoReflect.Descriptor instead.
+func (*ReflexRun) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *ReflexRun) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *ReflexRun) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *ReflexRun) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ReflexRun) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *ReflexRun) GetParams() map[string]string {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+func (x *ReflexRun) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *ReflexRun) GetStarted() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Started
+	}
+	return nil
+}
+
+func (x *ReflexRun) GetResult() *v1.TaskResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+// BreakerState tells of attempts of one action at one fault.
+type BreakerState struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Entry   string                 `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	Subject string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	Action  string                 `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	// True: no more attempts until it is reset or its period has passed.
+	Open bool `protobuf:"varint,4,opt,name=open,proto3" json:"open,omitempty"`
+	// Within the period.
+	Attempts uint32                 `protobuf:"varint,5,opt,name=attempts,proto3" json:"attempts,omitempty"`
+	Since    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	// When attempts are allowed again without a reset; unset while it is closed.
+	Until *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=until,proto3" json:"until,omitempty"`
+	// Why it changed, for people.
+	Reason        string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakerState) Reset() {
+	*x = BreakerState{}
+	mi := &file_agent_v1_agent_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakerState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakerState) ProtoMessage() {}
+
+func (x *BreakerState) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakerState.ProtoReflect.Descriptor instead.
+func (*BreakerState) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *BreakerState) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *BreakerState) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *BreakerState) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *BreakerState) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+func (x *BreakerState) GetAttempts() uint32 {
+	if x != nil {
+		return x.Attempts
+	}
+	return 0
+}
+
+func (x *BreakerState) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *BreakerState) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *BreakerState) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// BreakerReset closes a breaker. The agent answers with its BreakerState.
+type BreakerReset struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Entry         string                 `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	Subject       string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	Action        string                 `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	By            string                 `protobuf:"bytes,4,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BreakerReset) Reset() {
+	*x = BreakerReset{}
+	mi := &file_agent_v1_agent_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BreakerReset) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BreakerReset) ProtoMessage() {}
+
+func (x *BreakerReset) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BreakerReset.ProtoReflect.Descriptor instead.
+func (*BreakerReset) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *BreakerReset) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *BreakerReset) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *BreakerReset) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *BreakerReset) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// UnmatchedLines counts lines that say "error" and match no rule, by what they have in common: numbers, ids and names are masked.
+type UnmatchedLines struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 100, the most frequent first; only what came since the last message.
+	Templates     []*UnmatchedTemplate `protobuf:"bytes,1,rep,name=templates,proto3" json:"templates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnmatchedLines) Reset() {
+	*x = UnmatchedLines{}
+	mi := &file_agent_v1_agent_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnmatchedLines) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnmatchedLines) ProtoMessage() {}
+
+func (x *UnmatchedLines) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnmatchedLines.ProtoReflect.Descriptor instead.
+func (*UnmatchedLines) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *UnmatchedLines) GetTemplates() []*UnmatchedTemplate {
+	if x != nil {
+		return x.Templates
+	}
+	return nil
+}
+
+type UnmatchedTemplate struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	FileClass string                 `protobuf:"bytes,1,opt,name=file_class,json=fileClass,proto3" json:"file_class,omitempty"`
+	// At most 300 bytes.
+	Template      string `protobuf:"bytes,2,opt,name=template,proto3" json:"template,omitempty"`
+	Count         uint64 `protobuf:"varint,3,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnmatchedTemplate) Reset() {
+	*x = UnmatchedTemplate{}
+	mi := &file_agent_v1_agent_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnmatchedTemplate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnmatchedTemplate) ProtoMessage() {}
+
+func (x *UnmatchedTemplate) ProtoReflect() protoreflect.Message {
+	mi := &file_agent_v1_agent_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnmatchedTemplate.ProtoReflect.Descriptor instead.
+func (*UnmatchedTemplate) Descriptor() ([]byte, []int) {
+	return file_agent_v1_agent_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *UnmatchedTemplate) GetFileClass() string {
+	if x != nil {
+		return x.FileClass
+	}
+	return ""
+}
+
+func (x *UnmatchedTemplate) GetTemplate() string {
+	if x != nil {
+		return x.Template
+	}
+	return ""
+}
+
+func (x *UnmatchedTemplate) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
 }
 
 var File_agent_v1_agent_proto protoreflect.FileDescriptor
@@ -3427,7 +5010,7 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	" \x03(\v2\x16.action.v1.UserSessionR\fuserSessions\":\n" +
 	"\aTaskKey\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\rR\aattempt\"\x9d\x03\n" +
+	"\aattempt\x18\x02 \x01(\rR\aattempt\"\xcd\x03\n" +
 	"\x04Task\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x122\n" +
@@ -3439,10 +5022,15 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x05epoch\x18\b \x01(\x04R\x05epoch\x12)\n" +
 	"\x11wait_while_in_use\x18\t \x01(\bR\x0ewaitWhileInUse\x12#\n" +
 	"\rplugin_sha256\x18\n" +
-	" \x01(\tR\fpluginSha256\x1a9\n" +
+	" \x01(\tR\fpluginSha256\x12.\n" +
+	"\bremedies\x18\v \x01(\v2\x12.agent.v1.RemediesR\bremedies\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xa0\x05\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"R\n" +
+	"\bRemedies\x12\x14\n" +
+	"\x05entry\x18\x01 \x01(\tR\x05entry\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x16\n" +
+	"\x06policy\x18\x03 \x01(\tR\x06policy\"\xc7\x06\n" +
 	"\x0eConnectRequest\x12'\n" +
 	"\x05hello\x18\x01 \x01(\v2\x0f.agent.v1.HelloH\x00R\x05hello\x120\n" +
 	"\baccepted\x18\x02 \x01(\v2\x12.agent.v1.AcceptedH\x00R\baccepted\x12@\n" +
@@ -3458,8 +5046,11 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x03ask\x18\v \x01(\v2\r.agent.v1.AskH\x00R\x03ask\x12=\n" +
 	"\rprobe_verdict\x18\f \x01(\v2\x16.agent.v1.ProbeVerdictH\x00R\fprobeVerdict\x124\n" +
 	"\n" +
-	"lease_news\x18\r \x01(\v2\x13.agent.v1.LeaseNewsH\x00R\tleaseNewsB\t\n" +
-	"\amessage\"\xf0\x04\n" +
+	"lease_news\x18\r \x01(\v2\x13.agent.v1.LeaseNewsH\x00R\tleaseNews\x12$\n" +
+	"\x04news\x18\x0e \x01(\v2\x0e.agent.v1.NewsH\x00R\x04news\x12C\n" +
+	"\x0funmatched_lines\x18\x0f \x01(\v2\x18.agent.v1.UnmatchedLinesH\x00R\x0eunmatchedLines\x12:\n" +
+	"\forders_taken\x18\x10 \x01(\v2\x15.agent.v1.OrdersTakenH\x00R\vordersTakenB\t\n" +
+	"\amessage\"\x8b\x06\n" +
 	"\x0fConnectResponse\x12-\n" +
 	"\awelcome\x18\x01 \x01(\v2\x11.agent.v1.WelcomeH\x00R\awelcome\x120\n" +
 	"\bdispatch\x18\x02 \x01(\v2\x12.agent.v1.DispatchH\x00R\bdispatch\x12*\n" +
@@ -3475,7 +5066,10 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	" \x01(\v2\x0e.agent.v1.ToldH\x00R\x04told\x127\n" +
 	"\vprobe_order\x18\v \x01(\v2\x14.agent.v1.ProbeOrderH\x00R\n" +
 	"probeOrder\x12>\n" +
-	"\x0elease_news_ack\x18\f \x01(\v2\x16.agent.v1.LeaseNewsAckH\x00R\fleaseNewsAckB\t\n" +
+	"\x0elease_news_ack\x18\f \x01(\v2\x16.agent.v1.LeaseNewsAckH\x00R\fleaseNewsAck\x12.\n" +
+	"\bnews_ack\x18\r \x01(\v2\x11.agent.v1.NewsAckH\x00R\anewsAck\x12*\n" +
+	"\x06orders\x18\x0e \x01(\v2\x10.agent.v1.OrdersH\x00R\x06orders\x12=\n" +
+	"\rbreaker_reset\x18\x0f \x01(\v2\x16.agent.v1.BreakerResetH\x00R\fbreakerResetB\t\n" +
 	"\amessage\"\x8b\x02\n" +
 	"\x03Ask\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12#\n" +
@@ -3605,7 +5199,130 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12:\n" +
 	"\vretry_after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x12\x14\n" +
-	"\x05final\x18\x03 \x01(\bR\x05final*q\n" +
+	"\x05final\x18\x03 \x01(\bR\x05final\"\xca\x02\n" +
+	"\x06Orders\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12+\n" +
+	"\x06states\x18\x02 \x03(\v2\x13.agent.v1.StateRuleR\x06states\x12%\n" +
+	"\x04logs\x18\x03 \x03(\v2\x11.agent.v1.LogRuleR\x04logs\x12:\n" +
+	"\fexpectations\x18\x04 \x01(\v2\x16.agent.v1.ExpectationsR\fexpectations\x12,\n" +
+	"\breflexes\x18\x05 \x03(\v2\x10.agent.v1.ReflexR\breflexes\x12\x16\n" +
+	"\x06frozen\x18\x06 \x01(\bR\x06frozen\x12#\n" +
+	"\rfrozen_reason\x18\a \x01(\tR\ffrozenReason\x12+\n" +
+	"\x11catalogue_version\x18\b \x01(\tR\x10catalogueVersion\"A\n" +
+	"\vOrdersTaken\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x18\n" +
+	"\aproblem\x18\x02 \x01(\tR\aproblem\"t\n" +
+	"\tStateRule\x12\x14\n" +
+	"\x05entry\x18\x01 \x01(\tR\x05entry\x12$\n" +
+	"\x03all\x18\x02 \x03(\v2\x12.agent.v1.SignalIsR\x03all\x12+\n" +
+	"\x03for\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03for\":\n" +
+	"\bSignalIs\x12\x16\n" +
+	"\x06signal\x18\x01 \x01(\tR\x06signal\x12\x16\n" +
+	"\x06values\x18\x02 \x03(\tR\x06values\"\xf0\x02\n" +
+	"\aLogRule\x12\x14\n" +
+	"\x05entry\x18\x01 \x01(\tR\x05entry\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1d\n" +
+	"\n" +
+	"file_class\x18\x03 \x01(\tR\tfileClass\x12\x10\n" +
+	"\x03all\x18\x04 \x03(\tR\x03all\x12\x10\n" +
+	"\x03any\x18\x05 \x03(\tR\x03any\x12\x12\n" +
+	"\x04none\x18\x06 \x03(\tR\x04none\x12\x12\n" +
+	"\x04code\x18\a \x01(\tR\x04code\x124\n" +
+	"\n" +
+	"confidence\x18\b \x01(\x0e2\x14.agent.v1.ConfidenceR\n" +
+	"confidence\x12\x14\n" +
+	"\x05count\x18\t \x01(\rR\x05count\x121\n" +
+	"\x06window\x18\n" +
+	" \x01(\v2\x19.google.protobuf.DurationR\x06window\x125\n" +
+	"\bcooldown\x18\v \x01(\v2\x19.google.protobuf.DurationR\bcooldown\x12\x1e\n" +
+	"\n" +
+	"candidates\x18\f \x03(\tR\n" +
+	"candidates\";\n" +
+	"\fExpectations\x12+\n" +
+	"\x04site\x18\x01 \x01(\v2\x17.action.v1.SurroundingsR\x04site\"\x90\x02\n" +
+	"\x06Reflex\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x14\n" +
+	"\x05entry\x18\x02 \x01(\tR\x05entry\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x124\n" +
+	"\x06params\x18\x04 \x03(\v2\x1c.agent.v1.Reflex.ParamsEntryR\x06params\x124\n" +
+	"\n" +
+	"guardrails\x18\x05 \x01(\v2\x14.agent.v1.GuardrailsR\n" +
+	"guardrails\x12\x19\n" +
+	"\bby_agent\x18\x06 \x01(\bR\abyAgent\x1a9\n" +
+	"\vParamsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc1\x01\n" +
+	"\n" +
+	"Guardrails\x12!\n" +
+	"\fmax_attempts\x18\x01 \x01(\rR\vmaxAttempts\x121\n" +
+	"\x06period\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06period\x125\n" +
+	"\bcooldown\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\bcooldown\x12&\n" +
+	"\x0fonly_when_quiet\x18\x04 \x01(\bR\ronlyWhenQuiet\"\xbc\x01\n" +
+	"\x04News\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
+	"\x05fault\x18\x02 \x01(\v2\x15.agent.v1.FaultReportH\x00R\x05fault\x12-\n" +
+	"\x06reflex\x18\x03 \x01(\v2\x13.agent.v1.ReflexRunH\x00R\x06reflex\x122\n" +
+	"\abreaker\x18\x04 \x01(\v2\x16.agent.v1.BreakerStateH\x00R\abreakerB\x06\n" +
+	"\x04news\"%\n" +
+	"\aNewsAck\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\"\xbc\x03\n" +
+	"\vFaultReport\x12\x14\n" +
+	"\x05entry\x18\x01 \x01(\tR\x05entry\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x12\n" +
+	"\x04gone\x18\x03 \x01(\bR\x04gone\x129\n" +
+	"\n" +
+	"first_seen\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tfirstSeen\x127\n" +
+	"\tlast_seen\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\blastSeen\x12\x14\n" +
+	"\x05count\x18\x06 \x01(\x04R\x05count\x12.\n" +
+	"\bevidence\x18\a \x03(\v2\x12.agent.v1.EvidenceR\bevidence\x12\x12\n" +
+	"\x04rule\x18\b \x01(\tR\x04rule\x12%\n" +
+	"\x0eorders_version\x18\t \x01(\tR\rordersVersion\x124\n" +
+	"\n" +
+	"confidence\x18\n" +
+	" \x01(\x0e2\x14.agent.v1.ConfidenceR\n" +
+	"confidence\x12\x1e\n" +
+	"\n" +
+	"candidates\x18\v \x03(\tR\n" +
+	"candidates\x12\x1e\n" +
+	"\n" +
+	"historical\x18\f \x01(\bR\n" +
+	"historical\"4\n" +
+	"\bEvidence\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value\"\xde\x02\n" +
+	"\tReflexRun\x12\x16\n" +
+	"\x06policy\x18\x01 \x01(\tR\x06policy\x12\x14\n" +
+	"\x05entry\x18\x02 \x01(\tR\x05entry\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x12\x16\n" +
+	"\x06action\x18\x04 \x01(\tR\x06action\x127\n" +
+	"\x06params\x18\x05 \x03(\v2\x1f.agent.v1.ReflexRun.ParamsEntryR\x06params\x12\x18\n" +
+	"\aattempt\x18\x06 \x01(\rR\aattempt\x124\n" +
+	"\astarted\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\astarted\x12-\n" +
+	"\x06result\x18\b \x01(\v2\x15.action.v1.TaskResultR\x06result\x1a9\n" +
+	"\vParamsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x82\x02\n" +
+	"\fBreakerState\x12\x14\n" +
+	"\x05entry\x18\x01 \x01(\tR\x05entry\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x12\n" +
+	"\x04open\x18\x04 \x01(\bR\x04open\x12\x1a\n" +
+	"\battempts\x18\x05 \x01(\rR\battempts\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\"f\n" +
+	"\fBreakerReset\x12\x14\n" +
+	"\x05entry\x18\x01 \x01(\tR\x05entry\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x0e\n" +
+	"\x02by\x18\x04 \x01(\tR\x02by\"K\n" +
+	"\x0eUnmatchedLines\x129\n" +
+	"\ttemplates\x18\x01 \x03(\v2\x1b.agent.v1.UnmatchedTemplateR\ttemplates\"d\n" +
+	"\x11UnmatchedTemplate\x12\x1d\n" +
+	"\n" +
+	"file_class\x18\x01 \x01(\tR\tfileClass\x12\x1a\n" +
+	"\btemplate\x18\x02 \x01(\tR\btemplate\x12\x14\n" +
+	"\x05count\x18\x03 \x01(\x04R\x05count*q\n" +
 	"\tTaskState\x12\x1a\n" +
 	"\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13TASK_STATE_ACCEPTED\x10\x01\x12\x16\n" +
@@ -3616,7 +5333,14 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x17HOLD_REASON_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10HOLD_REASON_LOCK\x10\x01\x12\x16\n" +
 	"\x12HOLD_REASON_IN_USE\x10\x02\x12\x14\n" +
-	"\x10HOLD_REASON_HELD\x10\x032P\n" +
+	"\x10HOLD_REASON_HELD\x10\x03*\x81\x01\n" +
+	"\n" +
+	"Confidence\x12\x1a\n" +
+	"\x16CONFIDENCE_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10CONFIDENCE_GUESS\x10\x01\x12\x15\n" +
+	"\x11CONFIDENCE_PUBLIC\x10\x02\x12\x14\n" +
+	"\x10CONFIDENCE_GUIDE\x10\x03\x12\x14\n" +
+	"\x10CONFIDENCE_STATE\x10\x042P\n" +
 	"\x11EnrollmentService\x12;\n" +
 	"\x06Enroll\x12\x17.agent.v1.EnrollRequest\x1a\x18.agent.v1.EnrollResponse2\xe5\x01\n" +
 	"\fAgentService\x128\n" +
@@ -3636,164 +5360,219 @@ func file_agent_v1_agent_proto_rawDescGZIP() []byte {
 	return file_agent_v1_agent_proto_rawDescData
 }
 
-var file_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_agent_v1_agent_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_agent_v1_agent_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_agent_v1_agent_proto_goTypes = []any{
 	(TaskState)(0),                 // 0: agent.v1.TaskState
 	(HoldReason)(0),                // 1: agent.v1.HoldReason
-	(*UploadArtifactRequest)(nil),  // 2: agent.v1.UploadArtifactRequest
-	(*ArtifactHeader)(nil),         // 3: agent.v1.ArtifactHeader
-	(*ArtifactChunk)(nil),          // 4: agent.v1.ArtifactChunk
-	(*UploadArtifactResponse)(nil), // 5: agent.v1.UploadArtifactResponse
-	(*EnrollRequest)(nil),          // 6: agent.v1.EnrollRequest
-	(*EnrollResponse)(nil),         // 7: agent.v1.EnrollResponse
-	(*RenewRequest)(nil),           // 8: agent.v1.RenewRequest
-	(*RenewResponse)(nil),          // 9: agent.v1.RenewResponse
-	(*Plugin)(nil),                 // 10: agent.v1.Plugin
-	(*Facts)(nil),                  // 11: agent.v1.Facts
-	(*TaskKey)(nil),                // 12: agent.v1.TaskKey
-	(*Task)(nil),                   // 13: agent.v1.Task
-	(*ConnectRequest)(nil),         // 14: agent.v1.ConnectRequest
-	(*ConnectResponse)(nil),        // 15: agent.v1.ConnectResponse
-	(*Ask)(nil),                    // 16: agent.v1.Ask
-	(*SecretAsk)(nil),              // 17: agent.v1.SecretAsk
-	(*Told)(nil),                   // 18: agent.v1.Told
-	(*SealedSecret)(nil),           // 19: agent.v1.SealedSecret
-	(*ProbeOrder)(nil),             // 20: agent.v1.ProbeOrder
-	(*ProbeVerdict)(nil),           // 21: agent.v1.ProbeVerdict
-	(*Hello)(nil),                  // 22: agent.v1.Hello
-	(*OpenTask)(nil),               // 23: agent.v1.OpenTask
-	(*Welcome)(nil),                // 24: agent.v1.Welcome
-	(*Dispatch)(nil),               // 25: agent.v1.Dispatch
-	(*Accepted)(nil),               // 26: agent.v1.Accepted
-	(*PermitRequest)(nil),          // 27: agent.v1.PermitRequest
-	(*Blocked)(nil),                // 28: agent.v1.Blocked
-	(*Hold)(nil),                   // 29: agent.v1.Hold
-	(*Question)(nil),               // 30: agent.v1.Question
-	(*Answer)(nil),                 // 31: agent.v1.Answer
-	(*Permit)(nil),                 // 32: agent.v1.Permit
-	(*Started)(nil),                // 33: agent.v1.Started
-	(*TaskProgress)(nil),           // 34: agent.v1.TaskProgress
-	(*Result)(nil),                 // 35: agent.v1.Result
-	(*LeaseNews)(nil),              // 36: agent.v1.LeaseNews
-	(*LeaseNewsAck)(nil),           // 37: agent.v1.LeaseNewsAck
-	(*ResultAck)(nil),              // 38: agent.v1.ResultAck
-	(*Cancel)(nil),                 // 39: agent.v1.Cancel
-	(*PluginsRequest)(nil),         // 40: agent.v1.PluginsRequest
-	(*PluginsReport)(nil),          // 41: agent.v1.PluginsReport
-	(*Goodbye)(nil),                // 42: agent.v1.Goodbye
-	nil,                            // 43: agent.v1.Task.ParamsEntry
-	(*v1.Manifest)(nil),            // 44: action.v1.Manifest
-	(*v1.ServiceState)(nil),        // 45: action.v1.ServiceState
-	(*v1.DeviceState)(nil),         // 46: action.v1.DeviceState
-	(*v1.UserSession)(nil),         // 47: action.v1.UserSession
-	(*timestamppb.Timestamp)(nil),  // 48: google.protobuf.Timestamp
-	(*v1.SiteQuery)(nil),           // 49: action.v1.SiteQuery
-	(*v1.CoverageQuery)(nil),       // 50: action.v1.CoverageQuery
-	(*v1.PeerProbe)(nil),           // 51: action.v1.PeerProbe
-	(*v1.Surroundings)(nil),        // 52: action.v1.Surroundings
-	(*v1.Coverage)(nil),            // 53: action.v1.Coverage
-	(*v1.PeerVerdicts)(nil),        // 54: action.v1.PeerVerdicts
-	(*v1.ProbeTarget)(nil),         // 55: action.v1.ProbeTarget
-	(*durationpb.Duration)(nil),    // 56: google.protobuf.Duration
-	(*v1.NetProbeResult)(nil),      // 57: action.v1.NetProbeResult
-	(*v1.TaskResult)(nil),          // 58: action.v1.TaskResult
-	(*v1.LeaseState)(nil),          // 59: action.v1.LeaseState
+	(Confidence)(0),                // 2: agent.v1.Confidence
+	(*UploadArtifactRequest)(nil),  // 3: agent.v1.UploadArtifactRequest
+	(*ArtifactHeader)(nil),         // 4: agent.v1.ArtifactHeader
+	(*ArtifactChunk)(nil),          // 5: agent.v1.ArtifactChunk
+	(*UploadArtifactResponse)(nil), // 6: agent.v1.UploadArtifactResponse
+	(*EnrollRequest)(nil),          // 7: agent.v1.EnrollRequest
+	(*EnrollResponse)(nil),         // 8: agent.v1.EnrollResponse
+	(*RenewRequest)(nil),           // 9: agent.v1.RenewRequest
+	(*RenewResponse)(nil),          // 10: agent.v1.RenewResponse
+	(*Plugin)(nil),                 // 11: agent.v1.Plugin
+	(*Facts)(nil),                  // 12: agent.v1.Facts
+	(*TaskKey)(nil),                // 13: agent.v1.TaskKey
+	(*Task)(nil),                   // 14: agent.v1.Task
+	(*Remedies)(nil),               // 15: agent.v1.Remedies
+	(*ConnectRequest)(nil),         // 16: agent.v1.ConnectRequest
+	(*ConnectResponse)(nil),        // 17: agent.v1.ConnectResponse
+	(*Ask)(nil),                    // 18: agent.v1.Ask
+	(*SecretAsk)(nil),              // 19: agent.v1.SecretAsk
+	(*Told)(nil),                   // 20: agent.v1.Told
+	(*SealedSecret)(nil),           // 21: agent.v1.SealedSecret
+	(*ProbeOrder)(nil),             // 22: agent.v1.ProbeOrder
+	(*ProbeVerdict)(nil),           // 23: agent.v1.ProbeVerdict
+	(*Hello)(nil),                  // 24: agent.v1.Hello
+	(*OpenTask)(nil),               // 25: agent.v1.OpenTask
+	(*Welcome)(nil),                // 26: agent.v1.Welcome
+	(*Dispatch)(nil),               // 27: agent.v1.Dispatch
+	(*Accepted)(nil),               // 28: agent.v1.Accepted
+	(*PermitRequest)(nil),          // 29: agent.v1.PermitRequest
+	(*Blocked)(nil),                // 30: agent.v1.Blocked
+	(*Hold)(nil),                   // 31: agent.v1.Hold
+	(*Question)(nil),               // 32: agent.v1.Question
+	(*Answer)(nil),                 // 33: agent.v1.Answer
+	(*Permit)(nil),                 // 34: agent.v1.Permit
+	(*Started)(nil),                // 35: agent.v1.Started
+	(*TaskProgress)(nil),           // 36: agent.v1.TaskProgress
+	(*Result)(nil),                 // 37: agent.v1.Result
+	(*LeaseNews)(nil),              // 38: agent.v1.LeaseNews
+	(*LeaseNewsAck)(nil),           // 39: agent.v1.LeaseNewsAck
+	(*ResultAck)(nil),              // 40: agent.v1.ResultAck
+	(*Cancel)(nil),                 // 41: agent.v1.Cancel
+	(*PluginsRequest)(nil),         // 42: agent.v1.PluginsRequest
+	(*PluginsReport)(nil),          // 43: agent.v1.PluginsReport
+	(*Goodbye)(nil),                // 44: agent.v1.Goodbye
+	(*Orders)(nil),                 // 45: agent.v1.Orders
+	(*OrdersTaken)(nil),            // 46: agent.v1.OrdersTaken
+	(*StateRule)(nil),              // 47: agent.v1.StateRule
+	(*SignalIs)(nil),               // 48: agent.v1.SignalIs
+	(*LogRule)(nil),                // 49: agent.v1.LogRule
+	(*Expectations)(nil),           // 50: agent.v1.Expectations
+	(*Reflex)(nil),                 // 51: agent.v1.Reflex
+	(*Guardrails)(nil),             // 52: agent.v1.Guardrails
+	(*News)(nil),                   // 53: agent.v1.News
+	(*NewsAck)(nil),                // 54: agent.v1.NewsAck
+	(*FaultReport)(nil),            // 55: agent.v1.FaultReport
+	(*Evidence)(nil),               // 56: agent.v1.Evidence
+	(*ReflexRun)(nil),              // 57: agent.v1.ReflexRun
+	(*BreakerState)(nil),           // 58: agent.v1.BreakerState
+	(*BreakerReset)(nil),           // 59: agent.v1.BreakerReset
+	(*UnmatchedLines)(nil),         // 60: agent.v1.UnmatchedLines
+	(*UnmatchedTemplate)(nil),      // 61: agent.v1.UnmatchedTemplate
+	nil,                            // 62: agent.v1.Task.ParamsEntry
+	nil,                            // 63: agent.v1.Reflex.ParamsEntry
+	nil,                            // 64: agent.v1.ReflexRun.ParamsEntry
+	(*v1.Manifest)(nil),            // 65: action.v1.Manifest
+	(*v1.ServiceState)(nil),        // 66: action.v1.ServiceState
+	(*v1.DeviceState)(nil),         // 67: action.v1.DeviceState
+	(*v1.UserSession)(nil),         // 68: action.v1.UserSession
+	(*timestamppb.Timestamp)(nil),  // 69: google.protobuf.Timestamp
+	(*v1.SiteQuery)(nil),           // 70: action.v1.SiteQuery
+	(*v1.CoverageQuery)(nil),       // 71: action.v1.CoverageQuery
+	(*v1.PeerProbe)(nil),           // 72: action.v1.PeerProbe
+	(*v1.Surroundings)(nil),        // 73: action.v1.Surroundings
+	(*v1.Coverage)(nil),            // 74: action.v1.Coverage
+	(*v1.PeerVerdicts)(nil),        // 75: action.v1.PeerVerdicts
+	(*v1.ProbeTarget)(nil),         // 76: action.v1.ProbeTarget
+	(*durationpb.Duration)(nil),    // 77: google.protobuf.Duration
+	(*v1.NetProbeResult)(nil),      // 78: action.v1.NetProbeResult
+	(*v1.TaskResult)(nil),          // 79: action.v1.TaskResult
+	(*v1.LeaseState)(nil),          // 80: action.v1.LeaseState
 }
 var file_agent_v1_agent_proto_depIdxs = []int32{
-	3,  // 0: agent.v1.UploadArtifactRequest.header:type_name -> agent.v1.ArtifactHeader
-	4,  // 1: agent.v1.UploadArtifactRequest.chunk:type_name -> agent.v1.ArtifactChunk
-	12, // 2: agent.v1.ArtifactHeader.key:type_name -> agent.v1.TaskKey
-	11, // 3: agent.v1.EnrollRequest.facts:type_name -> agent.v1.Facts
-	10, // 4: agent.v1.EnrollRequest.plugins:type_name -> agent.v1.Plugin
-	44, // 5: agent.v1.Plugin.manifest:type_name -> action.v1.Manifest
-	45, // 6: agent.v1.Facts.services:type_name -> action.v1.ServiceState
-	46, // 7: agent.v1.Facts.adapter:type_name -> action.v1.DeviceState
-	47, // 8: agent.v1.Facts.user_sessions:type_name -> action.v1.UserSession
-	12, // 9: agent.v1.Task.key:type_name -> agent.v1.TaskKey
-	43, // 10: agent.v1.Task.params:type_name -> agent.v1.Task.ParamsEntry
-	48, // 11: agent.v1.Task.expires:type_name -> google.protobuf.Timestamp
-	22, // 12: agent.v1.ConnectRequest.hello:type_name -> agent.v1.Hello
-	26, // 13: agent.v1.ConnectRequest.accepted:type_name -> agent.v1.Accepted
-	27, // 14: agent.v1.ConnectRequest.permit_request:type_name -> agent.v1.PermitRequest
-	33, // 15: agent.v1.ConnectRequest.started:type_name -> agent.v1.Started
-	34, // 16: agent.v1.ConnectRequest.progress:type_name -> agent.v1.TaskProgress
-	35, // 17: agent.v1.ConnectRequest.result:type_name -> agent.v1.Result
-	11, // 18: agent.v1.ConnectRequest.facts:type_name -> agent.v1.Facts
-	41, // 19: agent.v1.ConnectRequest.plugins:type_name -> agent.v1.PluginsReport
-	30, // 20: agent.v1.ConnectRequest.question:type_name -> agent.v1.Question
-	28, // 21: agent.v1.ConnectRequest.blocked:type_name -> agent.v1.Blocked
-	16, // 22: agent.v1.ConnectRequest.ask:type_name -> agent.v1.Ask
-	21, // 23: agent.v1.ConnectRequest.probe_verdict:type_name -> agent.v1.ProbeVerdict
-	36, // 24: agent.v1.ConnectRequest.lease_news:type_name -> agent.v1.LeaseNews
-	24, // 25: agent.v1.ConnectResponse.welcome:type_name -> agent.v1.Welcome
-	25, // 26: agent.v1.ConnectResponse.dispatch:type_name -> agent.v1.Dispatch
-	32, // 27: agent.v1.ConnectResponse.permit:type_name -> agent.v1.Permit
-	39, // 28: agent.v1.ConnectResponse.cancel:type_name -> agent.v1.Cancel
-	38, // 29: agent.v1.ConnectResponse.result_ack:type_name -> agent.v1.ResultAck
-	40, // 30: agent.v1.ConnectResponse.plugins_request:type_name -> agent.v1.PluginsRequest
-	42, // 31: agent.v1.ConnectResponse.goodbye:type_name -> agent.v1.Goodbye
-	29, // 32: agent.v1.ConnectResponse.hold:type_name -> agent.v1.Hold
-	31, // 33: agent.v1.ConnectResponse.answer:type_name -> agent.v1.Answer
-	18, // 34: agent.v1.ConnectResponse.told:type_name -> agent.v1.Told
-	20, // 35: agent.v1.ConnectResponse.probe_order:type_name -> agent.v1.ProbeOrder
-	37, // 36: agent.v1.ConnectResponse.lease_news_ack:type_name -> agent.v1.LeaseNewsAck
-	12, // 37: agent.v1.Ask.key:type_name -> agent.v1.TaskKey
-	49, // 38: agent.v1.Ask.site:type_name -> action.v1.SiteQuery
-	17, // 39: agent.v1.Ask.secret:type_name -> agent.v1.SecretAsk
-	50, // 40: agent.v1.Ask.coverage:type_name -> action.v1.CoverageQuery
-	51, // 41: agent.v1.Ask.peer_probe:type_name -> action.v1.PeerProbe
-	52, // 42: agent.v1.Told.site:type_name -> action.v1.Surroundings
-	19, // 43: agent.v1.Told.secret:type_name -> agent.v1.SealedSecret
-	53, // 44: agent.v1.Told.coverage:type_name -> action.v1.Coverage
-	54, // 45: agent.v1.Told.peers:type_name -> action.v1.PeerVerdicts
-	55, // 46: agent.v1.ProbeOrder.target:type_name -> action.v1.ProbeTarget
-	56, // 47: agent.v1.ProbeOrder.timeout:type_name -> google.protobuf.Duration
-	57, // 48: agent.v1.ProbeVerdict.result:type_name -> action.v1.NetProbeResult
-	11, // 49: agent.v1.Hello.facts:type_name -> agent.v1.Facts
-	23, // 50: agent.v1.Hello.open_tasks:type_name -> agent.v1.OpenTask
-	12, // 51: agent.v1.OpenTask.key:type_name -> agent.v1.TaskKey
-	0,  // 52: agent.v1.OpenTask.state:type_name -> agent.v1.TaskState
-	48, // 53: agent.v1.Welcome.server_time:type_name -> google.protobuf.Timestamp
-	56, // 54: agent.v1.Welcome.return_within:type_name -> google.protobuf.Duration
-	13, // 55: agent.v1.Dispatch.task:type_name -> agent.v1.Task
-	56, // 56: agent.v1.Dispatch.permit_valid_for:type_name -> google.protobuf.Duration
-	12, // 57: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
-	12, // 58: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
-	1,  // 59: agent.v1.PermitRequest.reason:type_name -> agent.v1.HoldReason
-	12, // 60: agent.v1.Blocked.key:type_name -> agent.v1.TaskKey
-	1,  // 61: agent.v1.Blocked.reason:type_name -> agent.v1.HoldReason
-	12, // 62: agent.v1.Hold.key:type_name -> agent.v1.TaskKey
-	12, // 63: agent.v1.Question.key:type_name -> agent.v1.TaskKey
-	48, // 64: agent.v1.Question.deadline:type_name -> google.protobuf.Timestamp
-	12, // 65: agent.v1.Answer.key:type_name -> agent.v1.TaskKey
-	48, // 66: agent.v1.Answer.time:type_name -> google.protobuf.Timestamp
-	12, // 67: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
-	56, // 68: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
-	12, // 69: agent.v1.Started.key:type_name -> agent.v1.TaskKey
-	48, // 70: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
-	12, // 71: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
-	12, // 72: agent.v1.Result.key:type_name -> agent.v1.TaskKey
-	58, // 73: agent.v1.Result.result:type_name -> action.v1.TaskResult
-	12, // 74: agent.v1.LeaseNews.key:type_name -> agent.v1.TaskKey
-	59, // 75: agent.v1.LeaseNews.lease:type_name -> action.v1.LeaseState
-	12, // 76: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
-	12, // 77: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
-	10, // 78: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
-	56, // 79: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
-	6,  // 80: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
-	8,  // 81: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
-	14, // 82: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
-	2,  // 83: agent.v1.AgentService.UploadArtifact:input_type -> agent.v1.UploadArtifactRequest
-	7,  // 84: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
-	9,  // 85: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
-	15, // 86: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
-	5,  // 87: agent.v1.AgentService.UploadArtifact:output_type -> agent.v1.UploadArtifactResponse
-	84, // [84:88] is the sub-list for method output_type
-	80, // [80:84] is the sub-list for method input_type
-	80, // [80:80] is the sub-list for extension type_name
-	80, // [80:80] is the sub-list for extension extendee
-	0,  // [0:80] is the sub-list for field type_name
+	4,   // 0: agent.v1.UploadArtifactRequest.header:type_name -> agent.v1.ArtifactHeader
+	5,   // 1: agent.v1.UploadArtifactRequest.chunk:type_name -> agent.v1.ArtifactChunk
+	13,  // 2: agent.v1.ArtifactHeader.key:type_name -> agent.v1.TaskKey
+	12,  // 3: agent.v1.EnrollRequest.facts:type_name -> agent.v1.Facts
+	11,  // 4: agent.v1.EnrollRequest.plugins:type_name -> agent.v1.Plugin
+	65,  // 5: agent.v1.Plugin.manifest:type_name -> action.v1.Manifest
+	66,  // 6: agent.v1.Facts.services:type_name -> action.v1.ServiceState
+	67,  // 7: agent.v1.Facts.adapter:type_name -> action.v1.DeviceState
+	68,  // 8: agent.v1.Facts.user_sessions:type_name -> action.v1.UserSession
+	13,  // 9: agent.v1.Task.key:type_name -> agent.v1.TaskKey
+	62,  // 10: agent.v1.Task.params:type_name -> agent.v1.Task.ParamsEntry
+	69,  // 11: agent.v1.Task.expires:type_name -> google.protobuf.Timestamp
+	15,  // 12: agent.v1.Task.remedies:type_name -> agent.v1.Remedies
+	24,  // 13: agent.v1.ConnectRequest.hello:type_name -> agent.v1.Hello
+	28,  // 14: agent.v1.ConnectRequest.accepted:type_name -> agent.v1.Accepted
+	29,  // 15: agent.v1.ConnectRequest.permit_request:type_name -> agent.v1.PermitRequest
+	35,  // 16: agent.v1.ConnectRequest.started:type_name -> agent.v1.Started
+	36,  // 17: agent.v1.ConnectRequest.progress:type_name -> agent.v1.TaskProgress
+	37,  // 18: agent.v1.ConnectRequest.result:type_name -> agent.v1.Result
+	12,  // 19: agent.v1.ConnectRequest.facts:type_name -> agent.v1.Facts
+	43,  // 20: agent.v1.ConnectRequest.plugins:type_name -> agent.v1.PluginsReport
+	32,  // 21: agent.v1.ConnectRequest.question:type_name -> agent.v1.Question
+	30,  // 22: agent.v1.ConnectRequest.blocked:type_name -> agent.v1.Blocked
+	18,  // 23: agent.v1.ConnectRequest.ask:type_name -> agent.v1.Ask
+	23,  // 24: agent.v1.ConnectRequest.probe_verdict:type_name -> agent.v1.ProbeVerdict
+	38,  // 25: agent.v1.ConnectRequest.lease_news:type_name -> agent.v1.LeaseNews
+	53,  // 26: agent.v1.ConnectRequest.news:type_name -> agent.v1.News
+	60,  // 27: agent.v1.ConnectRequest.unmatched_lines:type_name -> agent.v1.UnmatchedLines
+	46,  // 28: agent.v1.ConnectRequest.orders_taken:type_name -> agent.v1.OrdersTaken
+	26,  // 29: agent.v1.ConnectResponse.welcome:type_name -> agent.v1.Welcome
+	27,  // 30: agent.v1.ConnectResponse.dispatch:type_name -> agent.v1.Dispatch
+	34,  // 31: agent.v1.ConnectResponse.permit:type_name -> agent.v1.Permit
+	41,  // 32: agent.v1.ConnectResponse.cancel:type_name -> agent.v1.Cancel
+	40,  // 33: agent.v1.ConnectResponse.result_ack:type_name -> agent.v1.ResultAck
+	42,  // 34: agent.v1.ConnectResponse.plugins_request:type_name -> agent.v1.PluginsRequest
+	44,  // 35: agent.v1.ConnectResponse.goodbye:type_name -> agent.v1.Goodbye
+	31,  // 36: agent.v1.ConnectResponse.hold:type_name -> agent.v1.Hold
+	33,  // 37: agent.v1.ConnectResponse.answer:type_name -> agent.v1.Answer
+	20,  // 38: agent.v1.ConnectResponse.told:type_name -> agent.v1.Told
+	22,  // 39: agent.v1.ConnectResponse.probe_order:type_name -> agent.v1.ProbeOrder
+	39,  // 40: agent.v1.ConnectResponse.lease_news_ack:type_name -> agent.v1.LeaseNewsAck
+	54,  // 41: agent.v1.ConnectResponse.news_ack:type_name -> agent.v1.NewsAck
+	45,  // 42: agent.v1.ConnectResponse.orders:type_name -> agent.v1.Orders
+	59,  // 43: agent.v1.ConnectResponse.breaker_reset:type_name -> agent.v1.BreakerReset
+	13,  // 44: agent.v1.Ask.key:type_name -> agent.v1.TaskKey
+	70,  // 45: agent.v1.Ask.site:type_name -> action.v1.SiteQuery
+	19,  // 46: agent.v1.Ask.secret:type_name -> agent.v1.SecretAsk
+	71,  // 47: agent.v1.Ask.coverage:type_name -> action.v1.CoverageQuery
+	72,  // 48: agent.v1.Ask.peer_probe:type_name -> action.v1.PeerProbe
+	73,  // 49: agent.v1.Told.site:type_name -> action.v1.Surroundings
+	21,  // 50: agent.v1.Told.secret:type_name -> agent.v1.SealedSecret
+	74,  // 51: agent.v1.Told.coverage:type_name -> action.v1.Coverage
+	75,  // 52: agent.v1.Told.peers:type_name -> action.v1.PeerVerdicts
+	76,  // 53: agent.v1.ProbeOrder.target:type_name -> action.v1.ProbeTarget
+	77,  // 54: agent.v1.ProbeOrder.timeout:type_name -> google.protobuf.Duration
+	78,  // 55: agent.v1.ProbeVerdict.result:type_name -> action.v1.NetProbeResult
+	12,  // 56: agent.v1.Hello.facts:type_name -> agent.v1.Facts
+	25,  // 57: agent.v1.Hello.open_tasks:type_name -> agent.v1.OpenTask
+	13,  // 58: agent.v1.OpenTask.key:type_name -> agent.v1.TaskKey
+	0,   // 59: agent.v1.OpenTask.state:type_name -> agent.v1.TaskState
+	69,  // 60: agent.v1.Welcome.server_time:type_name -> google.protobuf.Timestamp
+	77,  // 61: agent.v1.Welcome.return_within:type_name -> google.protobuf.Duration
+	14,  // 62: agent.v1.Dispatch.task:type_name -> agent.v1.Task
+	77,  // 63: agent.v1.Dispatch.permit_valid_for:type_name -> google.protobuf.Duration
+	13,  // 64: agent.v1.Accepted.key:type_name -> agent.v1.TaskKey
+	13,  // 65: agent.v1.PermitRequest.key:type_name -> agent.v1.TaskKey
+	1,   // 66: agent.v1.PermitRequest.reason:type_name -> agent.v1.HoldReason
+	13,  // 67: agent.v1.Blocked.key:type_name -> agent.v1.TaskKey
+	1,   // 68: agent.v1.Blocked.reason:type_name -> agent.v1.HoldReason
+	13,  // 69: agent.v1.Hold.key:type_name -> agent.v1.TaskKey
+	13,  // 70: agent.v1.Question.key:type_name -> agent.v1.TaskKey
+	69,  // 71: agent.v1.Question.deadline:type_name -> google.protobuf.Timestamp
+	13,  // 72: agent.v1.Answer.key:type_name -> agent.v1.TaskKey
+	69,  // 73: agent.v1.Answer.time:type_name -> google.protobuf.Timestamp
+	13,  // 74: agent.v1.Permit.key:type_name -> agent.v1.TaskKey
+	77,  // 75: agent.v1.Permit.valid_for:type_name -> google.protobuf.Duration
+	13,  // 76: agent.v1.Started.key:type_name -> agent.v1.TaskKey
+	69,  // 77: agent.v1.Started.started:type_name -> google.protobuf.Timestamp
+	13,  // 78: agent.v1.TaskProgress.key:type_name -> agent.v1.TaskKey
+	13,  // 79: agent.v1.Result.key:type_name -> agent.v1.TaskKey
+	79,  // 80: agent.v1.Result.result:type_name -> action.v1.TaskResult
+	13,  // 81: agent.v1.LeaseNews.key:type_name -> agent.v1.TaskKey
+	80,  // 82: agent.v1.LeaseNews.lease:type_name -> action.v1.LeaseState
+	13,  // 83: agent.v1.ResultAck.key:type_name -> agent.v1.TaskKey
+	13,  // 84: agent.v1.Cancel.key:type_name -> agent.v1.TaskKey
+	11,  // 85: agent.v1.PluginsReport.plugins:type_name -> agent.v1.Plugin
+	77,  // 86: agent.v1.Goodbye.retry_after:type_name -> google.protobuf.Duration
+	47,  // 87: agent.v1.Orders.states:type_name -> agent.v1.StateRule
+	49,  // 88: agent.v1.Orders.logs:type_name -> agent.v1.LogRule
+	50,  // 89: agent.v1.Orders.expectations:type_name -> agent.v1.Expectations
+	51,  // 90: agent.v1.Orders.reflexes:type_name -> agent.v1.Reflex
+	48,  // 91: agent.v1.StateRule.all:type_name -> agent.v1.SignalIs
+	77,  // 92: agent.v1.StateRule.for:type_name -> google.protobuf.Duration
+	2,   // 93: agent.v1.LogRule.confidence:type_name -> agent.v1.Confidence
+	77,  // 94: agent.v1.LogRule.window:type_name -> google.protobuf.Duration
+	77,  // 95: agent.v1.LogRule.cooldown:type_name -> google.protobuf.Duration
+	73,  // 96: agent.v1.Expectations.site:type_name -> action.v1.Surroundings
+	63,  // 97: agent.v1.Reflex.params:type_name -> agent.v1.Reflex.ParamsEntry
+	52,  // 98: agent.v1.Reflex.guardrails:type_name -> agent.v1.Guardrails
+	77,  // 99: agent.v1.Guardrails.period:type_name -> google.protobuf.Duration
+	77,  // 100: agent.v1.Guardrails.cooldown:type_name -> google.protobuf.Duration
+	55,  // 101: agent.v1.News.fault:type_name -> agent.v1.FaultReport
+	57,  // 102: agent.v1.News.reflex:type_name -> agent.v1.ReflexRun
+	58,  // 103: agent.v1.News.breaker:type_name -> agent.v1.BreakerState
+	69,  // 104: agent.v1.FaultReport.first_seen:type_name -> google.protobuf.Timestamp
+	69,  // 105: agent.v1.FaultReport.last_seen:type_name -> google.protobuf.Timestamp
+	56,  // 106: agent.v1.FaultReport.evidence:type_name -> agent.v1.Evidence
+	2,   // 107: agent.v1.FaultReport.confidence:type_name -> agent.v1.Confidence
+	64,  // 108: agent.v1.ReflexRun.params:type_name -> agent.v1.ReflexRun.ParamsEntry
+	69,  // 109: agent.v1.ReflexRun.started:type_name -> google.protobuf.Timestamp
+	79,  // 110: agent.v1.ReflexRun.result:type_name -> action.v1.TaskResult
+	69,  // 111: agent.v1.BreakerState.since:type_name -> google.protobuf.Timestamp
+	69,  // 112: agent.v1.BreakerState.until:type_name -> google.protobuf.Timestamp
+	61,  // 113: agent.v1.UnmatchedLines.templates:type_name -> agent.v1.UnmatchedTemplate
+	7,   // 114: agent.v1.EnrollmentService.Enroll:input_type -> agent.v1.EnrollRequest
+	9,   // 115: agent.v1.AgentService.Renew:input_type -> agent.v1.RenewRequest
+	16,  // 116: agent.v1.AgentService.Connect:input_type -> agent.v1.ConnectRequest
+	3,   // 117: agent.v1.AgentService.UploadArtifact:input_type -> agent.v1.UploadArtifactRequest
+	8,   // 118: agent.v1.EnrollmentService.Enroll:output_type -> agent.v1.EnrollResponse
+	10,  // 119: agent.v1.AgentService.Renew:output_type -> agent.v1.RenewResponse
+	17,  // 120: agent.v1.AgentService.Connect:output_type -> agent.v1.ConnectResponse
+	6,   // 121: agent.v1.AgentService.UploadArtifact:output_type -> agent.v1.UploadArtifactResponse
+	118, // [118:122] is the sub-list for method output_type
+	114, // [114:118] is the sub-list for method input_type
+	114, // [114:114] is the sub-list for extension type_name
+	114, // [114:114] is the sub-list for extension extendee
+	0,   // [0:114] is the sub-list for field type_name
 }
 
 func init() { file_agent_v1_agent_proto_init() }
@@ -3805,7 +5584,7 @@ func file_agent_v1_agent_proto_init() {
 		(*UploadArtifactRequest_Header)(nil),
 		(*UploadArtifactRequest_Chunk)(nil),
 	}
-	file_agent_v1_agent_proto_msgTypes[12].OneofWrappers = []any{
+	file_agent_v1_agent_proto_msgTypes[13].OneofWrappers = []any{
 		(*ConnectRequest_Hello)(nil),
 		(*ConnectRequest_Accepted)(nil),
 		(*ConnectRequest_PermitRequest)(nil),
@@ -3819,8 +5598,11 @@ func file_agent_v1_agent_proto_init() {
 		(*ConnectRequest_Ask)(nil),
 		(*ConnectRequest_ProbeVerdict)(nil),
 		(*ConnectRequest_LeaseNews)(nil),
+		(*ConnectRequest_News)(nil),
+		(*ConnectRequest_UnmatchedLines)(nil),
+		(*ConnectRequest_OrdersTaken)(nil),
 	}
-	file_agent_v1_agent_proto_msgTypes[13].OneofWrappers = []any{
+	file_agent_v1_agent_proto_msgTypes[14].OneofWrappers = []any{
 		(*ConnectResponse_Welcome)(nil),
 		(*ConnectResponse_Dispatch)(nil),
 		(*ConnectResponse_Permit)(nil),
@@ -3833,26 +5615,34 @@ func file_agent_v1_agent_proto_init() {
 		(*ConnectResponse_Told)(nil),
 		(*ConnectResponse_ProbeOrder)(nil),
 		(*ConnectResponse_LeaseNewsAck)(nil),
+		(*ConnectResponse_NewsAck)(nil),
+		(*ConnectResponse_Orders)(nil),
+		(*ConnectResponse_BreakerReset)(nil),
 	}
-	file_agent_v1_agent_proto_msgTypes[14].OneofWrappers = []any{
+	file_agent_v1_agent_proto_msgTypes[15].OneofWrappers = []any{
 		(*Ask_Site)(nil),
 		(*Ask_Secret)(nil),
 		(*Ask_Coverage)(nil),
 		(*Ask_PeerProbe)(nil),
 	}
-	file_agent_v1_agent_proto_msgTypes[16].OneofWrappers = []any{
+	file_agent_v1_agent_proto_msgTypes[17].OneofWrappers = []any{
 		(*Told_Site)(nil),
 		(*Told_Secret)(nil),
 		(*Told_Coverage)(nil),
 		(*Told_Peers)(nil),
+	}
+	file_agent_v1_agent_proto_msgTypes[50].OneofWrappers = []any{
+		(*News_Fault)(nil),
+		(*News_Reflex)(nil),
+		(*News_Breaker)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_agent_v1_agent_proto_rawDesc), len(file_agent_v1_agent_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   42,
+			NumEnums:      3,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -310,6 +310,91 @@ func (BandStatus) EnumDescriptor() ([]byte, []int) {
 	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{4}
 }
 
+// BandReport is what somebody says of a band.
+type BandReport int32
+
+const (
+	BandReport_BAND_REPORT_UNSPECIFIED BandReport = 0
+	// It shows a fault code.
+	BandReport_BAND_REPORT_FAULT  BandReport = 1
+	BandReport_BAND_REPORT_DEAD   BandReport = 2
+	BandReport_BAND_REPORT_BROKEN BandReport = 3
+	BandReport_BAND_REPORT_LOST   BandReport = 4
+	// A lost one was found; it is to be wiped before it is used.
+	BandReport_BAND_REPORT_FOUND BandReport = 5
+	// It was given out for a time, in place of another.
+	BandReport_BAND_REPORT_TEMPORARY BandReport = 6
+	// It came back.
+	BandReport_BAND_REPORT_RETURNED BandReport = 7
+	// It locked its wearer out.
+	BandReport_BAND_REPORT_LOCKOUT BandReport = 8
+	// Its firmware version was read.
+	BandReport_BAND_REPORT_FIRMWARE BandReport = 9
+	// The user's data on it were deleted.
+	BandReport_BAND_REPORT_WIPED BandReport = 10
+	// It works again.
+	BandReport_BAND_REPORT_WORKS BandReport = 11
+)
+
+// Enum value maps for BandReport.
+var (
+	BandReport_name = map[int32]string{
+		0:  "BAND_REPORT_UNSPECIFIED",
+		1:  "BAND_REPORT_FAULT",
+		2:  "BAND_REPORT_DEAD",
+		3:  "BAND_REPORT_BROKEN",
+		4:  "BAND_REPORT_LOST",
+		5:  "BAND_REPORT_FOUND",
+		6:  "BAND_REPORT_TEMPORARY",
+		7:  "BAND_REPORT_RETURNED",
+		8:  "BAND_REPORT_LOCKOUT",
+		9:  "BAND_REPORT_FIRMWARE",
+		10: "BAND_REPORT_WIPED",
+		11: "BAND_REPORT_WORKS",
+	}
+	BandReport_value = map[string]int32{
+		"BAND_REPORT_UNSPECIFIED": 0,
+		"BAND_REPORT_FAULT":       1,
+		"BAND_REPORT_DEAD":        2,
+		"BAND_REPORT_BROKEN":      3,
+		"BAND_REPORT_LOST":        4,
+		"BAND_REPORT_FOUND":       5,
+		"BAND_REPORT_TEMPORARY":   6,
+		"BAND_REPORT_RETURNED":    7,
+		"BAND_REPORT_LOCKOUT":     8,
+		"BAND_REPORT_FIRMWARE":    9,
+		"BAND_REPORT_WIPED":       10,
+		"BAND_REPORT_WORKS":       11,
+	}
+)
+
+func (x BandReport) Enum() *BandReport {
+	p := new(BandReport)
+	*p = x
+	return p
+}
+
+func (x BandReport) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (BandReport) Descriptor() protoreflect.EnumDescriptor {
+	return file_fleet_v1_inventory_proto_enumTypes[5].Descriptor()
+}
+
+func (BandReport) Type() protoreflect.EnumType {
+	return &file_fleet_v1_inventory_proto_enumTypes[5]
+}
+
+func (x BandReport) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use BandReport.Descriptor instead.
+func (BandReport) EnumDescriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{5}
+}
+
 type Site struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Lower case letters, digits and dashes; 1 to 63 characters; matched in any case.
@@ -425,9 +510,11 @@ type SiteSettings struct {
 	// How many others must approve a job there that changes something: 0 to 2. An action may ask for more.
 	Approvals uint32 `protobuf:"varint,9,opt,name=approvals,proto3" json:"approvals,omitempty"`
 	// Other hosts that net-probe and diagnose may connect to.
-	KnownHosts    []*KnownHost `protobuf:"bytes,10,rep,name=known_hosts,json=knownHosts,proto3" json:"known_hosts,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	KnownHosts []*KnownHost `protobuf:"bytes,10,rep,name=known_hosts,json=knownHosts,proto3" json:"known_hosts,omitempty"`
+	// Bands with an older firmware than this do not lock after failed tries; empty means that it is not known.
+	MinimumBandFirmware string `protobuf:"bytes,11,opt,name=minimum_band_firmware,json=minimumBandFirmware,proto3" json:"minimum_band_firmware,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *SiteSettings) Reset() {
@@ -528,6 +615,13 @@ func (x *SiteSettings) GetKnownHosts() []*KnownHost {
 		return x.KnownHosts
 	}
 	return nil
+}
+
+func (x *SiteSettings) GetMinimumBandFirmware() string {
+	if x != nil {
+		return x.MinimumBandFirmware
+	}
+	return ""
 }
 
 // Window is a span of time that comes back each week, by the site's clock. One that the clock jumps over in spring opens at the
@@ -2741,8 +2835,19 @@ type Band struct {
 	Status          BandStatus `protobuf:"varint,3,opt,name=status,proto3,enum=fleet.v1.BandStatus" json:"status,omitempty"`
 	FirmwareVersion string     `protobuf:"bytes,4,opt,name=firmware_version,json=firmwareVersion,proto3" json:"firmware_version,omitempty"`
 	// Whatever the site uses to refer to a person; never shown in lists of other sites.
-	Wearer        string       `protobuf:"bytes,5,opt,name=wearer,proto3" json:"wearer,omitempty"`
-	History       []*BandEvent `protobuf:"bytes,6,rep,name=history,proto3" json:"history,omitempty"`
+	Wearer string `protobuf:"bytes,5,opt,name=wearer,proto3" json:"wearer,omitempty"`
+	// Oldest first; the last 200.
+	History []*BandEvent `protobuf:"bytes,6,rep,name=history,proto3" json:"history,omitempty"`
+	// When and by whom its firmware version was read last.
+	FirmwareRead   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=firmware_read,json=firmwareRead,proto3" json:"firmware_read,omitempty"`
+	FirmwareReadBy string                 `protobuf:"bytes,8,opt,name=firmware_read_by,json=firmwareReadBy,proto3" json:"firmware_read_by,omitempty"`
+	// Set while it stands in for another, or another stands in for it: the other's serial.
+	StandsInFor string `protobuf:"bytes,9,opt,name=stands_in_for,json=standsInFor,proto3" json:"stands_in_for,omitempty"`
+	ReplacedBy  string `protobuf:"bytes,10,opt,name=replaced_by,json=replacedBy,proto3" json:"replaced_by,omitempty"`
+	// True: it must be wiped before anybody else gets it.
+	WipeBeforeUse bool `protobuf:"varint,11,opt,name=wipe_before_use,json=wipeBeforeUse,proto3" json:"wipe_before_use,omitempty"`
+	// Guided tasks that are open for it.
+	GuidedTasks   []string `protobuf:"bytes,12,rep,name=guided_tasks,json=guidedTasks,proto3" json:"guided_tasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2819,13 +2924,61 @@ func (x *Band) GetHistory() []*BandEvent {
 	return nil
 }
 
+func (x *Band) GetFirmwareRead() *timestamppb.Timestamp {
+	if x != nil {
+		return x.FirmwareRead
+	}
+	return nil
+}
+
+func (x *Band) GetFirmwareReadBy() string {
+	if x != nil {
+		return x.FirmwareReadBy
+	}
+	return ""
+}
+
+func (x *Band) GetStandsInFor() string {
+	if x != nil {
+		return x.StandsInFor
+	}
+	return ""
+}
+
+func (x *Band) GetReplacedBy() string {
+	if x != nil {
+		return x.ReplacedBy
+	}
+	return ""
+}
+
+func (x *Band) GetWipeBeforeUse() bool {
+	if x != nil {
+		return x.WipeBeforeUse
+	}
+	return false
+}
+
+func (x *Band) GetGuidedTasks() []string {
+	if x != nil {
+		return x.GuidedTasks
+	}
+	return nil
+}
+
 type BandEvent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Time          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	Actor         string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
-	Status        BandStatus             `protobuf:"varint,3,opt,name=status,proto3,enum=fleet.v1.BandStatus" json:"status,omitempty"`
-	Wearer        string                 `protobuf:"bytes,4,opt,name=wearer,proto3" json:"wearer,omitempty"`
-	Note          string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Time   *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	Actor  string                 `protobuf:"bytes,2,opt,name=actor,proto3" json:"actor,omitempty"`
+	Status BandStatus             `protobuf:"varint,3,opt,name=status,proto3,enum=fleet.v1.BandStatus" json:"status,omitempty"`
+	Wearer string                 `protobuf:"bytes,4,opt,name=wearer,proto3" json:"wearer,omitempty"`
+	Note   string                 `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
+	// Unspecified: its status was set.
+	Report BandReport `protobuf:"varint,6,opt,name=report,proto3,enum=fleet.v1.BandReport" json:"report,omitempty"`
+	// Of a fault.
+	Code string `protobuf:"bytes,7,opt,name=code,proto3" json:"code,omitempty"`
+	// Of a lockout.
+	Failures      uint32 `protobuf:"varint,8,opt,name=failures,proto3" json:"failures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2893,6 +3046,27 @@ func (x *BandEvent) GetNote() string {
 		return x.Note
 	}
 	return ""
+}
+
+func (x *BandEvent) GetReport() BandReport {
+	if x != nil {
+		return x.Report
+	}
+	return BandReport_BAND_REPORT_UNSPECIFIED
+}
+
+func (x *BandEvent) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *BandEvent) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
 }
 
 type CreateBandRequest struct {
@@ -3363,6 +3537,181 @@ func (x *SetBandStatusResponse) GetBand() *Band {
 	return nil
 }
 
+type ReportBandRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Serial string                 `protobuf:"bytes,1,opt,name=serial,proto3" json:"serial,omitempty"`
+	Report BandReport             `protobuf:"varint,2,opt,name=report,proto3,enum=fleet.v1.BandReport" json:"report,omitempty"`
+	// The code that it shows; for a fault.
+	Code string `protobuf:"bytes,3,opt,name=code,proto3" json:"code,omitempty"`
+	// Failed fingerprint matches in a row; for a lockout.
+	Failures uint32 `protobuf:"varint,4,opt,name=failures,proto3" json:"failures,omitempty"`
+	// Who wears it from now on; for temporary.
+	Wearer string `protobuf:"bytes,5,opt,name=wearer,proto3" json:"wearer,omitempty"`
+	// The band that it stands in for; for temporary.
+	StandsInFor string `protobuf:"bytes,6,opt,name=stands_in_for,json=standsInFor,proto3" json:"stands_in_for,omitempty"`
+	// For firmware.
+	FirmwareVersion string `protobuf:"bytes,7,opt,name=firmware_version,json=firmwareVersion,proto3" json:"firmware_version,omitempty"`
+	Note            string `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
+	RequestId       string `protobuf:"bytes,9,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ReportBandRequest) Reset() {
+	*x = ReportBandRequest{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportBandRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportBandRequest) ProtoMessage() {}
+
+func (x *ReportBandRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportBandRequest.ProtoReflect.Descriptor instead.
+func (*ReportBandRequest) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ReportBandRequest) GetSerial() string {
+	if x != nil {
+		return x.Serial
+	}
+	return ""
+}
+
+func (x *ReportBandRequest) GetReport() BandReport {
+	if x != nil {
+		return x.Report
+	}
+	return BandReport_BAND_REPORT_UNSPECIFIED
+}
+
+func (x *ReportBandRequest) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *ReportBandRequest) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *ReportBandRequest) GetWearer() string {
+	if x != nil {
+		return x.Wearer
+	}
+	return ""
+}
+
+func (x *ReportBandRequest) GetStandsInFor() string {
+	if x != nil {
+		return x.StandsInFor
+	}
+	return ""
+}
+
+func (x *ReportBandRequest) GetFirmwareVersion() string {
+	if x != nil {
+		return x.FirmwareVersion
+	}
+	return ""
+}
+
+func (x *ReportBandRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *ReportBandRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type ReportBandResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Band  *Band                  `protobuf:"bytes,1,opt,name=band,proto3" json:"band,omitempty"`
+	// The guided task that was made or is open already; empty when the report needs none.
+	GuidedTask string `protobuf:"bytes,2,opt,name=guided_task,json=guidedTask,proto3" json:"guided_task,omitempty"`
+	// Set for a lockout: when it is over.
+	LockedUntil   *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=locked_until,json=lockedUntil,proto3" json:"locked_until,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportBandResponse) Reset() {
+	*x = ReportBandResponse{}
+	mi := &file_fleet_v1_inventory_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportBandResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportBandResponse) ProtoMessage() {}
+
+func (x *ReportBandResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_fleet_v1_inventory_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportBandResponse.ProtoReflect.Descriptor instead.
+func (*ReportBandResponse) Descriptor() ([]byte, []int) {
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ReportBandResponse) GetBand() *Band {
+	if x != nil {
+		return x.Band
+	}
+	return nil
+}
+
+func (x *ReportBandResponse) GetGuidedTask() string {
+	if x != nil {
+		return x.GuidedTask
+	}
+	return ""
+}
+
+func (x *ReportBandResponse) GetLockedUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LockedUntil
+	}
+	return nil
+}
+
 // OfferedAction is an action with the plugin that offers it.
 type OfferedAction struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3377,7 +3726,7 @@ type OfferedAction struct {
 
 func (x *OfferedAction) Reset() {
 	*x = OfferedAction{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3389,7 +3738,7 @@ func (x *OfferedAction) String() string {
 func (*OfferedAction) ProtoMessage() {}
 
 func (x *OfferedAction) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[48]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3402,7 +3751,7 @@ func (x *OfferedAction) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OfferedAction.ProtoReflect.Descriptor instead.
 func (*OfferedAction) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{48}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *OfferedAction) GetAction() *v11.Action {
@@ -3441,7 +3790,7 @@ type ListActionsRequest struct {
 
 func (x *ListActionsRequest) Reset() {
 	*x = ListActionsRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[49]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3453,7 +3802,7 @@ func (x *ListActionsRequest) String() string {
 func (*ListActionsRequest) ProtoMessage() {}
 
 func (x *ListActionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[49]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3466,7 +3815,7 @@ func (x *ListActionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActionsRequest.ProtoReflect.Descriptor instead.
 func (*ListActionsRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{49}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{51}
 }
 
 type ListActionsResponse struct {
@@ -3479,7 +3828,7 @@ type ListActionsResponse struct {
 
 func (x *ListActionsResponse) Reset() {
 	*x = ListActionsResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[50]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3491,7 +3840,7 @@ func (x *ListActionsResponse) String() string {
 func (*ListActionsResponse) ProtoMessage() {}
 
 func (x *ListActionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[50]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3504,7 +3853,7 @@ func (x *ListActionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActionsResponse.ProtoReflect.Descriptor instead.
 func (*ListActionsResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{50}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListActionsResponse) GetActions() []*OfferedAction {
@@ -3523,7 +3872,7 @@ type GetActionRequest struct {
 
 func (x *GetActionRequest) Reset() {
 	*x = GetActionRequest{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[51]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3535,7 +3884,7 @@ func (x *GetActionRequest) String() string {
 func (*GetActionRequest) ProtoMessage() {}
 
 func (x *GetActionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[51]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3548,7 +3897,7 @@ func (x *GetActionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActionRequest.ProtoReflect.Descriptor instead.
 func (*GetActionRequest) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{51}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetActionRequest) GetName() string {
@@ -3568,7 +3917,7 @@ type GetActionResponse struct {
 
 func (x *GetActionResponse) Reset() {
 	*x = GetActionResponse{}
-	mi := &file_fleet_v1_inventory_proto_msgTypes[52]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3580,7 +3929,7 @@ func (x *GetActionResponse) String() string {
 func (*GetActionResponse) ProtoMessage() {}
 
 func (x *GetActionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_fleet_v1_inventory_proto_msgTypes[52]
+	mi := &file_fleet_v1_inventory_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3593,7 +3942,7 @@ func (x *GetActionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetActionResponse.ProtoReflect.Descriptor instead.
 func (*GetActionResponse) Descriptor() ([]byte, []int) {
-	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{52}
+	return file_fleet_v1_inventory_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *GetActionResponse) GetActions() []*OfferedAction {
@@ -3615,7 +3964,7 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\tterminals\x18\x04 \x01(\rR\tterminals\x12\x16\n" +
 	"\x06online\x18\x05 \x01(\rR\x06online\x122\n" +
 	"\bsettings\x18\x06 \x01(\v2\x16.fleet.v1.SiteSettingsR\bsettings\x12\x12\n" +
-	"\x04etag\x18\a \x01(\tR\x04etag\"\xb7\x04\n" +
+	"\x04etag\x18\a \x01(\tR\x04etag\"\xeb\x04\n" +
 	"\fSiteSettings\x12\x1b\n" +
 	"\ttime_zone\x18\x01 \x01(\tR\btimeZone\x12*\n" +
 	"\awindows\x18\x02 \x03(\v2\x10.fleet.v1.WindowR\awindows\x120\n" +
@@ -3630,7 +3979,8 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\tapprovals\x18\t \x01(\rR\tapprovals\x124\n" +
 	"\vknown_hosts\x18\n" +
 	" \x03(\v2\x13.fleet.v1.KnownHostR\n" +
-	"knownHosts\x1a=\n" +
+	"knownHosts\x122\n" +
+	"\x15minimum_band_firmware\x18\v \x01(\tR\x13minimumBandFirmware\x1a=\n" +
 	"\x0fNbeProfileEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"D\n" +
@@ -3792,20 +4142,31 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"e\n" +
 	"\x17ReEnrolTerminalResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x124\n" +
-	"\aexpires\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\xd2\x01\n" +
+	"\aexpires\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aexpires\"\xcd\x03\n" +
 	"\x04Band\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12,\n" +
 	"\x06status\x18\x03 \x01(\x0e2\x14.fleet.v1.BandStatusR\x06status\x12)\n" +
 	"\x10firmware_version\x18\x04 \x01(\tR\x0ffirmwareVersion\x12\x16\n" +
 	"\x06wearer\x18\x05 \x01(\tR\x06wearer\x12-\n" +
-	"\ahistory\x18\x06 \x03(\v2\x13.fleet.v1.BandEventR\ahistory\"\xab\x01\n" +
+	"\ahistory\x18\x06 \x03(\v2\x13.fleet.v1.BandEventR\ahistory\x12?\n" +
+	"\rfirmware_read\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\ffirmwareRead\x12(\n" +
+	"\x10firmware_read_by\x18\b \x01(\tR\x0efirmwareReadBy\x12\"\n" +
+	"\rstands_in_for\x18\t \x01(\tR\vstandsInFor\x12\x1f\n" +
+	"\vreplaced_by\x18\n" +
+	" \x01(\tR\n" +
+	"replacedBy\x12&\n" +
+	"\x0fwipe_before_use\x18\v \x01(\bR\rwipeBeforeUse\x12!\n" +
+	"\fguided_tasks\x18\f \x03(\tR\vguidedTasks\"\x89\x02\n" +
 	"\tBandEvent\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x14\n" +
 	"\x05actor\x18\x02 \x01(\tR\x05actor\x12,\n" +
 	"\x06status\x18\x03 \x01(\x0e2\x14.fleet.v1.BandStatusR\x06status\x12\x16\n" +
 	"\x06wearer\x18\x04 \x01(\tR\x06wearer\x12\x12\n" +
-	"\x04note\x18\x05 \x01(\tR\x04note\"\xe3\x01\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\x12,\n" +
+	"\x06report\x18\x06 \x01(\x0e2\x14.fleet.v1.BandReportR\x06report\x12\x12\n" +
+	"\x04code\x18\a \x01(\tR\x04code\x12\x1a\n" +
+	"\bfailures\x18\b \x01(\rR\bfailures\"\xe3\x01\n" +
 	"\x11CreateBandRequest\x12\x16\n" +
 	"\x06serial\x18\x01 \x01(\tR\x06serial\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12,\n" +
@@ -3837,7 +4198,23 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\x06wearer\x18\x04 \x01(\tR\x06wearer\x12!\n" +
 	"\fclear_wearer\x18\x05 \x01(\bR\vclearWearer\";\n" +
 	"\x15SetBandStatusResponse\x12\"\n" +
-	"\x04band\x18\x01 \x01(\v2\x0e.fleet.v1.BandR\x04band\"\x97\x01\n" +
+	"\x04band\x18\x01 \x01(\v2\x0e.fleet.v1.BandR\x04band\"\xa3\x02\n" +
+	"\x11ReportBandRequest\x12\x16\n" +
+	"\x06serial\x18\x01 \x01(\tR\x06serial\x12,\n" +
+	"\x06report\x18\x02 \x01(\x0e2\x14.fleet.v1.BandReportR\x06report\x12\x12\n" +
+	"\x04code\x18\x03 \x01(\tR\x04code\x12\x1a\n" +
+	"\bfailures\x18\x04 \x01(\rR\bfailures\x12\x16\n" +
+	"\x06wearer\x18\x05 \x01(\tR\x06wearer\x12\"\n" +
+	"\rstands_in_for\x18\x06 \x01(\tR\vstandsInFor\x12)\n" +
+	"\x10firmware_version\x18\a \x01(\tR\x0ffirmwareVersion\x12\x12\n" +
+	"\x04note\x18\b \x01(\tR\x04note\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\t \x01(\tR\trequestId\"\x98\x01\n" +
+	"\x12ReportBandResponse\x12\"\n" +
+	"\x04band\x18\x01 \x01(\v2\x0e.fleet.v1.BandR\x04band\x12\x1f\n" +
+	"\vguided_task\x18\x02 \x01(\tR\n" +
+	"guidedTask\x12=\n" +
+	"\flocked_until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\vlockedUntil\"\x97\x01\n" +
 	"\rOfferedAction\x12)\n" +
 	"\x06action\x18\x01 \x01(\v2\x11.action.v1.ActionR\x06action\x12\x16\n" +
 	"\x06plugin\x18\x02 \x01(\tR\x06plugin\x12%\n" +
@@ -3880,8 +4257,22 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"\x12BAND_STATUS_BROKEN\x10\x06\x12\x14\n" +
 	"\x10BAND_STATUS_LOST\x10\a\x12\x19\n" +
 	"\x15BAND_STATUS_SUSPENDED\x10\b\x12\x17\n" +
-	"\x13BAND_STATUS_RETIRED\x10\t2\xe7\n" +
+	"\x13BAND_STATUS_RETIRED\x10\t*\xb1\x02\n" +
 	"\n" +
+	"BandReport\x12\x1b\n" +
+	"\x17BAND_REPORT_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11BAND_REPORT_FAULT\x10\x01\x12\x14\n" +
+	"\x10BAND_REPORT_DEAD\x10\x02\x12\x16\n" +
+	"\x12BAND_REPORT_BROKEN\x10\x03\x12\x14\n" +
+	"\x10BAND_REPORT_LOST\x10\x04\x12\x15\n" +
+	"\x11BAND_REPORT_FOUND\x10\x05\x12\x19\n" +
+	"\x15BAND_REPORT_TEMPORARY\x10\x06\x12\x18\n" +
+	"\x14BAND_REPORT_RETURNED\x10\a\x12\x17\n" +
+	"\x13BAND_REPORT_LOCKOUT\x10\b\x12\x18\n" +
+	"\x14BAND_REPORT_FIRMWARE\x10\t\x12\x15\n" +
+	"\x11BAND_REPORT_WIPED\x10\n" +
+	"\x12\x15\n" +
+	"\x11BAND_REPORT_WORKS\x10\v2\xb0\v\n" +
 	"\x10InventoryService\x12G\n" +
 	"\n" +
 	"CreateSite\x12\x1b.fleet.v1.CreateSiteRequest\x1a\x1c.fleet.v1.CreateSiteResponse\x12>\n" +
@@ -3900,7 +4291,9 @@ const file_fleet_v1_inventory_proto_rawDesc = "" +
 	"CreateBand\x12\x1b.fleet.v1.CreateBandRequest\x1a\x1c.fleet.v1.CreateBandResponse\x12>\n" +
 	"\aGetBand\x12\x18.fleet.v1.GetBandRequest\x1a\x19.fleet.v1.GetBandResponse\x12D\n" +
 	"\tListBands\x12\x1a.fleet.v1.ListBandsRequest\x1a\x1b.fleet.v1.ListBandsResponse\x12P\n" +
-	"\rSetBandStatus\x12\x1e.fleet.v1.SetBandStatusRequest\x1a\x1f.fleet.v1.SetBandStatusResponse\x12J\n" +
+	"\rSetBandStatus\x12\x1e.fleet.v1.SetBandStatusRequest\x1a\x1f.fleet.v1.SetBandStatusResponse\x12G\n" +
+	"\n" +
+	"ReportBand\x12\x1b.fleet.v1.ReportBandRequest\x1a\x1c.fleet.v1.ReportBandResponse\x12J\n" +
 	"\vListActions\x12\x1c.fleet.v1.ListActionsRequest\x1a\x1d.fleet.v1.ListActionsResponse\x12D\n" +
 	"\tGetAction\x12\x1a.fleet.v1.GetActionRequest\x1a\x1b.fleet.v1.GetActionResponseB7Z5github.com/bandfleet/bandfleet/proto/fleet/v1;fleetv1b\x06proto3"
 
@@ -3916,170 +4309,180 @@ func file_fleet_v1_inventory_proto_rawDescGZIP() []byte {
 	return file_fleet_v1_inventory_proto_rawDescData
 }
 
-var file_fleet_v1_inventory_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_fleet_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_fleet_v1_inventory_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_fleet_v1_inventory_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_fleet_v1_inventory_proto_goTypes = []any{
 	(NymiAgentPlacement)(0),              // 0: fleet.v1.NymiAgentPlacement
 	(ImportKind)(0),                      // 1: fleet.v1.ImportKind
 	(TerminalRole)(0),                    // 2: fleet.v1.TerminalRole
 	(TerminalState)(0),                   // 3: fleet.v1.TerminalState
 	(BandStatus)(0),                      // 4: fleet.v1.BandStatus
-	(*Site)(nil),                         // 5: fleet.v1.Site
-	(*SiteSettings)(nil),                 // 6: fleet.v1.SiteSettings
-	(*Window)(nil),                       // 7: fleet.v1.Window
-	(*Blackout)(nil),                     // 8: fleet.v1.Blackout
-	(*NESHost)(nil),                      // 9: fleet.v1.NESHost
-	(*ApprovedRoot)(nil),                 // 10: fleet.v1.ApprovedRoot
-	(*KnownHost)(nil),                    // 11: fleet.v1.KnownHost
-	(*SetSiteRequest)(nil),               // 12: fleet.v1.SetSiteRequest
-	(*SetSiteResponse)(nil),              // 13: fleet.v1.SetSiteResponse
-	(*ImportRequest)(nil),                // 14: fleet.v1.ImportRequest
-	(*ImportRow)(nil),                    // 15: fleet.v1.ImportRow
-	(*ImportResponse)(nil),               // 16: fleet.v1.ImportResponse
-	(*CreateSiteRequest)(nil),            // 17: fleet.v1.CreateSiteRequest
-	(*CreateSiteResponse)(nil),           // 18: fleet.v1.CreateSiteResponse
-	(*GetSiteRequest)(nil),               // 19: fleet.v1.GetSiteRequest
-	(*GetSiteResponse)(nil),              // 20: fleet.v1.GetSiteResponse
-	(*ListSitesRequest)(nil),             // 21: fleet.v1.ListSitesRequest
-	(*ListSitesResponse)(nil),            // 22: fleet.v1.ListSitesResponse
-	(*Terminal)(nil),                     // 23: fleet.v1.Terminal
-	(*Quarantine)(nil),                   // 24: fleet.v1.Quarantine
-	(*InstalledPlugin)(nil),              // 25: fleet.v1.InstalledPlugin
-	(*GetTerminalRequest)(nil),           // 26: fleet.v1.GetTerminalRequest
-	(*GetTerminalResponse)(nil),          // 27: fleet.v1.GetTerminalResponse
-	(*Selection)(nil),                    // 28: fleet.v1.Selection
-	(*FromJob)(nil),                      // 29: fleet.v1.FromJob
-	(*Amount)(nil),                       // 30: fleet.v1.Amount
-	(*ListTerminalsRequest)(nil),         // 31: fleet.v1.ListTerminalsRequest
-	(*ListTerminalsResponse)(nil),        // 32: fleet.v1.ListTerminalsResponse
-	(*LabelTerminalRequest)(nil),         // 33: fleet.v1.LabelTerminalRequest
-	(*LabelTerminalResponse)(nil),        // 34: fleet.v1.LabelTerminalResponse
-	(*MoveTerminalRequest)(nil),          // 35: fleet.v1.MoveTerminalRequest
-	(*MoveTerminalResponse)(nil),         // 36: fleet.v1.MoveTerminalResponse
-	(*DecommissionTerminalRequest)(nil),  // 37: fleet.v1.DecommissionTerminalRequest
-	(*DecommissionTerminalResponse)(nil), // 38: fleet.v1.DecommissionTerminalResponse
-	(*ReleaseTerminalRequest)(nil),       // 39: fleet.v1.ReleaseTerminalRequest
-	(*ReleaseTerminalResponse)(nil),      // 40: fleet.v1.ReleaseTerminalResponse
-	(*ReEnrolTerminalRequest)(nil),       // 41: fleet.v1.ReEnrolTerminalRequest
-	(*ReEnrolTerminalResponse)(nil),      // 42: fleet.v1.ReEnrolTerminalResponse
-	(*Band)(nil),                         // 43: fleet.v1.Band
-	(*BandEvent)(nil),                    // 44: fleet.v1.BandEvent
-	(*CreateBandRequest)(nil),            // 45: fleet.v1.CreateBandRequest
-	(*CreateBandResponse)(nil),           // 46: fleet.v1.CreateBandResponse
-	(*GetBandRequest)(nil),               // 47: fleet.v1.GetBandRequest
-	(*GetBandResponse)(nil),              // 48: fleet.v1.GetBandResponse
-	(*ListBandsRequest)(nil),             // 49: fleet.v1.ListBandsRequest
-	(*ListBandsResponse)(nil),            // 50: fleet.v1.ListBandsResponse
-	(*SetBandStatusRequest)(nil),         // 51: fleet.v1.SetBandStatusRequest
-	(*SetBandStatusResponse)(nil),        // 52: fleet.v1.SetBandStatusResponse
-	(*OfferedAction)(nil),                // 53: fleet.v1.OfferedAction
-	(*ListActionsRequest)(nil),           // 54: fleet.v1.ListActionsRequest
-	(*ListActionsResponse)(nil),          // 55: fleet.v1.ListActionsResponse
-	(*GetActionRequest)(nil),             // 56: fleet.v1.GetActionRequest
-	(*GetActionResponse)(nil),            // 57: fleet.v1.GetActionResponse
-	nil,                                  // 58: fleet.v1.SiteSettings.NbeProfileEntry
-	nil,                                  // 59: fleet.v1.Terminal.LabelsEntry
-	nil,                                  // 60: fleet.v1.Selection.LabelsEntry
-	nil,                                  // 61: fleet.v1.LabelTerminalRequest.SetEntry
-	(*timestamppb.Timestamp)(nil),        // 62: google.protobuf.Timestamp
-	(*v1.Facts)(nil),                     // 63: agent.v1.Facts
-	(*v11.Action)(nil),                   // 64: action.v1.Action
+	(BandReport)(0),                      // 5: fleet.v1.BandReport
+	(*Site)(nil),                         // 6: fleet.v1.Site
+	(*SiteSettings)(nil),                 // 7: fleet.v1.SiteSettings
+	(*Window)(nil),                       // 8: fleet.v1.Window
+	(*Blackout)(nil),                     // 9: fleet.v1.Blackout
+	(*NESHost)(nil),                      // 10: fleet.v1.NESHost
+	(*ApprovedRoot)(nil),                 // 11: fleet.v1.ApprovedRoot
+	(*KnownHost)(nil),                    // 12: fleet.v1.KnownHost
+	(*SetSiteRequest)(nil),               // 13: fleet.v1.SetSiteRequest
+	(*SetSiteResponse)(nil),              // 14: fleet.v1.SetSiteResponse
+	(*ImportRequest)(nil),                // 15: fleet.v1.ImportRequest
+	(*ImportRow)(nil),                    // 16: fleet.v1.ImportRow
+	(*ImportResponse)(nil),               // 17: fleet.v1.ImportResponse
+	(*CreateSiteRequest)(nil),            // 18: fleet.v1.CreateSiteRequest
+	(*CreateSiteResponse)(nil),           // 19: fleet.v1.CreateSiteResponse
+	(*GetSiteRequest)(nil),               // 20: fleet.v1.GetSiteRequest
+	(*GetSiteResponse)(nil),              // 21: fleet.v1.GetSiteResponse
+	(*ListSitesRequest)(nil),             // 22: fleet.v1.ListSitesRequest
+	(*ListSitesResponse)(nil),            // 23: fleet.v1.ListSitesResponse
+	(*Terminal)(nil),                     // 24: fleet.v1.Terminal
+	(*Quarantine)(nil),                   // 25: fleet.v1.Quarantine
+	(*InstalledPlugin)(nil),              // 26: fleet.v1.InstalledPlugin
+	(*GetTerminalRequest)(nil),           // 27: fleet.v1.GetTerminalRequest
+	(*GetTerminalResponse)(nil),          // 28: fleet.v1.GetTerminalResponse
+	(*Selection)(nil),                    // 29: fleet.v1.Selection
+	(*FromJob)(nil),                      // 30: fleet.v1.FromJob
+	(*Amount)(nil),                       // 31: fleet.v1.Amount
+	(*ListTerminalsRequest)(nil),         // 32: fleet.v1.ListTerminalsRequest
+	(*ListTerminalsResponse)(nil),        // 33: fleet.v1.ListTerminalsResponse
+	(*LabelTerminalRequest)(nil),         // 34: fleet.v1.LabelTerminalRequest
+	(*LabelTerminalResponse)(nil),        // 35: fleet.v1.LabelTerminalResponse
+	(*MoveTerminalRequest)(nil),          // 36: fleet.v1.MoveTerminalRequest
+	(*MoveTerminalResponse)(nil),         // 37: fleet.v1.MoveTerminalResponse
+	(*DecommissionTerminalRequest)(nil),  // 38: fleet.v1.DecommissionTerminalRequest
+	(*DecommissionTerminalResponse)(nil), // 39: fleet.v1.DecommissionTerminalResponse
+	(*ReleaseTerminalRequest)(nil),       // 40: fleet.v1.ReleaseTerminalRequest
+	(*ReleaseTerminalResponse)(nil),      // 41: fleet.v1.ReleaseTerminalResponse
+	(*ReEnrolTerminalRequest)(nil),       // 42: fleet.v1.ReEnrolTerminalRequest
+	(*ReEnrolTerminalResponse)(nil),      // 43: fleet.v1.ReEnrolTerminalResponse
+	(*Band)(nil),                         // 44: fleet.v1.Band
+	(*BandEvent)(nil),                    // 45: fleet.v1.BandEvent
+	(*CreateBandRequest)(nil),            // 46: fleet.v1.CreateBandRequest
+	(*CreateBandResponse)(nil),           // 47: fleet.v1.CreateBandResponse
+	(*GetBandRequest)(nil),               // 48: fleet.v1.GetBandRequest
+	(*GetBandResponse)(nil),              // 49: fleet.v1.GetBandResponse
+	(*ListBandsRequest)(nil),             // 50: fleet.v1.ListBandsRequest
+	(*ListBandsResponse)(nil),            // 51: fleet.v1.ListBandsResponse
+	(*SetBandStatusRequest)(nil),         // 52: fleet.v1.SetBandStatusRequest
+	(*SetBandStatusResponse)(nil),        // 53: fleet.v1.SetBandStatusResponse
+	(*ReportBandRequest)(nil),            // 54: fleet.v1.ReportBandRequest
+	(*ReportBandResponse)(nil),           // 55: fleet.v1.ReportBandResponse
+	(*OfferedAction)(nil),                // 56: fleet.v1.OfferedAction
+	(*ListActionsRequest)(nil),           // 57: fleet.v1.ListActionsRequest
+	(*ListActionsResponse)(nil),          // 58: fleet.v1.ListActionsResponse
+	(*GetActionRequest)(nil),             // 59: fleet.v1.GetActionRequest
+	(*GetActionResponse)(nil),            // 60: fleet.v1.GetActionResponse
+	nil,                                  // 61: fleet.v1.SiteSettings.NbeProfileEntry
+	nil,                                  // 62: fleet.v1.Terminal.LabelsEntry
+	nil,                                  // 63: fleet.v1.Selection.LabelsEntry
+	nil,                                  // 64: fleet.v1.LabelTerminalRequest.SetEntry
+	(*timestamppb.Timestamp)(nil),        // 65: google.protobuf.Timestamp
+	(*v1.Facts)(nil),                     // 66: agent.v1.Facts
+	(*v11.Action)(nil),                   // 67: action.v1.Action
 }
 var file_fleet_v1_inventory_proto_depIdxs = []int32{
-	62, // 0: fleet.v1.Site.created:type_name -> google.protobuf.Timestamp
-	6,  // 1: fleet.v1.Site.settings:type_name -> fleet.v1.SiteSettings
-	7,  // 2: fleet.v1.SiteSettings.windows:type_name -> fleet.v1.Window
-	8,  // 3: fleet.v1.SiteSettings.blackouts:type_name -> fleet.v1.Blackout
-	9,  // 4: fleet.v1.SiteSettings.nes_hosts:type_name -> fleet.v1.NESHost
-	10, // 5: fleet.v1.SiteSettings.approved_roots:type_name -> fleet.v1.ApprovedRoot
-	58, // 6: fleet.v1.SiteSettings.nbe_profile:type_name -> fleet.v1.SiteSettings.NbeProfileEntry
+	65, // 0: fleet.v1.Site.created:type_name -> google.protobuf.Timestamp
+	7,  // 1: fleet.v1.Site.settings:type_name -> fleet.v1.SiteSettings
+	8,  // 2: fleet.v1.SiteSettings.windows:type_name -> fleet.v1.Window
+	9,  // 3: fleet.v1.SiteSettings.blackouts:type_name -> fleet.v1.Blackout
+	10, // 4: fleet.v1.SiteSettings.nes_hosts:type_name -> fleet.v1.NESHost
+	11, // 5: fleet.v1.SiteSettings.approved_roots:type_name -> fleet.v1.ApprovedRoot
+	61, // 6: fleet.v1.SiteSettings.nbe_profile:type_name -> fleet.v1.SiteSettings.NbeProfileEntry
 	0,  // 7: fleet.v1.SiteSettings.nymi_agent:type_name -> fleet.v1.NymiAgentPlacement
-	11, // 8: fleet.v1.SiteSettings.known_hosts:type_name -> fleet.v1.KnownHost
-	6,  // 9: fleet.v1.SetSiteRequest.settings:type_name -> fleet.v1.SiteSettings
-	5,  // 10: fleet.v1.SetSiteResponse.site:type_name -> fleet.v1.Site
+	12, // 8: fleet.v1.SiteSettings.known_hosts:type_name -> fleet.v1.KnownHost
+	7,  // 9: fleet.v1.SetSiteRequest.settings:type_name -> fleet.v1.SiteSettings
+	6,  // 10: fleet.v1.SetSiteResponse.site:type_name -> fleet.v1.Site
 	1,  // 11: fleet.v1.ImportRequest.kind:type_name -> fleet.v1.ImportKind
-	15, // 12: fleet.v1.ImportRequest.rows:type_name -> fleet.v1.ImportRow
-	5,  // 13: fleet.v1.CreateSiteResponse.site:type_name -> fleet.v1.Site
-	5,  // 14: fleet.v1.GetSiteResponse.site:type_name -> fleet.v1.Site
-	5,  // 15: fleet.v1.ListSitesResponse.sites:type_name -> fleet.v1.Site
+	16, // 12: fleet.v1.ImportRequest.rows:type_name -> fleet.v1.ImportRow
+	6,  // 13: fleet.v1.CreateSiteResponse.site:type_name -> fleet.v1.Site
+	6,  // 14: fleet.v1.GetSiteResponse.site:type_name -> fleet.v1.Site
+	6,  // 15: fleet.v1.ListSitesResponse.sites:type_name -> fleet.v1.Site
 	2,  // 16: fleet.v1.Terminal.role:type_name -> fleet.v1.TerminalRole
-	59, // 17: fleet.v1.Terminal.labels:type_name -> fleet.v1.Terminal.LabelsEntry
+	62, // 17: fleet.v1.Terminal.labels:type_name -> fleet.v1.Terminal.LabelsEntry
 	3,  // 18: fleet.v1.Terminal.state:type_name -> fleet.v1.TerminalState
-	62, // 19: fleet.v1.Terminal.last_seen:type_name -> google.protobuf.Timestamp
-	62, // 20: fleet.v1.Terminal.enrolled:type_name -> google.protobuf.Timestamp
-	63, // 21: fleet.v1.Terminal.facts:type_name -> agent.v1.Facts
-	25, // 22: fleet.v1.Terminal.plugins:type_name -> fleet.v1.InstalledPlugin
-	62, // 23: fleet.v1.Terminal.certificate_expires:type_name -> google.protobuf.Timestamp
-	24, // 24: fleet.v1.Terminal.quarantine:type_name -> fleet.v1.Quarantine
-	62, // 25: fleet.v1.Quarantine.time:type_name -> google.protobuf.Timestamp
-	23, // 26: fleet.v1.GetTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	65, // 19: fleet.v1.Terminal.last_seen:type_name -> google.protobuf.Timestamp
+	65, // 20: fleet.v1.Terminal.enrolled:type_name -> google.protobuf.Timestamp
+	66, // 21: fleet.v1.Terminal.facts:type_name -> agent.v1.Facts
+	26, // 22: fleet.v1.Terminal.plugins:type_name -> fleet.v1.InstalledPlugin
+	65, // 23: fleet.v1.Terminal.certificate_expires:type_name -> google.protobuf.Timestamp
+	25, // 24: fleet.v1.Terminal.quarantine:type_name -> fleet.v1.Quarantine
+	65, // 25: fleet.v1.Quarantine.time:type_name -> google.protobuf.Timestamp
+	24, // 26: fleet.v1.GetTerminalResponse.terminal:type_name -> fleet.v1.Terminal
 	2,  // 27: fleet.v1.Selection.role:type_name -> fleet.v1.TerminalRole
-	60, // 28: fleet.v1.Selection.labels:type_name -> fleet.v1.Selection.LabelsEntry
-	29, // 29: fleet.v1.Selection.from_job:type_name -> fleet.v1.FromJob
-	30, // 30: fleet.v1.Selection.limit:type_name -> fleet.v1.Amount
-	28, // 31: fleet.v1.ListTerminalsRequest.selection:type_name -> fleet.v1.Selection
-	23, // 32: fleet.v1.ListTerminalsResponse.terminals:type_name -> fleet.v1.Terminal
-	61, // 33: fleet.v1.LabelTerminalRequest.set:type_name -> fleet.v1.LabelTerminalRequest.SetEntry
-	23, // 34: fleet.v1.LabelTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	23, // 35: fleet.v1.MoveTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	23, // 36: fleet.v1.DecommissionTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	23, // 37: fleet.v1.ReleaseTerminalResponse.terminal:type_name -> fleet.v1.Terminal
-	62, // 38: fleet.v1.ReEnrolTerminalResponse.expires:type_name -> google.protobuf.Timestamp
+	63, // 28: fleet.v1.Selection.labels:type_name -> fleet.v1.Selection.LabelsEntry
+	30, // 29: fleet.v1.Selection.from_job:type_name -> fleet.v1.FromJob
+	31, // 30: fleet.v1.Selection.limit:type_name -> fleet.v1.Amount
+	29, // 31: fleet.v1.ListTerminalsRequest.selection:type_name -> fleet.v1.Selection
+	24, // 32: fleet.v1.ListTerminalsResponse.terminals:type_name -> fleet.v1.Terminal
+	64, // 33: fleet.v1.LabelTerminalRequest.set:type_name -> fleet.v1.LabelTerminalRequest.SetEntry
+	24, // 34: fleet.v1.LabelTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	24, // 35: fleet.v1.MoveTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	24, // 36: fleet.v1.DecommissionTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	24, // 37: fleet.v1.ReleaseTerminalResponse.terminal:type_name -> fleet.v1.Terminal
+	65, // 38: fleet.v1.ReEnrolTerminalResponse.expires:type_name -> google.protobuf.Timestamp
 	4,  // 39: fleet.v1.Band.status:type_name -> fleet.v1.BandStatus
-	44, // 40: fleet.v1.Band.history:type_name -> fleet.v1.BandEvent
-	62, // 41: fleet.v1.BandEvent.time:type_name -> google.protobuf.Timestamp
-	4,  // 42: fleet.v1.BandEvent.status:type_name -> fleet.v1.BandStatus
-	4,  // 43: fleet.v1.CreateBandRequest.status:type_name -> fleet.v1.BandStatus
-	43, // 44: fleet.v1.CreateBandResponse.band:type_name -> fleet.v1.Band
-	43, // 45: fleet.v1.GetBandResponse.band:type_name -> fleet.v1.Band
-	4,  // 46: fleet.v1.ListBandsRequest.status:type_name -> fleet.v1.BandStatus
-	43, // 47: fleet.v1.ListBandsResponse.bands:type_name -> fleet.v1.Band
-	4,  // 48: fleet.v1.SetBandStatusRequest.status:type_name -> fleet.v1.BandStatus
-	43, // 49: fleet.v1.SetBandStatusResponse.band:type_name -> fleet.v1.Band
-	64, // 50: fleet.v1.OfferedAction.action:type_name -> action.v1.Action
-	53, // 51: fleet.v1.ListActionsResponse.actions:type_name -> fleet.v1.OfferedAction
-	53, // 52: fleet.v1.GetActionResponse.actions:type_name -> fleet.v1.OfferedAction
-	17, // 53: fleet.v1.InventoryService.CreateSite:input_type -> fleet.v1.CreateSiteRequest
-	19, // 54: fleet.v1.InventoryService.GetSite:input_type -> fleet.v1.GetSiteRequest
-	21, // 55: fleet.v1.InventoryService.ListSites:input_type -> fleet.v1.ListSitesRequest
-	12, // 56: fleet.v1.InventoryService.SetSite:input_type -> fleet.v1.SetSiteRequest
-	14, // 57: fleet.v1.InventoryService.Import:input_type -> fleet.v1.ImportRequest
-	26, // 58: fleet.v1.InventoryService.GetTerminal:input_type -> fleet.v1.GetTerminalRequest
-	31, // 59: fleet.v1.InventoryService.ListTerminals:input_type -> fleet.v1.ListTerminalsRequest
-	33, // 60: fleet.v1.InventoryService.LabelTerminal:input_type -> fleet.v1.LabelTerminalRequest
-	35, // 61: fleet.v1.InventoryService.MoveTerminal:input_type -> fleet.v1.MoveTerminalRequest
-	37, // 62: fleet.v1.InventoryService.DecommissionTerminal:input_type -> fleet.v1.DecommissionTerminalRequest
-	41, // 63: fleet.v1.InventoryService.ReEnrolTerminal:input_type -> fleet.v1.ReEnrolTerminalRequest
-	39, // 64: fleet.v1.InventoryService.ReleaseTerminal:input_type -> fleet.v1.ReleaseTerminalRequest
-	45, // 65: fleet.v1.InventoryService.CreateBand:input_type -> fleet.v1.CreateBandRequest
-	47, // 66: fleet.v1.InventoryService.GetBand:input_type -> fleet.v1.GetBandRequest
-	49, // 67: fleet.v1.InventoryService.ListBands:input_type -> fleet.v1.ListBandsRequest
-	51, // 68: fleet.v1.InventoryService.SetBandStatus:input_type -> fleet.v1.SetBandStatusRequest
-	54, // 69: fleet.v1.InventoryService.ListActions:input_type -> fleet.v1.ListActionsRequest
-	56, // 70: fleet.v1.InventoryService.GetAction:input_type -> fleet.v1.GetActionRequest
-	18, // 71: fleet.v1.InventoryService.CreateSite:output_type -> fleet.v1.CreateSiteResponse
-	20, // 72: fleet.v1.InventoryService.GetSite:output_type -> fleet.v1.GetSiteResponse
-	22, // 73: fleet.v1.InventoryService.ListSites:output_type -> fleet.v1.ListSitesResponse
-	13, // 74: fleet.v1.InventoryService.SetSite:output_type -> fleet.v1.SetSiteResponse
-	16, // 75: fleet.v1.InventoryService.Import:output_type -> fleet.v1.ImportResponse
-	27, // 76: fleet.v1.InventoryService.GetTerminal:output_type -> fleet.v1.GetTerminalResponse
-	32, // 77: fleet.v1.InventoryService.ListTerminals:output_type -> fleet.v1.ListTerminalsResponse
-	34, // 78: fleet.v1.InventoryService.LabelTerminal:output_type -> fleet.v1.LabelTerminalResponse
-	36, // 79: fleet.v1.InventoryService.MoveTerminal:output_type -> fleet.v1.MoveTerminalResponse
-	38, // 80: fleet.v1.InventoryService.DecommissionTerminal:output_type -> fleet.v1.DecommissionTerminalResponse
-	42, // 81: fleet.v1.InventoryService.ReEnrolTerminal:output_type -> fleet.v1.ReEnrolTerminalResponse
-	40, // 82: fleet.v1.InventoryService.ReleaseTerminal:output_type -> fleet.v1.ReleaseTerminalResponse
-	46, // 83: fleet.v1.InventoryService.CreateBand:output_type -> fleet.v1.CreateBandResponse
-	48, // 84: fleet.v1.InventoryService.GetBand:output_type -> fleet.v1.GetBandResponse
-	50, // 85: fleet.v1.InventoryService.ListBands:output_type -> fleet.v1.ListBandsResponse
-	52, // 86: fleet.v1.InventoryService.SetBandStatus:output_type -> fleet.v1.SetBandStatusResponse
-	55, // 87: fleet.v1.InventoryService.ListActions:output_type -> fleet.v1.ListActionsResponse
-	57, // 88: fleet.v1.InventoryService.GetAction:output_type -> fleet.v1.GetActionResponse
-	71, // [71:89] is the sub-list for method output_type
-	53, // [53:71] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	45, // 40: fleet.v1.Band.history:type_name -> fleet.v1.BandEvent
+	65, // 41: fleet.v1.Band.firmware_read:type_name -> google.protobuf.Timestamp
+	65, // 42: fleet.v1.BandEvent.time:type_name -> google.protobuf.Timestamp
+	4,  // 43: fleet.v1.BandEvent.status:type_name -> fleet.v1.BandStatus
+	5,  // 44: fleet.v1.BandEvent.report:type_name -> fleet.v1.BandReport
+	4,  // 45: fleet.v1.CreateBandRequest.status:type_name -> fleet.v1.BandStatus
+	44, // 46: fleet.v1.CreateBandResponse.band:type_name -> fleet.v1.Band
+	44, // 47: fleet.v1.GetBandResponse.band:type_name -> fleet.v1.Band
+	4,  // 48: fleet.v1.ListBandsRequest.status:type_name -> fleet.v1.BandStatus
+	44, // 49: fleet.v1.ListBandsResponse.bands:type_name -> fleet.v1.Band
+	4,  // 50: fleet.v1.SetBandStatusRequest.status:type_name -> fleet.v1.BandStatus
+	44, // 51: fleet.v1.SetBandStatusResponse.band:type_name -> fleet.v1.Band
+	5,  // 52: fleet.v1.ReportBandRequest.report:type_name -> fleet.v1.BandReport
+	44, // 53: fleet.v1.ReportBandResponse.band:type_name -> fleet.v1.Band
+	65, // 54: fleet.v1.ReportBandResponse.locked_until:type_name -> google.protobuf.Timestamp
+	67, // 55: fleet.v1.OfferedAction.action:type_name -> action.v1.Action
+	56, // 56: fleet.v1.ListActionsResponse.actions:type_name -> fleet.v1.OfferedAction
+	56, // 57: fleet.v1.GetActionResponse.actions:type_name -> fleet.v1.OfferedAction
+	18, // 58: fleet.v1.InventoryService.CreateSite:input_type -> fleet.v1.CreateSiteRequest
+	20, // 59: fleet.v1.InventoryService.GetSite:input_type -> fleet.v1.GetSiteRequest
+	22, // 60: fleet.v1.InventoryService.ListSites:input_type -> fleet.v1.ListSitesRequest
+	13, // 61: fleet.v1.InventoryService.SetSite:input_type -> fleet.v1.SetSiteRequest
+	15, // 62: fleet.v1.InventoryService.Import:input_type -> fleet.v1.ImportRequest
+	27, // 63: fleet.v1.InventoryService.GetTerminal:input_type -> fleet.v1.GetTerminalRequest
+	32, // 64: fleet.v1.InventoryService.ListTerminals:input_type -> fleet.v1.ListTerminalsRequest
+	34, // 65: fleet.v1.InventoryService.LabelTerminal:input_type -> fleet.v1.LabelTerminalRequest
+	36, // 66: fleet.v1.InventoryService.MoveTerminal:input_type -> fleet.v1.MoveTerminalRequest
+	38, // 67: fleet.v1.InventoryService.DecommissionTerminal:input_type -> fleet.v1.DecommissionTerminalRequest
+	42, // 68: fleet.v1.InventoryService.ReEnrolTerminal:input_type -> fleet.v1.ReEnrolTerminalRequest
+	40, // 69: fleet.v1.InventoryService.ReleaseTerminal:input_type -> fleet.v1.ReleaseTerminalRequest
+	46, // 70: fleet.v1.InventoryService.CreateBand:input_type -> fleet.v1.CreateBandRequest
+	48, // 71: fleet.v1.InventoryService.GetBand:input_type -> fleet.v1.GetBandRequest
+	50, // 72: fleet.v1.InventoryService.ListBands:input_type -> fleet.v1.ListBandsRequest
+	52, // 73: fleet.v1.InventoryService.SetBandStatus:input_type -> fleet.v1.SetBandStatusRequest
+	54, // 74: fleet.v1.InventoryService.ReportBand:input_type -> fleet.v1.ReportBandRequest
+	57, // 75: fleet.v1.InventoryService.ListActions:input_type -> fleet.v1.ListActionsRequest
+	59, // 76: fleet.v1.InventoryService.GetAction:input_type -> fleet.v1.GetActionRequest
+	19, // 77: fleet.v1.InventoryService.CreateSite:output_type -> fleet.v1.CreateSiteResponse
+	21, // 78: fleet.v1.InventoryService.GetSite:output_type -> fleet.v1.GetSiteResponse
+	23, // 79: fleet.v1.InventoryService.ListSites:output_type -> fleet.v1.ListSitesResponse
+	14, // 80: fleet.v1.InventoryService.SetSite:output_type -> fleet.v1.SetSiteResponse
+	17, // 81: fleet.v1.InventoryService.Import:output_type -> fleet.v1.ImportResponse
+	28, // 82: fleet.v1.InventoryService.GetTerminal:output_type -> fleet.v1.GetTerminalResponse
+	33, // 83: fleet.v1.InventoryService.ListTerminals:output_type -> fleet.v1.ListTerminalsResponse
+	35, // 84: fleet.v1.InventoryService.LabelTerminal:output_type -> fleet.v1.LabelTerminalResponse
+	37, // 85: fleet.v1.InventoryService.MoveTerminal:output_type -> fleet.v1.MoveTerminalResponse
+	39, // 86: fleet.v1.InventoryService.DecommissionTerminal:output_type -> fleet.v1.DecommissionTerminalResponse
+	43, // 87: fleet.v1.InventoryService.ReEnrolTerminal:output_type -> fleet.v1.ReEnrolTerminalResponse
+	41, // 88: fleet.v1.InventoryService.ReleaseTerminal:output_type -> fleet.v1.ReleaseTerminalResponse
+	47, // 89: fleet.v1.InventoryService.CreateBand:output_type -> fleet.v1.CreateBandResponse
+	49, // 90: fleet.v1.InventoryService.GetBand:output_type -> fleet.v1.GetBandResponse
+	51, // 91: fleet.v1.InventoryService.ListBands:output_type -> fleet.v1.ListBandsResponse
+	53, // 92: fleet.v1.InventoryService.SetBandStatus:output_type -> fleet.v1.SetBandStatusResponse
+	55, // 93: fleet.v1.InventoryService.ReportBand:output_type -> fleet.v1.ReportBandResponse
+	58, // 94: fleet.v1.InventoryService.ListActions:output_type -> fleet.v1.ListActionsResponse
+	60, // 95: fleet.v1.InventoryService.GetAction:output_type -> fleet.v1.GetActionResponse
+	77, // [77:96] is the sub-list for method output_type
+	58, // [58:77] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_fleet_v1_inventory_proto_init() }
@@ -4096,8 +4499,8 @@ func file_fleet_v1_inventory_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_fleet_v1_inventory_proto_rawDesc), len(file_fleet_v1_inventory_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   57,
+			NumEnums:      6,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

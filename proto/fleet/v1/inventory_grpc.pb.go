@@ -39,6 +39,7 @@ const (
 	InventoryService_GetBand_FullMethodName              = "/fleet.v1.InventoryService/GetBand"
 	InventoryService_ListBands_FullMethodName            = "/fleet.v1.InventoryService/ListBands"
 	InventoryService_SetBandStatus_FullMethodName        = "/fleet.v1.InventoryService/SetBandStatus"
+	InventoryService_ReportBand_FullMethodName           = "/fleet.v1.InventoryService/ReportBand"
 	InventoryService_ListActions_FullMethodName          = "/fleet.v1.InventoryService/ListActions"
 	InventoryService_GetAction_FullMethodName            = "/fleet.v1.InventoryService/GetAction"
 )
@@ -98,6 +99,10 @@ type InventoryServiceClient interface {
 	// SetBandStatus changes a band's status in this inventory, and nothing in NES. Caller: operator on its site. May be
 	// repeated. Errors: NOT_FOUND, INVALID_ARGUMENT for a status that does not exist.
 	SetBandStatus(ctx context.Context, in *SetBandStatusRequest, opts ...grpc.CallOption) (*SetBandStatusResponse, error)
+	// ReportBand records what somebody says of a band, and makes the guided task that the catalogue has for it. It does nothing in NES.
+	// Caller: operator on the band's site. May be repeated with the same request_id. Errors: NOT_FOUND; INVALID_ARGUMENT for what the
+	// report needs and lacks; FAILED_PRECONDITION for a report that does not fit the band's status.
+	ReportBand(ctx context.Context, in *ReportBandRequest, opts ...grpc.CallOption) (*ReportBandResponse, error)
 	// ListActions lists the actions that terminals of the caller's sites offer. Caller: any operator. May be repeated. Errors:
 	// none of its own.
 	ListActions(ctx context.Context, in *ListActionsRequest, opts ...grpc.CallOption) (*ListActionsResponse, error)
@@ -273,6 +278,16 @@ func (c *inventoryServiceClient) SetBandStatus(ctx context.Context, in *SetBandS
 	return out, nil
 }
 
+func (c *inventoryServiceClient) ReportBand(ctx context.Context, in *ReportBandRequest, opts ...grpc.CallOption) (*ReportBandResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReportBandResponse)
+	err := c.cc.Invoke(ctx, InventoryService_ReportBand_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *inventoryServiceClient) ListActions(ctx context.Context, in *ListActionsRequest, opts ...grpc.CallOption) (*ListActionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListActionsResponse)
@@ -348,6 +363,10 @@ type InventoryServiceServer interface {
 	// SetBandStatus changes a band's status in this inventory, and nothing in NES. Caller: operator on its site. May be
 	// repeated. Errors: NOT_FOUND, INVALID_ARGUMENT for a status that does not exist.
 	SetBandStatus(context.Context, *SetBandStatusRequest) (*SetBandStatusResponse, error)
+	// ReportBand records what somebody says of a band, and makes the guided task that the catalogue has for it. It does nothing in NES.
+	// Caller: operator on the band's site. May be repeated with the same request_id. Errors: NOT_FOUND; INVALID_ARGUMENT for what the
+	// report needs and lacks; FAILED_PRECONDITION for a report that does not fit the band's status.
+	ReportBand(context.Context, *ReportBandRequest) (*ReportBandResponse, error)
 	// ListActions lists the actions that terminals of the caller's sites offer. Caller: any operator. May be repeated. Errors:
 	// none of its own.
 	ListActions(context.Context, *ListActionsRequest) (*ListActionsResponse, error)
@@ -410,6 +429,9 @@ func (UnimplementedInventoryServiceServer) ListBands(context.Context, *ListBands
 }
 func (UnimplementedInventoryServiceServer) SetBandStatus(context.Context, *SetBandStatusRequest) (*SetBandStatusResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SetBandStatus not implemented")
+}
+func (UnimplementedInventoryServiceServer) ReportBand(context.Context, *ReportBandRequest) (*ReportBandResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportBand not implemented")
 }
 func (UnimplementedInventoryServiceServer) ListActions(context.Context, *ListActionsRequest) (*ListActionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListActions not implemented")
@@ -726,6 +748,24 @@ func _InventoryService_SetBandStatus_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _InventoryService_ReportBand_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportBandRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(InventoryServiceServer).ReportBand(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: InventoryService_ReportBand_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(InventoryServiceServer).ReportBand(ctx, req.(*ReportBandRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _InventoryService_ListActions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListActionsRequest)
 	if err := dec(in); err != nil {
@@ -832,6 +872,10 @@ var InventoryService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SetBandStatus",
 			Handler:    _InventoryService_SetBandStatus_Handler,
+		},
+		{
+			MethodName: "ReportBand",
+			Handler:    _InventoryService_ReportBand_Handler,
 		},
 		{
 			MethodName: "ListActions",

@@ -382,7 +382,11 @@ type Job struct {
 	// Pauses that are over, oldest first; the last 100.
 	PastPauses []*Pause `protobuf:"bytes,28,rep,name=past_pauses,json=pastPauses,proto3" json:"past_pauses,omitempty"`
 	// The schedule that asked for it; empty when a person did.
-	Schedule      string `protobuf:"bytes,29,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Schedule string `protobuf:"bytes,29,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	// The fault that it is to remedy; empty when none.
+	FaultId string `protobuf:"bytes,30,opt,name=fault_id,json=faultId,proto3" json:"fault_id,omitempty"`
+	// The policy that asked for it; empty when a person did.
+	Policy        string `protobuf:"bytes,31,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -617,6 +621,20 @@ func (x *Job) GetPastPauses() []*Pause {
 func (x *Job) GetSchedule() string {
 	if x != nil {
 		return x.Schedule
+	}
+	return ""
+}
+
+func (x *Job) GetFaultId() string {
+	if x != nil {
+		return x.FaultId
+	}
+	return ""
+}
+
+func (x *Job) GetPolicy() string {
+	if x != nil {
+		return x.Policy
 	}
 	return ""
 }
@@ -3582,7 +3600,7 @@ var File_fleet_v1_job_proto protoreflect.FileDescriptor
 
 const file_fleet_v1_job_proto_rawDesc = "" +
 	"\n" +
-	"\x12fleet/v1/job.proto\x12\bfleet.v1\x1a\x16action/v1/result.proto\x1a\x18fleet/v1/inventory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xad\t\n" +
+	"\x12fleet/v1/job.proto\x12\bfleet.v1\x1a\x16action/v1/result.proto\x1a\x18fleet/v1/inventory.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe0\t\n" +
 	"\x03Job\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06action\x18\x02 \x01(\tR\x06action\x121\n" +
@@ -3616,7 +3634,9 @@ const file_fleet_v1_job_proto_rawDesc = "" +
 	"\x0eaction_version\x18\x1b \x01(\tR\ractionVersion\x120\n" +
 	"\vpast_pauses\x18\x1c \x03(\v2\x0f.fleet.v1.PauseR\n" +
 	"pastPauses\x12\x1a\n" +
-	"\bschedule\x18\x1d \x01(\tR\bschedule\x1a9\n" +
+	"\bschedule\x18\x1d \x01(\tR\bschedule\x12\x19\n" +
+	"\bfault_id\x18\x1e \x01(\tR\afaultId\x12\x16\n" +
+	"\x06policy\x18\x1f \x01(\tR\x06policy\x1a9\n" +
 	"\vParamsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x95\x03\n" +
