@@ -556,6 +556,8 @@ type JobRecord struct {
 	// Hash of the versions of the secrets that its parameters name, on all targets, as they were when it was made or put again since; empty
 	// when they name none. Part of what lies behind approval.digest.
 	SecretsSha256 string `protobuf:"bytes,13,opt,name=secrets_sha256,json=secretsSha256,proto3" json:"secrets_sha256,omitempty"`
+	// The fault that it is to remedy, as its tasks tell it to agents; unset when there is none or it runs on other terminals.
+	Remedies      *v11.Remedies `protobuf:"bytes,14,opt,name=remedies,proto3" json:"remedies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -679,6 +681,13 @@ func (x *JobRecord) GetSecretsSha256() string {
 		return x.SecretsSha256
 	}
 	return ""
+}
+
+func (x *JobRecord) GetRemedies() *v11.Remedies {
+	if x != nil {
+		return x.Remedies
+	}
+	return nil
 }
 
 // PermitBatch says which tasks of a job were given a permit for the first time. It is on disk before the permits are sent, so
@@ -2024,6 +2033,211 @@ func (x *Obligation) GetEffects() []*v12.RecordedEffect {
 	return nil
 }
 
+// RemedyRecord is how far the policies are with a fault. It is kept for a day after the fault's end, so that what was tried counts when
+// the fault comes back.
+type RemedyRecord struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	FaultId string                 `protobuf:"bytes,1,opt,name=fault_id,json=faultId,proto3" json:"fault_id,omitempty"`
+	Site    string                 `protobuf:"bytes,2,opt,name=site,proto3" json:"site,omitempty"`
+	// When it is looked at next.
+	NextLook *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=next_look,json=nextLook,proto3" json:"next_look,omitempty"`
+	// How often the fault had come back when step was set.
+	Round uint32 `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"`
+	// Of the remedy's steps, the one that is next, from 0.
+	Step uint32 `protobuf:"varint,5,opt,name=step,proto3" json:"step,omitempty"`
+	// The jobs that were asked for, oldest first; the last 50.
+	Attempts []*RemedyAttempt `protobuf:"bytes,6,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// How many were ever asked for.
+	Begun         uint32 `protobuf:"varint,7,opt,name=begun,proto3" json:"begun,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemedyRecord) Reset() {
+	*x = RemedyRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemedyRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemedyRecord) ProtoMessage() {}
+
+func (x *RemedyRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemedyRecord.ProtoReflect.Descriptor instead.
+func (*RemedyRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RemedyRecord) GetFaultId() string {
+	if x != nil {
+		return x.FaultId
+	}
+	return ""
+}
+
+func (x *RemedyRecord) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *RemedyRecord) GetNextLook() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextLook
+	}
+	return nil
+}
+
+func (x *RemedyRecord) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *RemedyRecord) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *RemedyRecord) GetAttempts() []*RemedyAttempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *RemedyRecord) GetBegun() uint32 {
+	if x != nil {
+		return x.Begun
+	}
+	return 0
+}
+
+// RemedyAttempt is a job that a policy has asked for. It is written before the job, so that a server that is killed between the two asks
+// again for the same.
+type RemedyAttempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1.
+	Number uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	Step   uint32                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
+	Action string                 `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	Policy string                 `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
+	Begun  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=begun,proto3" json:"begun,omitempty"`
+	// Empty until the job is known.
+	JobId string `protobuf:"bytes,6,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// When its job was found to be done; unset while it is not.
+	Ended *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=ended,proto3" json:"ended,omitempty"`
+	// What came of it, for people ("1 failed").
+	Outcome       string `protobuf:"bytes,8,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemedyAttempt) Reset() {
+	*x = RemedyAttempt{}
+	mi := &file_storage_v1_storage_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemedyAttempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemedyAttempt) ProtoMessage() {}
+
+func (x *RemedyAttempt) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemedyAttempt.ProtoReflect.Descriptor instead.
+func (*RemedyAttempt) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RemedyAttempt) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *RemedyAttempt) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *RemedyAttempt) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *RemedyAttempt) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *RemedyAttempt) GetBegun() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Begun
+	}
+	return nil
+}
+
+func (x *RemedyAttempt) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *RemedyAttempt) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *RemedyAttempt) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
 var File_storage_v1_storage_proto protoreflect.FileDescriptor
 
 const file_storage_v1_storage_proto_rawDesc = "" +
@@ -2065,7 +2279,7 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x04task\x18\x01 \x01(\v2\x0e.fleet.v1.TaskR\x04task\x12\x18\n" +
 	"\asettled\x18\x02 \x01(\bR\asettled\x12\x1b\n" +
 	"\tby_server\x18\x03 \x01(\bR\bbyServer\x12\x14\n" +
-	"\x05order\x18\x04 \x01(\x04R\x05order\"\xe6\x04\n" +
+	"\x05order\x18\x04 \x01(\x04R\x05order\"\x96\x05\n" +
 	"\tJobRecord\x12\x1f\n" +
 	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\x12<\n" +
 	"\fmax_duration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12%\n" +
@@ -2083,7 +2297,8 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"disruptive\x12#\n" +
 	"\rplugin_sha256\x18\v \x03(\tR\fpluginSha256\x12\x1c\n" +
 	"\tunwatched\x18\f \x03(\rR\tunwatched\x12%\n" +
-	"\x0esecrets_sha256\x18\r \x01(\tR\rsecretsSha256\x1aR\n" +
+	"\x0esecrets_sha256\x18\r \x01(\tR\rsecretsSha256\x12.\n" +
+	"\bremedies\x18\x0e \x01(\v2\x12.agent.v1.RemediesR\bremedies\x1aR\n" +
 	"\x0fSiteCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"\xab\x01\n" +
@@ -2207,7 +2422,24 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"last_error\x18\x06 \x01(\tR\tlastError\x12\x14\n" +
 	"\x05locks\x18\a \x03(\tR\x05locks\x123\n" +
-	"\aeffects\x18\b \x03(\v2\x19.action.v1.RecordedEffectR\aeffects*v\n" +
+	"\aeffects\x18\b \x03(\v2\x19.action.v1.RecordedEffectR\aeffects\"\xed\x01\n" +
+	"\fRemedyRecord\x12\x19\n" +
+	"\bfault_id\x18\x01 \x01(\tR\afaultId\x12\x12\n" +
+	"\x04site\x18\x02 \x01(\tR\x04site\x127\n" +
+	"\tnext_look\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bnextLook\x12\x14\n" +
+	"\x05round\x18\x04 \x01(\rR\x05round\x12\x12\n" +
+	"\x04step\x18\x05 \x01(\rR\x04step\x125\n" +
+	"\battempts\x18\x06 \x03(\v2\x19.storage.v1.RemedyAttemptR\battempts\x12\x14\n" +
+	"\x05begun\x18\a \x01(\rR\x05begun\"\x80\x02\n" +
+	"\rRemedyAttempt\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x12\n" +
+	"\x04step\x18\x02 \x01(\rR\x04step\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x12\x16\n" +
+	"\x06policy\x18\x04 \x01(\tR\x06policy\x120\n" +
+	"\x05begun\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05begun\x12\x15\n" +
+	"\x06job_id\x18\x06 \x01(\tR\x05jobId\x120\n" +
+	"\x05ended\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x18\n" +
+	"\aoutcome\x18\b \x01(\tR\aoutcome*v\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16IMPORT_STATE_PREPARING\x10\x01\x12\x16\n" +
@@ -2227,7 +2459,7 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 }
 
 var file_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_storage_v1_storage_proto_goTypes = []any{
 	(ImportState)(0),              // 0: storage.v1.ImportState
 	(*TerminalRecord)(nil),        // 1: storage.v1.TerminalRecord
@@ -2253,97 +2485,105 @@ var file_storage_v1_storage_proto_goTypes = []any{
 	(*ScheduleRecord)(nil),        // 21: storage.v1.ScheduleRecord
 	(*JournalLease)(nil),          // 22: storage.v1.JournalLease
 	(*Obligation)(nil),            // 23: storage.v1.Obligation
-	nil,                           // 24: storage.v1.JobRecord.SiteCountsEntry
-	nil,                           // 25: storage.v1.ImportedRow.CellsEntry
-	nil,                           // 26: storage.v1.JournalTask.AnswersEntry
-	nil,                           // 27: storage.v1.CertificatesRecord.LevelsEntry
-	(*v1.Terminal)(nil),           // 28: fleet.v1.Terminal
-	(*v1.Token)(nil),              // 29: fleet.v1.Token
-	(*v1.Operator)(nil),           // 30: fleet.v1.Operator
-	(*v11.Plugin)(nil),            // 31: agent.v1.Plugin
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
-	(*v1.Task)(nil),               // 33: fleet.v1.Task
-	(*v1.Job)(nil),                // 34: fleet.v1.Job
-	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
-	(v1.ImportKind)(0),            // 36: fleet.v1.ImportKind
-	(*v1.ImportResponse)(nil),     // 37: fleet.v1.ImportResponse
-	(*v11.Task)(nil),              // 38: agent.v1.Task
-	(v11.TaskState)(0),            // 39: agent.v1.TaskState
-	(*v12.Plan)(nil),              // 40: action.v1.Plan
-	(*v12.TaskResult)(nil),        // 41: action.v1.TaskResult
-	(v12.Phase)(0),                // 42: action.v1.Phase
-	(*v12.Undo)(nil),              // 43: action.v1.Undo
-	(*v11.TaskKey)(nil),           // 44: agent.v1.TaskKey
-	(*v12.ArtifactReference)(nil), // 45: action.v1.ArtifactReference
-	(*v12.RecordedEffect)(nil),    // 46: action.v1.RecordedEffect
-	(*v1.Secret)(nil),             // 47: fleet.v1.Secret
-	(*v11.SealedSecret)(nil),      // 48: agent.v1.SealedSecret
-	(*v12.CertificateReport)(nil), // 49: action.v1.CertificateReport
-	(*v1.Schedule)(nil),           // 50: fleet.v1.Schedule
-	(*v1.JobCounts)(nil),          // 51: fleet.v1.JobCounts
-	(*v12.Confirmation)(nil),      // 52: action.v1.Confirmation
-	(v1.ExpiryLevel)(0),           // 53: fleet.v1.ExpiryLevel
+	(*RemedyRecord)(nil),          // 24: storage.v1.RemedyRecord
+	(*RemedyAttempt)(nil),         // 25: storage.v1.RemedyAttempt
+	nil,                           // 26: storage.v1.JobRecord.SiteCountsEntry
+	nil,                           // 27: storage.v1.ImportedRow.CellsEntry
+	nil,                           // 28: storage.v1.JournalTask.AnswersEntry
+	nil,                           // 29: storage.v1.CertificatesRecord.LevelsEntry
+	(*v1.Terminal)(nil),           // 30: fleet.v1.Terminal
+	(*v1.Token)(nil),              // 31: fleet.v1.Token
+	(*v1.Operator)(nil),           // 32: fleet.v1.Operator
+	(*v11.Plugin)(nil),            // 33: agent.v1.Plugin
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*v1.Task)(nil),               // 35: fleet.v1.Task
+	(*v1.Job)(nil),                // 36: fleet.v1.Job
+	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
+	(*v11.Remedies)(nil),          // 38: agent.v1.Remedies
+	(v1.ImportKind)(0),            // 39: fleet.v1.ImportKind
+	(*v1.ImportResponse)(nil),     // 40: fleet.v1.ImportResponse
+	(*v11.Task)(nil),              // 41: agent.v1.Task
+	(v11.TaskState)(0),            // 42: agent.v1.TaskState
+	(*v12.Plan)(nil),              // 43: action.v1.Plan
+	(*v12.TaskResult)(nil),        // 44: action.v1.TaskResult
+	(v12.Phase)(0),                // 45: action.v1.Phase
+	(*v12.Undo)(nil),              // 46: action.v1.Undo
+	(*v11.TaskKey)(nil),           // 47: agent.v1.TaskKey
+	(*v12.ArtifactReference)(nil), // 48: action.v1.ArtifactReference
+	(*v12.RecordedEffect)(nil),    // 49: action.v1.RecordedEffect
+	(*v1.Secret)(nil),             // 50: fleet.v1.Secret
+	(*v11.SealedSecret)(nil),      // 51: agent.v1.SealedSecret
+	(*v12.CertificateReport)(nil), // 52: action.v1.CertificateReport
+	(*v1.Schedule)(nil),           // 53: fleet.v1.Schedule
+	(*v1.JobCounts)(nil),          // 54: fleet.v1.JobCounts
+	(*v12.Confirmation)(nil),      // 55: action.v1.Confirmation
+	(v1.ExpiryLevel)(0),           // 56: fleet.v1.ExpiryLevel
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
-	28, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
-	29, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
-	30, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
-	31, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
-	32, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
-	33, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
-	34, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
-	35, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
-	24, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
-	32, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
-	32, // 10: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
-	32, // 11: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
-	10, // 12: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
-	0,  // 13: storage.v1.ImportRecord.state:type_name -> storage.v1.ImportState
-	36, // 14: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
-	32, // 15: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
-	37, // 16: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
-	14, // 17: storage.v1.ImportPart.rows:type_name -> storage.v1.ImportedRow
-	15, // 18: storage.v1.ImportPart.total:type_name -> storage.v1.ImportTotal
-	25, // 19: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
-	37, // 20: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
-	38, // 21: storage.v1.JournalTask.task:type_name -> agent.v1.Task
-	39, // 22: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
-	32, // 23: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
-	32, // 24: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
-	40, // 25: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
-	41, // 26: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
-	32, // 27: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
-	42, // 28: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
-	43, // 29: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
-	26, // 30: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
-	44, // 31: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
-	45, // 32: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
-	32, // 33: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
-	46, // 34: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
-	47, // 35: storage.v1.SecretRecord.secret:type_name -> fleet.v1.Secret
-	48, // 36: storage.v1.SecretRecord.sealed:type_name -> agent.v1.SealedSecret
-	49, // 37: storage.v1.CertificatesRecord.report:type_name -> action.v1.CertificateReport
-	27, // 38: storage.v1.CertificatesRecord.levels:type_name -> storage.v1.CertificatesRecord.LevelsEntry
-	50, // 39: storage.v1.ScheduleRecord.schedule:type_name -> fleet.v1.Schedule
-	32, // 40: storage.v1.ScheduleRecord.due:type_name -> google.protobuf.Timestamp
-	35, // 41: storage.v1.ScheduleRecord.jitter:type_name -> google.protobuf.Duration
-	44, // 42: storage.v1.JournalLease.task:type_name -> agent.v1.TaskKey
-	32, // 43: storage.v1.JournalLease.since:type_name -> google.protobuf.Timestamp
-	32, // 44: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
-	35, // 45: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
-	46, // 46: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
-	32, // 47: storage.v1.JournalLease.ended:type_name -> google.protobuf.Timestamp
-	44, // 48: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
-	32, // 49: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
-	46, // 50: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
-	51, // 51: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
-	52, // 52: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
-	53, // 53: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	30, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
+	31, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
+	32, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
+	33, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
+	34, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
+	35, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
+	36, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
+	37, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
+	26, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
+	34, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
+	38, // 10: storage.v1.JobRecord.remedies:type_name -> agent.v1.Remedies
+	34, // 11: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
+	34, // 12: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	10, // 13: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
+	0,  // 14: storage.v1.ImportRecord.state:type_name -> storage.v1.ImportState
+	39, // 15: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
+	34, // 16: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
+	40, // 17: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
+	14, // 18: storage.v1.ImportPart.rows:type_name -> storage.v1.ImportedRow
+	15, // 19: storage.v1.ImportPart.total:type_name -> storage.v1.ImportTotal
+	27, // 20: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
+	40, // 21: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
+	41, // 22: storage.v1.JournalTask.task:type_name -> agent.v1.Task
+	42, // 23: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
+	34, // 24: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
+	34, // 25: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
+	43, // 26: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
+	44, // 27: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
+	34, // 28: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
+	45, // 29: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
+	46, // 30: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
+	28, // 31: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
+	47, // 32: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
+	48, // 33: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
+	34, // 34: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
+	49, // 35: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
+	50, // 36: storage.v1.SecretRecord.secret:type_name -> fleet.v1.Secret
+	51, // 37: storage.v1.SecretRecord.sealed:type_name -> agent.v1.SealedSecret
+	52, // 38: storage.v1.CertificatesRecord.report:type_name -> action.v1.CertificateReport
+	29, // 39: storage.v1.CertificatesRecord.levels:type_name -> storage.v1.CertificatesRecord.LevelsEntry
+	53, // 40: storage.v1.ScheduleRecord.schedule:type_name -> fleet.v1.Schedule
+	34, // 41: storage.v1.ScheduleRecord.due:type_name -> google.protobuf.Timestamp
+	37, // 42: storage.v1.ScheduleRecord.jitter:type_name -> google.protobuf.Duration
+	47, // 43: storage.v1.JournalLease.task:type_name -> agent.v1.TaskKey
+	34, // 44: storage.v1.JournalLease.since:type_name -> google.protobuf.Timestamp
+	34, // 45: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
+	37, // 46: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
+	49, // 47: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
+	34, // 48: storage.v1.JournalLease.ended:type_name -> google.protobuf.Timestamp
+	47, // 49: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
+	34, // 50: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
+	49, // 51: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
+	34, // 52: storage.v1.RemedyRecord.next_look:type_name -> google.protobuf.Timestamp
+	25, // 53: storage.v1.RemedyRecord.attempts:type_name -> storage.v1.RemedyAttempt
+	34, // 54: storage.v1.RemedyAttempt.begun:type_name -> google.protobuf.Timestamp
+	34, // 55: storage.v1.RemedyAttempt.ended:type_name -> google.protobuf.Timestamp
+	54, // 56: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
+	55, // 57: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
+	56, // 58: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
+	59, // [59:59] is the sub-list for method output_type
+	59, // [59:59] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
@@ -2357,7 +2597,7 @@ func file_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
