@@ -66,6 +66,8 @@ type Config struct {
 	Secrets Secrets
 	// Scans keeps what results tell of certificates; nil keeps nothing.
 	Scans Scans
+	// Freezes says where nothing starts that no person asked for; nil means nowhere.
+	Freezes Freezes
 	// Epoch of the store, told to agents with each task. It may grow.
 	Epoch func() uint64
 	Now   func() time.Time
@@ -93,6 +95,7 @@ type Engine struct {
 	// secrets and scans may be nil.
 	secrets Secrets
 	scans   Scans
+	freezes Freezes
 	epoch   func() uint64
 	now     func() time.Time
 	log     *slog.Logger
@@ -129,6 +132,7 @@ type Engine struct {
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
 		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
+		freezes:   orNowhere(c.Freezes),
 		judging:   make(chan struct{}, 1),
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),
