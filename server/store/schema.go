@@ -232,7 +232,9 @@ func TerminalOfEndKey(key []byte) (end int64, terminal string) {
 func ScheduleRunKey(name string, at int64) []byte { return append(Prefix(name), Number(uint64(at))...) }
 
 // RemedyTimeKey is the key of a fault under the time at which the policies look at it next, in milliseconds since 1970.
-func RemedyTimeKey(at int64, fault string) []byte { return append(Number(uint64(max(0, at))), fault...) }
+func RemedyTimeKey(at int64, fault string) []byte {
+	return append(Number(uint64(max(0, at))), fault...)
+}
 
 // FaultOfTimeKey reads the time and the fault's id out of a key of TableRemedyTimes.
 func FaultOfTimeKey(key []byte) (at int64, fault string) {
