@@ -106,18 +106,21 @@ func (j *Journal) SendNews(upTo uint64) error {
 	})
 }
 
-// DropNews forgets news up to a sequence.
-func (j *Journal) DropNews(upTo uint64) error {
-	return j.write(func(tx tables) error {
+// DropNews forgets news up to a sequence and returns how much that was.
+func (j *Journal) DropNews(upTo uint64) (dropped int, err error) {
+	err = j.write(func(tx tables) error {
+		dropped = 0
 		b := tx.Bucket(bucketNews)
 		c := b.Cursor()
 		for key, _ := c.First(); key != nil && binary.BigEndian.Uint64(key) <= upTo; key, _ = c.First() {
 			if err := b.Delete(key); err != nil {
 				return err
 			}
+			dropped++
 		}
 		return nil
 	})
+	return dropped, err
 }
 
 // News calls fn for each piece of news after a sequence, in order, until it returns false.
