@@ -1928,6 +1928,200 @@ func (x *JournalLease) GetOutcome() string {
 	return ""
 }
 
+// JournalBreaker is what the agent knows of the attempts of one action at one fault. Moments are of the agent's own steady clock, in
+// nanoseconds since 1970: it never goes back, whatever becomes of the machine's clock.
+type JournalBreaker struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Entry   string                 `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+	Subject string                 `protobuf:"bytes,2,opt,name=subject,proto3" json:"subject,omitempty"`
+	Action  string                 `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
+	// Those that count, the oldest first.
+	Attempts []*JournalAttempt `protobuf:"bytes,4,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	Open     bool              `protobuf:"varint,5,opt,name=open,proto3" json:"open,omitempty"`
+	// When it opened, and when attempts are allowed again without a reset; 0 while it is closed.
+	Since int64 `protobuf:"varint,6,opt,name=since,proto3" json:"since,omitempty"`
+	Until int64 `protobuf:"varint,7,opt,name=until,proto3" json:"until,omitempty"`
+	// Why it is as it is, for people.
+	Reason string `protobuf:"bytes,8,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The adapter that was there last; another one closes the breaker.
+	Adapter string `protobuf:"bytes,9,opt,name=adapter,proto3" json:"adapter,omitempty"`
+	// The latest moment that was written: the steady clock goes on from there.
+	Written int64 `protobuf:"varint,10,opt,name=written,proto3" json:"written,omitempty"`
+	// How attempts are bounded, as of the last one.
+	Guardrails    *v11.Guardrails `protobuf:"bytes,11,opt,name=guardrails,proto3" json:"guardrails,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JournalBreaker) Reset() {
+	*x = JournalBreaker{}
+	mi := &file_storage_v1_storage_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JournalBreaker) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JournalBreaker) ProtoMessage() {}
+
+func (x *JournalBreaker) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JournalBreaker.ProtoReflect.Descriptor instead.
+func (*JournalBreaker) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *JournalBreaker) GetEntry() string {
+	if x != nil {
+		return x.Entry
+	}
+	return ""
+}
+
+func (x *JournalBreaker) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *JournalBreaker) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *JournalBreaker) GetAttempts() []*JournalAttempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *JournalBreaker) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
+func (x *JournalBreaker) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *JournalBreaker) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+func (x *JournalBreaker) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *JournalBreaker) GetAdapter() string {
+	if x != nil {
+		return x.Adapter
+	}
+	return ""
+}
+
+func (x *JournalBreaker) GetWritten() int64 {
+	if x != nil {
+		return x.Written
+	}
+	return 0
+}
+
+func (x *JournalBreaker) GetGuardrails() *v11.Guardrails {
+	if x != nil {
+		return x.Guardrails
+	}
+	return nil
+}
+
+// JournalAttempt is one task that was to remedy a fault.
+type JournalAttempt struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Key     *v11.TaskKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Started int64                  `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"`
+	// 0 while it runs.
+	Ended         int64 `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JournalAttempt) Reset() {
+	*x = JournalAttempt{}
+	mi := &file_storage_v1_storage_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JournalAttempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JournalAttempt) ProtoMessage() {}
+
+func (x *JournalAttempt) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JournalAttempt.ProtoReflect.Descriptor instead.
+func (*JournalAttempt) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *JournalAttempt) GetKey() *v11.TaskKey {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *JournalAttempt) GetStarted() int64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+func (x *JournalAttempt) GetEnded() int64 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
 // Obligation is something that must still be put right on this machine.
 type Obligation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1949,7 +2143,7 @@ type Obligation struct {
 
 func (x *Obligation) Reset() {
 	*x = Obligation{}
-	mi := &file_storage_v1_storage_proto_msgTypes[22]
+	mi := &file_storage_v1_storage_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1961,7 +2155,7 @@ func (x *Obligation) String() string {
 func (*Obligation) ProtoMessage() {}
 
 func (x *Obligation) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[22]
+	mi := &file_storage_v1_storage_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1974,7 +2168,7 @@ func (x *Obligation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Obligation.ProtoReflect.Descriptor instead.
 func (*Obligation) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{22}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Obligation) GetResource() string {
@@ -2055,7 +2249,7 @@ type RemedyRecord struct {
 
 func (x *RemedyRecord) Reset() {
 	*x = RemedyRecord{}
-	mi := &file_storage_v1_storage_proto_msgTypes[23]
+	mi := &file_storage_v1_storage_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2261,7 @@ func (x *RemedyRecord) String() string {
 func (*RemedyRecord) ProtoMessage() {}
 
 func (x *RemedyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[23]
+	mi := &file_storage_v1_storage_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2274,7 @@ func (x *RemedyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemedyRecord.ProtoReflect.Descriptor instead.
 func (*RemedyRecord) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{23}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RemedyRecord) GetFaultId() string {
@@ -2154,7 +2348,7 @@ type RemedyAttempt struct {
 
 func (x *RemedyAttempt) Reset() {
 	*x = RemedyAttempt{}
-	mi := &file_storage_v1_storage_proto_msgTypes[24]
+	mi := &file_storage_v1_storage_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2166,7 +2360,7 @@ func (x *RemedyAttempt) String() string {
 func (*RemedyAttempt) ProtoMessage() {}
 
 func (x *RemedyAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[24]
+	mi := &file_storage_v1_storage_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2179,7 +2373,7 @@ func (x *RemedyAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemedyAttempt.ProtoReflect.Descriptor instead.
 func (*RemedyAttempt) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{24}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemedyAttempt) GetNumber() uint32 {
@@ -2411,7 +2605,26 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	" \x01(\tR\tlastError\x12\x17\n" +
 	"\aboot_id\x18\v \x01(\tR\x06bootId\x120\n" +
 	"\x05ended\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x18\n" +
-	"\aoutcome\x18\r \x01(\tR\aoutcome\"\x9b\x02\n" +
+	"\aoutcome\x18\r \x01(\tR\aoutcome\"\xd2\x02\n" +
+	"\x0eJournalBreaker\x12\x14\n" +
+	"\x05entry\x18\x01 \x01(\tR\x05entry\x12\x18\n" +
+	"\asubject\x18\x02 \x01(\tR\asubject\x12\x16\n" +
+	"\x06action\x18\x03 \x01(\tR\x06action\x126\n" +
+	"\battempts\x18\x04 \x03(\v2\x1a.storage.v1.JournalAttemptR\battempts\x12\x12\n" +
+	"\x04open\x18\x05 \x01(\bR\x04open\x12\x14\n" +
+	"\x05since\x18\x06 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05until\x18\a \x01(\x03R\x05until\x12\x16\n" +
+	"\x06reason\x18\b \x01(\tR\x06reason\x12\x18\n" +
+	"\aadapter\x18\t \x01(\tR\aadapter\x12\x18\n" +
+	"\awritten\x18\n" +
+	" \x01(\x03R\awritten\x124\n" +
+	"\n" +
+	"guardrails\x18\v \x01(\v2\x14.agent.v1.GuardrailsR\n" +
+	"guardrails\"e\n" +
+	"\x0eJournalAttempt\x12#\n" +
+	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\x03R\astarted\x12\x14\n" +
+	"\x05ended\x18\x03 \x01(\x03R\x05ended\"\x9b\x02\n" +
 	"\n" +
 	"Obligation\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x12\x18\n" +
@@ -2459,7 +2672,7 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 }
 
 var file_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_storage_v1_storage_proto_goTypes = []any{
 	(ImportState)(0),              // 0: storage.v1.ImportState
 	(*TerminalRecord)(nil),        // 1: storage.v1.TerminalRecord
@@ -2484,106 +2697,112 @@ var file_storage_v1_storage_proto_goTypes = []any{
 	(*CertificatesRecord)(nil),    // 20: storage.v1.CertificatesRecord
 	(*ScheduleRecord)(nil),        // 21: storage.v1.ScheduleRecord
 	(*JournalLease)(nil),          // 22: storage.v1.JournalLease
-	(*Obligation)(nil),            // 23: storage.v1.Obligation
-	(*RemedyRecord)(nil),          // 24: storage.v1.RemedyRecord
-	(*RemedyAttempt)(nil),         // 25: storage.v1.RemedyAttempt
-	nil,                           // 26: storage.v1.JobRecord.SiteCountsEntry
-	nil,                           // 27: storage.v1.ImportedRow.CellsEntry
-	nil,                           // 28: storage.v1.JournalTask.AnswersEntry
-	nil,                           // 29: storage.v1.CertificatesRecord.LevelsEntry
-	(*v1.Terminal)(nil),           // 30: fleet.v1.Terminal
-	(*v1.Token)(nil),              // 31: fleet.v1.Token
-	(*v1.Operator)(nil),           // 32: fleet.v1.Operator
-	(*v11.Plugin)(nil),            // 33: agent.v1.Plugin
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
-	(*v1.Task)(nil),               // 35: fleet.v1.Task
-	(*v1.Job)(nil),                // 36: fleet.v1.Job
-	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
-	(*v11.Remedies)(nil),          // 38: agent.v1.Remedies
-	(v1.ImportKind)(0),            // 39: fleet.v1.ImportKind
-	(*v1.ImportResponse)(nil),     // 40: fleet.v1.ImportResponse
-	(*v11.Task)(nil),              // 41: agent.v1.Task
-	(v11.TaskState)(0),            // 42: agent.v1.TaskState
-	(*v12.Plan)(nil),              // 43: action.v1.Plan
-	(*v12.TaskResult)(nil),        // 44: action.v1.TaskResult
-	(v12.Phase)(0),                // 45: action.v1.Phase
-	(*v12.Undo)(nil),              // 46: action.v1.Undo
-	(*v11.TaskKey)(nil),           // 47: agent.v1.TaskKey
-	(*v12.ArtifactReference)(nil), // 48: action.v1.ArtifactReference
-	(*v12.RecordedEffect)(nil),    // 49: action.v1.RecordedEffect
-	(*v1.Secret)(nil),             // 50: fleet.v1.Secret
-	(*v11.SealedSecret)(nil),      // 51: agent.v1.SealedSecret
-	(*v12.CertificateReport)(nil), // 52: action.v1.CertificateReport
-	(*v1.Schedule)(nil),           // 53: fleet.v1.Schedule
-	(*v1.JobCounts)(nil),          // 54: fleet.v1.JobCounts
-	(*v12.Confirmation)(nil),      // 55: action.v1.Confirmation
-	(v1.ExpiryLevel)(0),           // 56: fleet.v1.ExpiryLevel
+	(*JournalBreaker)(nil),        // 23: storage.v1.JournalBreaker
+	(*JournalAttempt)(nil),        // 24: storage.v1.JournalAttempt
+	(*Obligation)(nil),            // 25: storage.v1.Obligation
+	(*RemedyRecord)(nil),          // 26: storage.v1.RemedyRecord
+	(*RemedyAttempt)(nil),         // 27: storage.v1.RemedyAttempt
+	nil,                           // 28: storage.v1.JobRecord.SiteCountsEntry
+	nil,                           // 29: storage.v1.ImportedRow.CellsEntry
+	nil,                           // 30: storage.v1.JournalTask.AnswersEntry
+	nil,                           // 31: storage.v1.CertificatesRecord.LevelsEntry
+	(*v1.Terminal)(nil),           // 32: fleet.v1.Terminal
+	(*v1.Token)(nil),              // 33: fleet.v1.Token
+	(*v1.Operator)(nil),           // 34: fleet.v1.Operator
+	(*v11.Plugin)(nil),            // 35: agent.v1.Plugin
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
+	(*v1.Task)(nil),               // 37: fleet.v1.Task
+	(*v1.Job)(nil),                // 38: fleet.v1.Job
+	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
+	(*v11.Remedies)(nil),          // 40: agent.v1.Remedies
+	(v1.ImportKind)(0),            // 41: fleet.v1.ImportKind
+	(*v1.ImportResponse)(nil),     // 42: fleet.v1.ImportResponse
+	(*v11.Task)(nil),              // 43: agent.v1.Task
+	(v11.TaskState)(0),            // 44: agent.v1.TaskState
+	(*v12.Plan)(nil),              // 45: action.v1.Plan
+	(*v12.TaskResult)(nil),        // 46: action.v1.TaskResult
+	(v12.Phase)(0),                // 47: action.v1.Phase
+	(*v12.Undo)(nil),              // 48: action.v1.Undo
+	(*v11.TaskKey)(nil),           // 49: agent.v1.TaskKey
+	(*v12.ArtifactReference)(nil), // 50: action.v1.ArtifactReference
+	(*v12.RecordedEffect)(nil),    // 51: action.v1.RecordedEffect
+	(*v1.Secret)(nil),             // 52: fleet.v1.Secret
+	(*v11.SealedSecret)(nil),      // 53: agent.v1.SealedSecret
+	(*v12.CertificateReport)(nil), // 54: action.v1.CertificateReport
+	(*v1.Schedule)(nil),           // 55: fleet.v1.Schedule
+	(*v11.Guardrails)(nil),        // 56: agent.v1.Guardrails
+	(*v1.JobCounts)(nil),          // 57: fleet.v1.JobCounts
+	(*v12.Confirmation)(nil),      // 58: action.v1.Confirmation
+	(v1.ExpiryLevel)(0),           // 59: fleet.v1.ExpiryLevel
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
-	30, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
-	31, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
-	32, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
-	33, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
-	34, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
-	35, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
-	36, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
-	37, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
-	26, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
-	34, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
-	38, // 10: storage.v1.JobRecord.remedies:type_name -> agent.v1.Remedies
-	34, // 11: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
-	34, // 12: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	32, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
+	33, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
+	34, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
+	35, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
+	36, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
+	37, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
+	38, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
+	39, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
+	28, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
+	36, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
+	40, // 10: storage.v1.JobRecord.remedies:type_name -> agent.v1.Remedies
+	36, // 11: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
+	36, // 12: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
 	10, // 13: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
 	0,  // 14: storage.v1.ImportRecord.state:type_name -> storage.v1.ImportState
-	39, // 15: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
-	34, // 16: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
-	40, // 17: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
+	41, // 15: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
+	36, // 16: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
+	42, // 17: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
 	14, // 18: storage.v1.ImportPart.rows:type_name -> storage.v1.ImportedRow
 	15, // 19: storage.v1.ImportPart.total:type_name -> storage.v1.ImportTotal
-	27, // 20: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
-	40, // 21: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
-	41, // 22: storage.v1.JournalTask.task:type_name -> agent.v1.Task
-	42, // 23: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
-	34, // 24: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
-	34, // 25: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
-	43, // 26: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
-	44, // 27: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
-	34, // 28: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
-	45, // 29: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
-	46, // 30: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
-	28, // 31: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
-	47, // 32: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
-	48, // 33: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
-	34, // 34: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
-	49, // 35: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
-	50, // 36: storage.v1.SecretRecord.secret:type_name -> fleet.v1.Secret
-	51, // 37: storage.v1.SecretRecord.sealed:type_name -> agent.v1.SealedSecret
-	52, // 38: storage.v1.CertificatesRecord.report:type_name -> action.v1.CertificateReport
-	29, // 39: storage.v1.CertificatesRecord.levels:type_name -> storage.v1.CertificatesRecord.LevelsEntry
-	53, // 40: storage.v1.ScheduleRecord.schedule:type_name -> fleet.v1.Schedule
-	34, // 41: storage.v1.ScheduleRecord.due:type_name -> google.protobuf.Timestamp
-	37, // 42: storage.v1.ScheduleRecord.jitter:type_name -> google.protobuf.Duration
-	47, // 43: storage.v1.JournalLease.task:type_name -> agent.v1.TaskKey
-	34, // 44: storage.v1.JournalLease.since:type_name -> google.protobuf.Timestamp
-	34, // 45: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
-	37, // 46: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
-	49, // 47: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
-	34, // 48: storage.v1.JournalLease.ended:type_name -> google.protobuf.Timestamp
-	47, // 49: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
-	34, // 50: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
-	49, // 51: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
-	34, // 52: storage.v1.RemedyRecord.next_look:type_name -> google.protobuf.Timestamp
-	25, // 53: storage.v1.RemedyRecord.attempts:type_name -> storage.v1.RemedyAttempt
-	34, // 54: storage.v1.RemedyAttempt.begun:type_name -> google.protobuf.Timestamp
-	34, // 55: storage.v1.RemedyAttempt.ended:type_name -> google.protobuf.Timestamp
-	54, // 56: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
-	55, // 57: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
-	56, // 58: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
-	59, // [59:59] is the sub-list for method output_type
-	59, // [59:59] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	29, // 20: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
+	42, // 21: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
+	43, // 22: storage.v1.JournalTask.task:type_name -> agent.v1.Task
+	44, // 23: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
+	36, // 24: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
+	36, // 25: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
+	45, // 26: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
+	46, // 27: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
+	36, // 28: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
+	47, // 29: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
+	48, // 30: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
+	30, // 31: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
+	49, // 32: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
+	50, // 33: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
+	36, // 34: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
+	51, // 35: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
+	52, // 36: storage.v1.SecretRecord.secret:type_name -> fleet.v1.Secret
+	53, // 37: storage.v1.SecretRecord.sealed:type_name -> agent.v1.SealedSecret
+	54, // 38: storage.v1.CertificatesRecord.report:type_name -> action.v1.CertificateReport
+	31, // 39: storage.v1.CertificatesRecord.levels:type_name -> storage.v1.CertificatesRecord.LevelsEntry
+	55, // 40: storage.v1.ScheduleRecord.schedule:type_name -> fleet.v1.Schedule
+	36, // 41: storage.v1.ScheduleRecord.due:type_name -> google.protobuf.Timestamp
+	39, // 42: storage.v1.ScheduleRecord.jitter:type_name -> google.protobuf.Duration
+	49, // 43: storage.v1.JournalLease.task:type_name -> agent.v1.TaskKey
+	36, // 44: storage.v1.JournalLease.since:type_name -> google.protobuf.Timestamp
+	36, // 45: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
+	39, // 46: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
+	51, // 47: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
+	36, // 48: storage.v1.JournalLease.ended:type_name -> google.protobuf.Timestamp
+	24, // 49: storage.v1.JournalBreaker.attempts:type_name -> storage.v1.JournalAttempt
+	56, // 50: storage.v1.JournalBreaker.guardrails:type_name -> agent.v1.Guardrails
+	49, // 51: storage.v1.JournalAttempt.key:type_name -> agent.v1.TaskKey
+	49, // 52: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
+	36, // 53: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
+	51, // 54: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
+	36, // 55: storage.v1.RemedyRecord.next_look:type_name -> google.protobuf.Timestamp
+	27, // 56: storage.v1.RemedyRecord.attempts:type_name -> storage.v1.RemedyAttempt
+	36, // 57: storage.v1.RemedyAttempt.begun:type_name -> google.protobuf.Timestamp
+	36, // 58: storage.v1.RemedyAttempt.ended:type_name -> google.protobuf.Timestamp
+	57, // 59: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
+	58, // 60: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
+	59, // 61: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
+	62, // [62:62] is the sub-list for method output_type
+	62, // [62:62] is the sub-list for method input_type
+	62, // [62:62] is the sub-list for extension type_name
+	62, // [62:62] is the sub-list for extension extendee
+	0,  // [0:62] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
@@ -2597,7 +2816,7 @@ func file_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
