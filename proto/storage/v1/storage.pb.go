@@ -2024,12 +2024,147 @@ func (x *Obligation) GetEffects() []*v12.RecordedEffect {
 	return nil
 }
 
+// GuidedRecord is a guided task as the server stores it.
+type GuidedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  *v1.GuidedTask         `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// Of the question of a running task: the planned effect that asks; empty otherwise.
+	PlanId string `protobuf:"bytes,2,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	// What it is for, as in the table of what is open: while it is open nothing else is made for the same.
+	Slot string `protobuf:"bytes,3,opt,name=slot,proto3" json:"slot,omitempty"`
+	// How long after its last escalation it is escalated again; it doubles each time.
+	Patience *durationpb.Duration `protobuf:"bytes,4,opt,name=patience,proto3" json:"patience,omitempty"`
+	// Closed, and its fault is told so at this time; unset when there is nothing to tell.
+	TellFault *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=tell_fault,json=tellFault,proto3" json:"tell_fault,omitempty"`
+	// What the caller gave for the entry.
+	Params        map[string]string `protobuf:"bytes,6,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuidedRecord) Reset() {
+	*x = GuidedRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuidedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuidedRecord) ProtoMessage() {}
+
+func (x *GuidedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuidedRecord.ProtoReflect.Descriptor instead.
+func (*GuidedRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *GuidedRecord) GetTask() *v1.GuidedTask {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *GuidedRecord) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *GuidedRecord) GetSlot() string {
+	if x != nil {
+		return x.Slot
+	}
+	return ""
+}
+
+func (x *GuidedRecord) GetPatience() *durationpb.Duration {
+	if x != nil {
+		return x.Patience
+	}
+	return nil
+}
+
+func (x *GuidedRecord) GetTellFault() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TellFault
+	}
+	return nil
+}
+
+func (x *GuidedRecord) GetParams() map[string]string {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+// GuidedFile is a file of a note of a guided task.
+type GuidedFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Content       []byte                 `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuidedFile) Reset() {
+	*x = GuidedFile{}
+	mi := &file_storage_v1_storage_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuidedFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuidedFile) ProtoMessage() {}
+
+func (x *GuidedFile) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuidedFile.ProtoReflect.Descriptor instead.
+func (*GuidedFile) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GuidedFile) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
 var File_storage_v1_storage_proto protoreflect.FileDescriptor
 
 const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"\x18storage/v1/storage.proto\x12\n" +
-	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x1afleet/v1/certificate.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x17fleet/v1/schedule.proto\x1a\x15fleet/v1/secret.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x03\n" +
+	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x1afleet/v1/certificate.proto\x1a\x15fleet/v1/guided.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x17fleet/v1/schedule.proto\x1a\x15fleet/v1/secret.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x03\n" +
 	"\x0eTerminalRecord\x12.\n" +
 	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\x12\x1f\n" +
 	"\vsealing_key\x18\x02 \x01(\fR\n" +
@@ -2207,7 +2342,21 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"last_error\x18\x06 \x01(\tR\tlastError\x12\x14\n" +
 	"\x05locks\x18\a \x03(\tR\x05locks\x123\n" +
-	"\aeffects\x18\b \x03(\v2\x19.action.v1.RecordedEffectR\aeffects*v\n" +
+	"\aeffects\x18\b \x03(\v2\x19.action.v1.RecordedEffectR\aeffects\"\xd0\x02\n" +
+	"\fGuidedRecord\x12(\n" +
+	"\x04task\x18\x01 \x01(\v2\x14.fleet.v1.GuidedTaskR\x04task\x12\x17\n" +
+	"\aplan_id\x18\x02 \x01(\tR\x06planId\x12\x12\n" +
+	"\x04slot\x18\x03 \x01(\tR\x04slot\x125\n" +
+	"\bpatience\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bpatience\x129\n" +
+	"\n" +
+	"tell_fault\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\ttellFault\x12<\n" +
+	"\x06params\x18\x06 \x03(\v2$.storage.v1.GuidedRecord.ParamsEntryR\x06params\x1a9\n" +
+	"\vParamsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"&\n" +
+	"\n" +
+	"GuidedFile\x12\x18\n" +
+	"\acontent\x18\x01 \x01(\fR\acontent*v\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16IMPORT_STATE_PREPARING\x10\x01\x12\x16\n" +
@@ -2227,7 +2376,7 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 }
 
 var file_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_storage_v1_storage_proto_goTypes = []any{
 	(ImportState)(0),              // 0: storage.v1.ImportState
 	(*TerminalRecord)(nil),        // 1: storage.v1.TerminalRecord
@@ -2253,97 +2402,105 @@ var file_storage_v1_storage_proto_goTypes = []any{
 	(*ScheduleRecord)(nil),        // 21: storage.v1.ScheduleRecord
 	(*JournalLease)(nil),          // 22: storage.v1.JournalLease
 	(*Obligation)(nil),            // 23: storage.v1.Obligation
-	nil,                           // 24: storage.v1.JobRecord.SiteCountsEntry
-	nil,                           // 25: storage.v1.ImportedRow.CellsEntry
-	nil,                           // 26: storage.v1.JournalTask.AnswersEntry
-	nil,                           // 27: storage.v1.CertificatesRecord.LevelsEntry
-	(*v1.Terminal)(nil),           // 28: fleet.v1.Terminal
-	(*v1.Token)(nil),              // 29: fleet.v1.Token
-	(*v1.Operator)(nil),           // 30: fleet.v1.Operator
-	(*v11.Plugin)(nil),            // 31: agent.v1.Plugin
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
-	(*v1.Task)(nil),               // 33: fleet.v1.Task
-	(*v1.Job)(nil),                // 34: fleet.v1.Job
-	(*durationpb.Duration)(nil),   // 35: google.protobuf.Duration
-	(v1.ImportKind)(0),            // 36: fleet.v1.ImportKind
-	(*v1.ImportResponse)(nil),     // 37: fleet.v1.ImportResponse
-	(*v11.Task)(nil),              // 38: agent.v1.Task
-	(v11.TaskState)(0),            // 39: agent.v1.TaskState
-	(*v12.Plan)(nil),              // 40: action.v1.Plan
-	(*v12.TaskResult)(nil),        // 41: action.v1.TaskResult
-	(v12.Phase)(0),                // 42: action.v1.Phase
-	(*v12.Undo)(nil),              // 43: action.v1.Undo
-	(*v11.TaskKey)(nil),           // 44: agent.v1.TaskKey
-	(*v12.ArtifactReference)(nil), // 45: action.v1.ArtifactReference
-	(*v12.RecordedEffect)(nil),    // 46: action.v1.RecordedEffect
-	(*v1.Secret)(nil),             // 47: fleet.v1.Secret
-	(*v11.SealedSecret)(nil),      // 48: agent.v1.SealedSecret
-	(*v12.CertificateReport)(nil), // 49: action.v1.CertificateReport
-	(*v1.Schedule)(nil),           // 50: fleet.v1.Schedule
-	(*v1.JobCounts)(nil),          // 51: fleet.v1.JobCounts
-	(*v12.Confirmation)(nil),      // 52: action.v1.Confirmation
-	(v1.ExpiryLevel)(0),           // 53: fleet.v1.ExpiryLevel
+	(*GuidedRecord)(nil),          // 24: storage.v1.GuidedRecord
+	(*GuidedFile)(nil),            // 25: storage.v1.GuidedFile
+	nil,                           // 26: storage.v1.JobRecord.SiteCountsEntry
+	nil,                           // 27: storage.v1.ImportedRow.CellsEntry
+	nil,                           // 28: storage.v1.JournalTask.AnswersEntry
+	nil,                           // 29: storage.v1.CertificatesRecord.LevelsEntry
+	nil,                           // 30: storage.v1.GuidedRecord.ParamsEntry
+	(*v1.Terminal)(nil),           // 31: fleet.v1.Terminal
+	(*v1.Token)(nil),              // 32: fleet.v1.Token
+	(*v1.Operator)(nil),           // 33: fleet.v1.Operator
+	(*v11.Plugin)(nil),            // 34: agent.v1.Plugin
+	(*timestamppb.Timestamp)(nil), // 35: google.protobuf.Timestamp
+	(*v1.Task)(nil),               // 36: fleet.v1.Task
+	(*v1.Job)(nil),                // 37: fleet.v1.Job
+	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
+	(v1.ImportKind)(0),            // 39: fleet.v1.ImportKind
+	(*v1.ImportResponse)(nil),     // 40: fleet.v1.ImportResponse
+	(*v11.Task)(nil),              // 41: agent.v1.Task
+	(v11.TaskState)(0),            // 42: agent.v1.TaskState
+	(*v12.Plan)(nil),              // 43: action.v1.Plan
+	(*v12.TaskResult)(nil),        // 44: action.v1.TaskResult
+	(v12.Phase)(0),                // 45: action.v1.Phase
+	(*v12.Undo)(nil),              // 46: action.v1.Undo
+	(*v11.TaskKey)(nil),           // 47: agent.v1.TaskKey
+	(*v12.ArtifactReference)(nil), // 48: action.v1.ArtifactReference
+	(*v12.RecordedEffect)(nil),    // 49: action.v1.RecordedEffect
+	(*v1.Secret)(nil),             // 50: fleet.v1.Secret
+	(*v11.SealedSecret)(nil),      // 51: agent.v1.SealedSecret
+	(*v12.CertificateReport)(nil), // 52: action.v1.CertificateReport
+	(*v1.Schedule)(nil),           // 53: fleet.v1.Schedule
+	(*v1.GuidedTask)(nil),         // 54: fleet.v1.GuidedTask
+	(*v1.JobCounts)(nil),          // 55: fleet.v1.JobCounts
+	(*v12.Confirmation)(nil),      // 56: action.v1.Confirmation
+	(v1.ExpiryLevel)(0),           // 57: fleet.v1.ExpiryLevel
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
-	28, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
-	29, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
-	30, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
-	31, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
-	32, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
-	33, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
-	34, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
-	35, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
-	24, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
-	32, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
-	32, // 10: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
-	32, // 11: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	31, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
+	32, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
+	33, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
+	34, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
+	35, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
+	36, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
+	37, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
+	38, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
+	26, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
+	35, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
+	35, // 10: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
+	35, // 11: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
 	10, // 12: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
 	0,  // 13: storage.v1.ImportRecord.state:type_name -> storage.v1.ImportState
-	36, // 14: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
-	32, // 15: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
-	37, // 16: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
+	39, // 14: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
+	35, // 15: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
+	40, // 16: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
 	14, // 17: storage.v1.ImportPart.rows:type_name -> storage.v1.ImportedRow
 	15, // 18: storage.v1.ImportPart.total:type_name -> storage.v1.ImportTotal
-	25, // 19: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
-	37, // 20: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
-	38, // 21: storage.v1.JournalTask.task:type_name -> agent.v1.Task
-	39, // 22: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
-	32, // 23: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
-	32, // 24: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
-	40, // 25: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
-	41, // 26: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
-	32, // 27: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
-	42, // 28: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
-	43, // 29: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
-	26, // 30: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
-	44, // 31: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
-	45, // 32: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
-	32, // 33: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
-	46, // 34: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
-	47, // 35: storage.v1.SecretRecord.secret:type_name -> fleet.v1.Secret
-	48, // 36: storage.v1.SecretRecord.sealed:type_name -> agent.v1.SealedSecret
-	49, // 37: storage.v1.CertificatesRecord.report:type_name -> action.v1.CertificateReport
-	27, // 38: storage.v1.CertificatesRecord.levels:type_name -> storage.v1.CertificatesRecord.LevelsEntry
-	50, // 39: storage.v1.ScheduleRecord.schedule:type_name -> fleet.v1.Schedule
-	32, // 40: storage.v1.ScheduleRecord.due:type_name -> google.protobuf.Timestamp
-	35, // 41: storage.v1.ScheduleRecord.jitter:type_name -> google.protobuf.Duration
-	44, // 42: storage.v1.JournalLease.task:type_name -> agent.v1.TaskKey
-	32, // 43: storage.v1.JournalLease.since:type_name -> google.protobuf.Timestamp
-	32, // 44: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
-	35, // 45: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
-	46, // 46: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
-	32, // 47: storage.v1.JournalLease.ended:type_name -> google.protobuf.Timestamp
-	44, // 48: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
-	32, // 49: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
-	46, // 50: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
-	51, // 51: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
-	52, // 52: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
-	53, // 53: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
-	54, // [54:54] is the sub-list for method output_type
-	54, // [54:54] is the sub-list for method input_type
-	54, // [54:54] is the sub-list for extension type_name
-	54, // [54:54] is the sub-list for extension extendee
-	0,  // [0:54] is the sub-list for field type_name
+	27, // 19: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
+	40, // 20: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
+	41, // 21: storage.v1.JournalTask.task:type_name -> agent.v1.Task
+	42, // 22: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
+	35, // 23: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
+	35, // 24: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
+	43, // 25: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
+	44, // 26: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
+	35, // 27: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
+	45, // 28: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
+	46, // 29: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
+	28, // 30: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
+	47, // 31: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
+	48, // 32: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
+	35, // 33: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
+	49, // 34: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
+	50, // 35: storage.v1.SecretRecord.secret:type_name -> fleet.v1.Secret
+	51, // 36: storage.v1.SecretRecord.sealed:type_name -> agent.v1.SealedSecret
+	52, // 37: storage.v1.CertificatesRecord.report:type_name -> action.v1.CertificateReport
+	29, // 38: storage.v1.CertificatesRecord.levels:type_name -> storage.v1.CertificatesRecord.LevelsEntry
+	53, // 39: storage.v1.ScheduleRecord.schedule:type_name -> fleet.v1.Schedule
+	35, // 40: storage.v1.ScheduleRecord.due:type_name -> google.protobuf.Timestamp
+	38, // 41: storage.v1.ScheduleRecord.jitter:type_name -> google.protobuf.Duration
+	47, // 42: storage.v1.JournalLease.task:type_name -> agent.v1.TaskKey
+	35, // 43: storage.v1.JournalLease.since:type_name -> google.protobuf.Timestamp
+	35, // 44: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
+	38, // 45: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
+	49, // 46: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
+	35, // 47: storage.v1.JournalLease.ended:type_name -> google.protobuf.Timestamp
+	47, // 48: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
+	35, // 49: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
+	49, // 50: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
+	54, // 51: storage.v1.GuidedRecord.task:type_name -> fleet.v1.GuidedTask
+	38, // 52: storage.v1.GuidedRecord.patience:type_name -> google.protobuf.Duration
+	35, // 53: storage.v1.GuidedRecord.tell_fault:type_name -> google.protobuf.Timestamp
+	30, // 54: storage.v1.GuidedRecord.params:type_name -> storage.v1.GuidedRecord.ParamsEntry
+	55, // 55: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
+	56, // 56: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
+	57, // 57: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
+	58, // [58:58] is the sub-list for method output_type
+	58, // [58:58] is the sub-list for method input_type
+	58, // [58:58] is the sub-list for extension type_name
+	58, // [58:58] is the sub-list for extension extendee
+	0,  // [0:58] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
@@ -2357,7 +2514,7 @@ func file_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
