@@ -106,6 +106,8 @@ type Engine struct {
 	inbox     chan func()
 	committed chan *batch
 	stopped   chan struct{}
+	// asks holds one hint that a question has come or gone.
+	asks chan struct{}
 
 	// All below belongs to Run's goroutine.
 	active []*job // oldest first
@@ -137,6 +139,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),
 		stopped:   make(chan struct{}),
+		asks:      make(chan struct{}, 1),
 		byID:      make(map[string]*job),
 		terminals: make(map[string]*terminal),
 		sites:     make(map[string]*site),

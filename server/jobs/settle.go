@@ -120,7 +120,10 @@ func (e *Engine) settled(s *settlement) {
 }
 
 func (e *Engine) closed(t *task, status actionv1.TaskStatus) {
-	delete(e.questions, t)
+	if _, asked := e.questions[t]; asked {
+		delete(e.questions, t)
+		e.hintAsked()
+	}
 	t.end(status)
 	t.job.tally(t.index, status)
 	e.forget(t.terminal)

@@ -14,7 +14,7 @@ const SchemaVersion = 2
 // T-10000 follows T-9999), <be64> a big-endian number, <sha256> a hash in lower case hexadecimal. Values are protobuf
 // messages of package storage.v1, or fleet.v1 where marked; "number" is a big-endian number; "-" is empty.
 //
-//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, policies
+//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, guided, policies
 //	sites               <name>                        fleet.v1.Site            with its count of terminals in service
 //	terminals           <ordinal>                     TerminalRecord           by terminal id
 //	terminal-names      <name>                        fleet.v1.Terminal        folded name to id; only the id is set
@@ -42,10 +42,13 @@ const SchemaVersion = 2
 //	certificate-ends    <be64><ordinal>               -                        the first end of those that it found, in s since 1970; terminal id
 //	schedules           <name>                        ScheduleRecord           by name
 //	schedule-runs       <name>·<be64>                 fleet.v1.ScheduleRun     schedule, its time in ns since 1970
+//	guided              <guided>                      GuidedRecord             by id
+//	guided-open         <name>·<name>·<name>          fleet.v1.GuidedTask      kind of what it is for, which, entry: the one that is open; only the id
+//	guided-due          <be64><guided>                -                        when something is to be done about it, in s since 1970; id
+//	guided-files        <guided>·<sha256>             GuidedFile               id, hash of the file
 //	policies            <name>                        fleet.v1.Policy          by name
 //	freezes             <name>                        fleet.v1.FreezeState     site, or * for all
 //	remedies            <name>                        RemedyRecord             fault id: how far the policies are with it
-//	remedy-times        <be64><name>                  -                        when that is looked at next, in ms since 1970; fault id
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -80,10 +83,14 @@ const (
 	TableSchedules       Table = "schedules"
 	TableScheduleRuns    Table = "schedule-runs"
 
+	TableGuided      Table = "guided"
+	TableGuidedOpen  Table = "guided-open"
+	TableGuidedDue   Table = "guided-due"
+	TableGuidedFiles Table = "guided-files"
+
 	TablePolicies    Table = "policies"
 	TableFreezes     Table = "freezes"
 	TableRemedies    Table = "remedies"
-	TableRemedyTimes Table = "remedy-times"
 
 	TableAudit      Table = "audit"
 	TableAuditHeads Table = "audit-heads"
@@ -97,7 +104,9 @@ func Tables() []Table {
 		TableImports, TableImportParts, TableJobs, TableActiveJobs, TableTasks, TablePermits,
 		TableArtifacts, TableArtifactJobs, TableArtifactTerminals, TableArtifactFiles,
 		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns,
-		TablePolicies, TableFreezes, TableRemedies, TableRemedyTimes, TableAudit, TableAuditHeads,
+		TableGuided, TableGuidedOpen, TableGuidedDue, TableGuidedFiles,
+		TablePolicies, TableFreezes, TableRemedies,
+		TableAudit, TableAuditHeads,
 	}
 }
 
@@ -116,6 +125,8 @@ const (
 	KeyRestored = "restored"
 	// KeySchedules counts the schedules that came with the server; it is there once they were made, so that one that was deleted stays so.
 	KeySchedules = "schedules"
+	// KeyGuided counts the ids of guided tasks that were ever given.
+	KeyGuided = "guided"
 	// KeyPolicies counts the policies that came with the server, likewise.
 	KeyPolicies = "policies"
 )
@@ -231,16 +242,16 @@ func TerminalOfEndKey(key []byte) (end int64, terminal string) {
 // ScheduleRunKey is the key of what came of a time of a schedule, in nanoseconds since 1970.
 func ScheduleRunKey(name string, at int64) []byte { return append(Prefix(name), Number(uint64(at))...) }
 
-// RemedyTimeKey is the key of a fault under the time at which the policies look at it next, in milliseconds since 1970.
-func RemedyTimeKey(at int64, fault string) []byte {
-	return append(Number(uint64(max(0, at))), fault...)
+// GuidedKey is the key of a guided task.
+func GuidedKey(id string) []byte { return []byte(Ordinal(id)) }
+
+// GuidedDueKey is the key of a guided task under the time at which something is to be done about it, in seconds since 1970.
+func GuidedDueKey(at int64, id string) []byte {
+	return append(Number(uint64(max(0, at))), Ordinal(id)...)
 }
 
-// FaultOfTimeKey reads the time and the fault's id out of a key of TableRemedyTimes.
-func FaultOfTimeKey(key []byte) (at int64, fault string) {
-	const width = 8
-	if len(key) <= width {
-		return 0, ""
-	}
-	return int64(ParseNumber(key[:width])), string(key[width:])
-}
+// GuidedOfDueKey reads the time and the id out of a key of TableGuidedDue.
+func GuidedOfDueKey(key []byte) (at int64, id string) { return TerminalOfEndKey(key) }
+
+// GuidedFileKey is the key of a file of a guided task.
+func GuidedFileKey(id, sha256 string) []byte { return Key(Ordinal(id), sha256) }

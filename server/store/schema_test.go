@@ -52,6 +52,7 @@ var parts = strings.NewReplacer(
 	"<chain>", `(?:<fleet>|[a-z0-9-]+)`,
 	"<job>", `[0-9A-Z]{26}`,
 	"<import>", `[0-9A-Z]{26}`,
+	"<guided>", `.G-[0-9]+`,
 )
 
 // drawing reads the comment over the tables.

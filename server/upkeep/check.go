@@ -10,6 +10,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/audit"
 	"github.com/bandfleet/bandfleet/server/certificates"
+	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/requests"
@@ -46,7 +47,7 @@ func checkStore(ctx context.Context, st store.Store, path string, say func(line 
 		verify func(context.Context, store.Store) (string, error)
 	}{
 		{"inventory", inventory.Verify}, {"requests", requests.Verify}, {"jobs", jobs.Verify}, {"artefacts", artifacts.Verify},
-		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify}, {"audit", verifyAudit},
+		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify}, {"guided tasks", guided.Verify}, {"audit", verifyAudit},
 	} {
 		found, err := part.verify(ctx, st)
 		if err != nil {

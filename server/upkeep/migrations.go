@@ -19,7 +19,8 @@ func migrations() []store.Migration {
 				store.TableImports, store.TableImportParts,
 				store.TableArtifacts, store.TableArtifactJobs, store.TableArtifactTerminals, store.TableArtifactFiles,
 				store.TableSecrets, store.TableCertificates, store.TableCertificateEnds, store.TableSchedules, store.TableScheduleRuns,
-				store.TablePolicies, store.TableFreezes, store.TableRemedies, store.TableRemedyTimes,
+				store.TableGuided, store.TableGuidedOpen, store.TableGuidedDue, store.TableGuidedFiles,
+				store.TablePolicies, store.TableFreezes, store.TableRemedies,
 			},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,

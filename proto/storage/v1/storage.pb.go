@@ -2227,29 +2227,164 @@ func (x *Obligation) GetEffects() []*v12.RecordedEffect {
 	return nil
 }
 
+// GuidedRecord is a guided task as the server stores it.
+type GuidedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  *v1.GuidedTask         `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// Of the question of a running task: the planned effect that asks; empty otherwise.
+	PlanId string `protobuf:"bytes,2,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	// What it is for, as in the table of what is open: while it is open nothing else is made for the same.
+	Slot string `protobuf:"bytes,3,opt,name=slot,proto3" json:"slot,omitempty"`
+	// How long after its last escalation it is escalated again; it doubles each time.
+	Patience *durationpb.Duration `protobuf:"bytes,4,opt,name=patience,proto3" json:"patience,omitempty"`
+	// Closed, and its fault is told so at this time; unset when there is nothing to tell.
+	TellFault *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=tell_fault,json=tellFault,proto3" json:"tell_fault,omitempty"`
+	// What the caller gave for the entry.
+	Params        map[string]string `protobuf:"bytes,6,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuidedRecord) Reset() {
+	*x = GuidedRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuidedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuidedRecord) ProtoMessage() {}
+
+func (x *GuidedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuidedRecord.ProtoReflect.Descriptor instead.
+func (*GuidedRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GuidedRecord) GetTask() *v1.GuidedTask {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *GuidedRecord) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *GuidedRecord) GetSlot() string {
+	if x != nil {
+		return x.Slot
+	}
+	return ""
+}
+
+func (x *GuidedRecord) GetPatience() *durationpb.Duration {
+	if x != nil {
+		return x.Patience
+	}
+	return nil
+}
+
+func (x *GuidedRecord) GetTellFault() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TellFault
+	}
+	return nil
+}
+
+func (x *GuidedRecord) GetParams() map[string]string {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+// GuidedFile is a file of a note of a guided task.
+type GuidedFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Content       []byte                 `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuidedFile) Reset() {
+	*x = GuidedFile{}
+	mi := &file_storage_v1_storage_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuidedFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuidedFile) ProtoMessage() {}
+
+func (x *GuidedFile) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuidedFile.ProtoReflect.Descriptor instead.
+func (*GuidedFile) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GuidedFile) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
 // RemedyRecord is how far the policies are with a fault. It is kept for a day after the fault's end, so that what was tried counts when
 // the fault comes back.
 type RemedyRecord struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	FaultId string                 `protobuf:"bytes,1,opt,name=fault_id,json=faultId,proto3" json:"fault_id,omitempty"`
 	Site    string                 `protobuf:"bytes,2,opt,name=site,proto3" json:"site,omitempty"`
-	// When it is looked at next.
-	NextLook *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=next_look,json=nextLook,proto3" json:"next_look,omitempty"`
 	// How often the fault had come back when step was set.
-	Round uint32 `protobuf:"varint,4,opt,name=round,proto3" json:"round,omitempty"`
+	Round uint32 `protobuf:"varint,3,opt,name=round,proto3" json:"round,omitempty"`
 	// Of the remedy's steps, the one that is next, from 0.
-	Step uint32 `protobuf:"varint,5,opt,name=step,proto3" json:"step,omitempty"`
+	Step uint32 `protobuf:"varint,4,opt,name=step,proto3" json:"step,omitempty"`
 	// The jobs that were asked for, oldest first; the last 50.
-	Attempts []*RemedyAttempt `protobuf:"bytes,6,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	Attempts []*RemedyAttempt `protobuf:"bytes,5,rep,name=attempts,proto3" json:"attempts,omitempty"`
 	// How many were ever asked for.
-	Begun         uint32 `protobuf:"varint,7,opt,name=begun,proto3" json:"begun,omitempty"`
+	Begun uint32 `protobuf:"varint,6,opt,name=begun,proto3" json:"begun,omitempty"`
+	// Set when a person has said no to a job: nothing more is asked for in this round.
+	Refused       string `protobuf:"bytes,7,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RemedyRecord) Reset() {
 	*x = RemedyRecord{}
-	mi := &file_storage_v1_storage_proto_msgTypes[25]
+	mi := &file_storage_v1_storage_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2396,7 @@ func (x *RemedyRecord) String() string {
 func (*RemedyRecord) ProtoMessage() {}
 
 func (x *RemedyRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[25]
+	mi := &file_storage_v1_storage_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2409,7 @@ func (x *RemedyRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemedyRecord.ProtoReflect.Descriptor instead.
 func (*RemedyRecord) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{25}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RemedyRecord) GetFaultId() string {
@@ -2289,13 +2424,6 @@ func (x *RemedyRecord) GetSite() string {
 		return x.Site
 	}
 	return ""
-}
-
-func (x *RemedyRecord) GetNextLook() *timestamppb.Timestamp {
-	if x != nil {
-		return x.NextLook
-	}
-	return nil
 }
 
 func (x *RemedyRecord) GetRound() uint32 {
@@ -2326,6 +2454,13 @@ func (x *RemedyRecord) GetBegun() uint32 {
 	return 0
 }
 
+func (x *RemedyRecord) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
 // RemedyAttempt is a job that a policy has asked for. It is written before the job, so that a server that is killed between the two asks
 // again for the same.
 type RemedyAttempt struct {
@@ -2348,7 +2483,7 @@ type RemedyAttempt struct {
 
 func (x *RemedyAttempt) Reset() {
 	*x = RemedyAttempt{}
-	mi := &file_storage_v1_storage_proto_msgTypes[26]
+	mi := &file_storage_v1_storage_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2360,7 +2495,7 @@ func (x *RemedyAttempt) String() string {
 func (*RemedyAttempt) ProtoMessage() {}
 
 func (x *RemedyAttempt) ProtoReflect() protoreflect.Message {
-	mi := &file_storage_v1_storage_proto_msgTypes[26]
+	mi := &file_storage_v1_storage_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2373,7 +2508,7 @@ func (x *RemedyAttempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemedyAttempt.ProtoReflect.Descriptor instead.
 func (*RemedyAttempt) Descriptor() ([]byte, []int) {
-	return file_storage_v1_storage_proto_rawDescGZIP(), []int{26}
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RemedyAttempt) GetNumber() uint32 {
@@ -2437,7 +2572,7 @@ var File_storage_v1_storage_proto protoreflect.FileDescriptor
 const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"\x18storage/v1/storage.proto\x12\n" +
-	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x1afleet/v1/certificate.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x17fleet/v1/schedule.proto\x1a\x15fleet/v1/secret.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x03\n" +
+	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x1afleet/v1/certificate.proto\x1a\x15fleet/v1/guided.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x17fleet/v1/schedule.proto\x1a\x15fleet/v1/secret.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x03\n" +
 	"\x0eTerminalRecord\x12.\n" +
 	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\x12\x1f\n" +
 	"\vsealing_key\x18\x02 \x01(\fR\n" +
@@ -2635,15 +2770,29 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"last_error\x18\x06 \x01(\tR\tlastError\x12\x14\n" +
 	"\x05locks\x18\a \x03(\tR\x05locks\x123\n" +
-	"\aeffects\x18\b \x03(\v2\x19.action.v1.RecordedEffectR\aeffects\"\xed\x01\n" +
+	"\aeffects\x18\b \x03(\v2\x19.action.v1.RecordedEffectR\aeffects\"\xd0\x02\n" +
+	"\fGuidedRecord\x12(\n" +
+	"\x04task\x18\x01 \x01(\v2\x14.fleet.v1.GuidedTaskR\x04task\x12\x17\n" +
+	"\aplan_id\x18\x02 \x01(\tR\x06planId\x12\x12\n" +
+	"\x04slot\x18\x03 \x01(\tR\x04slot\x125\n" +
+	"\bpatience\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bpatience\x129\n" +
+	"\n" +
+	"tell_fault\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\ttellFault\x12<\n" +
+	"\x06params\x18\x06 \x03(\v2$.storage.v1.GuidedRecord.ParamsEntryR\x06params\x1a9\n" +
+	"\vParamsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"&\n" +
+	"\n" +
+	"GuidedFile\x12\x18\n" +
+	"\acontent\x18\x01 \x01(\fR\acontent\"\xce\x01\n" +
 	"\fRemedyRecord\x12\x19\n" +
 	"\bfault_id\x18\x01 \x01(\tR\afaultId\x12\x12\n" +
-	"\x04site\x18\x02 \x01(\tR\x04site\x127\n" +
-	"\tnext_look\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bnextLook\x12\x14\n" +
-	"\x05round\x18\x04 \x01(\rR\x05round\x12\x12\n" +
-	"\x04step\x18\x05 \x01(\rR\x04step\x125\n" +
-	"\battempts\x18\x06 \x03(\v2\x19.storage.v1.RemedyAttemptR\battempts\x12\x14\n" +
-	"\x05begun\x18\a \x01(\rR\x05begun\"\x80\x02\n" +
+	"\x04site\x18\x02 \x01(\tR\x04site\x12\x14\n" +
+	"\x05round\x18\x03 \x01(\rR\x05round\x12\x12\n" +
+	"\x04step\x18\x04 \x01(\rR\x04step\x125\n" +
+	"\battempts\x18\x05 \x03(\v2\x19.storage.v1.RemedyAttemptR\battempts\x12\x14\n" +
+	"\x05begun\x18\x06 \x01(\rR\x05begun\x12\x18\n" +
+	"\arefused\x18\a \x01(\tR\arefused\"\x80\x02\n" +
 	"\rRemedyAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\rR\x06number\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\rR\x04step\x12\x16\n" +
@@ -2672,7 +2821,7 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 }
 
 var file_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_storage_v1_storage_proto_goTypes = []any{
 	(ImportState)(0),              // 0: storage.v1.ImportState
 	(*TerminalRecord)(nil),        // 1: storage.v1.TerminalRecord
@@ -2700,109 +2849,116 @@ var file_storage_v1_storage_proto_goTypes = []any{
 	(*JournalBreaker)(nil),        // 23: storage.v1.JournalBreaker
 	(*JournalAttempt)(nil),        // 24: storage.v1.JournalAttempt
 	(*Obligation)(nil),            // 25: storage.v1.Obligation
-	(*RemedyRecord)(nil),          // 26: storage.v1.RemedyRecord
-	(*RemedyAttempt)(nil),         // 27: storage.v1.RemedyAttempt
-	nil,                           // 28: storage.v1.JobRecord.SiteCountsEntry
-	nil,                           // 29: storage.v1.ImportedRow.CellsEntry
-	nil,                           // 30: storage.v1.JournalTask.AnswersEntry
-	nil,                           // 31: storage.v1.CertificatesRecord.LevelsEntry
-	(*v1.Terminal)(nil),           // 32: fleet.v1.Terminal
-	(*v1.Token)(nil),              // 33: fleet.v1.Token
-	(*v1.Operator)(nil),           // 34: fleet.v1.Operator
-	(*v11.Plugin)(nil),            // 35: agent.v1.Plugin
-	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
-	(*v1.Task)(nil),               // 37: fleet.v1.Task
-	(*v1.Job)(nil),                // 38: fleet.v1.Job
-	(*durationpb.Duration)(nil),   // 39: google.protobuf.Duration
-	(*v11.Remedies)(nil),          // 40: agent.v1.Remedies
-	(v1.ImportKind)(0),            // 41: fleet.v1.ImportKind
-	(*v1.ImportResponse)(nil),     // 42: fleet.v1.ImportResponse
-	(*v11.Task)(nil),              // 43: agent.v1.Task
-	(v11.TaskState)(0),            // 44: agent.v1.TaskState
-	(*v12.Plan)(nil),              // 45: action.v1.Plan
-	(*v12.TaskResult)(nil),        // 46: action.v1.TaskResult
-	(v12.Phase)(0),                // 47: action.v1.Phase
-	(*v12.Undo)(nil),              // 48: action.v1.Undo
-	(*v11.TaskKey)(nil),           // 49: agent.v1.TaskKey
-	(*v12.ArtifactReference)(nil), // 50: action.v1.ArtifactReference
-	(*v12.RecordedEffect)(nil),    // 51: action.v1.RecordedEffect
-	(*v1.Secret)(nil),             // 52: fleet.v1.Secret
-	(*v11.SealedSecret)(nil),      // 53: agent.v1.SealedSecret
-	(*v12.CertificateReport)(nil), // 54: action.v1.CertificateReport
-	(*v1.Schedule)(nil),           // 55: fleet.v1.Schedule
-	(*v11.Guardrails)(nil),        // 56: agent.v1.Guardrails
-	(*v1.JobCounts)(nil),          // 57: fleet.v1.JobCounts
-	(*v12.Confirmation)(nil),      // 58: action.v1.Confirmation
-	(v1.ExpiryLevel)(0),           // 59: fleet.v1.ExpiryLevel
+	(*GuidedRecord)(nil),          // 26: storage.v1.GuidedRecord
+	(*GuidedFile)(nil),            // 27: storage.v1.GuidedFile
+	(*RemedyRecord)(nil),          // 28: storage.v1.RemedyRecord
+	(*RemedyAttempt)(nil),         // 29: storage.v1.RemedyAttempt
+	nil,                           // 30: storage.v1.JobRecord.SiteCountsEntry
+	nil,                           // 31: storage.v1.ImportedRow.CellsEntry
+	nil,                           // 32: storage.v1.JournalTask.AnswersEntry
+	nil,                           // 33: storage.v1.CertificatesRecord.LevelsEntry
+	nil,                           // 34: storage.v1.GuidedRecord.ParamsEntry
+	(*v1.Terminal)(nil),           // 35: fleet.v1.Terminal
+	(*v1.Token)(nil),              // 36: fleet.v1.Token
+	(*v1.Operator)(nil),           // 37: fleet.v1.Operator
+	(*v11.Plugin)(nil),            // 38: agent.v1.Plugin
+	(*timestamppb.Timestamp)(nil), // 39: google.protobuf.Timestamp
+	(*v1.Task)(nil),               // 40: fleet.v1.Task
+	(*v1.Job)(nil),                // 41: fleet.v1.Job
+	(*durationpb.Duration)(nil),   // 42: google.protobuf.Duration
+	(*v11.Remedies)(nil),          // 43: agent.v1.Remedies
+	(v1.ImportKind)(0),            // 44: fleet.v1.ImportKind
+	(*v1.ImportResponse)(nil),     // 45: fleet.v1.ImportResponse
+	(*v11.Task)(nil),              // 46: agent.v1.Task
+	(v11.TaskState)(0),            // 47: agent.v1.TaskState
+	(*v12.Plan)(nil),              // 48: action.v1.Plan
+	(*v12.TaskResult)(nil),        // 49: action.v1.TaskResult
+	(v12.Phase)(0),                // 50: action.v1.Phase
+	(*v12.Undo)(nil),              // 51: action.v1.Undo
+	(*v11.TaskKey)(nil),           // 52: agent.v1.TaskKey
+	(*v12.ArtifactReference)(nil), // 53: action.v1.ArtifactReference
+	(*v12.RecordedEffect)(nil),    // 54: action.v1.RecordedEffect
+	(*v1.Secret)(nil),             // 55: fleet.v1.Secret
+	(*v11.SealedSecret)(nil),      // 56: agent.v1.SealedSecret
+	(*v12.CertificateReport)(nil), // 57: action.v1.CertificateReport
+	(*v1.Schedule)(nil),           // 58: fleet.v1.Schedule
+	(*v11.Guardrails)(nil),        // 59: agent.v1.Guardrails
+	(*v1.GuidedTask)(nil),         // 60: fleet.v1.GuidedTask
+	(*v1.JobCounts)(nil),          // 61: fleet.v1.JobCounts
+	(*v12.Confirmation)(nil),      // 62: action.v1.Confirmation
+	(v1.ExpiryLevel)(0),           // 63: fleet.v1.ExpiryLevel
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
-	32, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
-	33, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
-	34, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
-	35, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
-	36, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
-	37, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
-	38, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
-	39, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
-	28, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
-	36, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
-	40, // 10: storage.v1.JobRecord.remedies:type_name -> agent.v1.Remedies
-	36, // 11: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
-	36, // 12: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	35, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
+	36, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
+	37, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
+	38, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
+	39, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
+	40, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
+	41, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
+	42, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
+	30, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
+	39, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
+	43, // 10: storage.v1.JobRecord.remedies:type_name -> agent.v1.Remedies
+	39, // 11: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
+	39, // 12: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
 	10, // 13: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
 	0,  // 14: storage.v1.ImportRecord.state:type_name -> storage.v1.ImportState
-	41, // 15: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
-	36, // 16: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
-	42, // 17: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
+	44, // 15: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
+	39, // 16: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
+	45, // 17: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
 	14, // 18: storage.v1.ImportPart.rows:type_name -> storage.v1.ImportedRow
 	15, // 19: storage.v1.ImportPart.total:type_name -> storage.v1.ImportTotal
-	29, // 20: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
-	42, // 21: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
-	43, // 22: storage.v1.JournalTask.task:type_name -> agent.v1.Task
-	44, // 23: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
-	36, // 24: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
-	36, // 25: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
-	45, // 26: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
-	46, // 27: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
-	36, // 28: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
-	47, // 29: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
-	48, // 30: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
-	30, // 31: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
-	49, // 32: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
-	50, // 33: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
-	36, // 34: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
-	51, // 35: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
-	52, // 36: storage.v1.SecretRecord.secret:type_name -> fleet.v1.Secret
-	53, // 37: storage.v1.SecretRecord.sealed:type_name -> agent.v1.SealedSecret
-	54, // 38: storage.v1.CertificatesRecord.report:type_name -> action.v1.CertificateReport
-	31, // 39: storage.v1.CertificatesRecord.levels:type_name -> storage.v1.CertificatesRecord.LevelsEntry
-	55, // 40: storage.v1.ScheduleRecord.schedule:type_name -> fleet.v1.Schedule
-	36, // 41: storage.v1.ScheduleRecord.due:type_name -> google.protobuf.Timestamp
-	39, // 42: storage.v1.ScheduleRecord.jitter:type_name -> google.protobuf.Duration
-	49, // 43: storage.v1.JournalLease.task:type_name -> agent.v1.TaskKey
-	36, // 44: storage.v1.JournalLease.since:type_name -> google.protobuf.Timestamp
-	36, // 45: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
-	39, // 46: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
-	51, // 47: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
-	36, // 48: storage.v1.JournalLease.ended:type_name -> google.protobuf.Timestamp
+	31, // 20: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
+	45, // 21: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
+	46, // 22: storage.v1.JournalTask.task:type_name -> agent.v1.Task
+	47, // 23: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
+	39, // 24: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
+	39, // 25: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
+	48, // 26: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
+	49, // 27: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
+	39, // 28: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
+	50, // 29: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
+	51, // 30: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
+	32, // 31: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
+	52, // 32: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
+	53, // 33: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
+	39, // 34: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
+	54, // 35: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
+	55, // 36: storage.v1.SecretRecord.secret:type_name -> fleet.v1.Secret
+	56, // 37: storage.v1.SecretRecord.sealed:type_name -> agent.v1.SealedSecret
+	57, // 38: storage.v1.CertificatesRecord.report:type_name -> action.v1.CertificateReport
+	33, // 39: storage.v1.CertificatesRecord.levels:type_name -> storage.v1.CertificatesRecord.LevelsEntry
+	58, // 40: storage.v1.ScheduleRecord.schedule:type_name -> fleet.v1.Schedule
+	39, // 41: storage.v1.ScheduleRecord.due:type_name -> google.protobuf.Timestamp
+	42, // 42: storage.v1.ScheduleRecord.jitter:type_name -> google.protobuf.Duration
+	52, // 43: storage.v1.JournalLease.task:type_name -> agent.v1.TaskKey
+	39, // 44: storage.v1.JournalLease.since:type_name -> google.protobuf.Timestamp
+	39, // 45: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
+	42, // 46: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
+	54, // 47: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
+	39, // 48: storage.v1.JournalLease.ended:type_name -> google.protobuf.Timestamp
 	24, // 49: storage.v1.JournalBreaker.attempts:type_name -> storage.v1.JournalAttempt
-	56, // 50: storage.v1.JournalBreaker.guardrails:type_name -> agent.v1.Guardrails
-	49, // 51: storage.v1.JournalAttempt.key:type_name -> agent.v1.TaskKey
-	49, // 52: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
-	36, // 53: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
-	51, // 54: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
-	36, // 55: storage.v1.RemedyRecord.next_look:type_name -> google.protobuf.Timestamp
-	27, // 56: storage.v1.RemedyRecord.attempts:type_name -> storage.v1.RemedyAttempt
-	36, // 57: storage.v1.RemedyAttempt.begun:type_name -> google.protobuf.Timestamp
-	36, // 58: storage.v1.RemedyAttempt.ended:type_name -> google.protobuf.Timestamp
-	57, // 59: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
-	58, // 60: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
-	59, // 61: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	59, // 50: storage.v1.JournalBreaker.guardrails:type_name -> agent.v1.Guardrails
+	52, // 51: storage.v1.JournalAttempt.key:type_name -> agent.v1.TaskKey
+	52, // 52: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
+	39, // 53: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
+	54, // 54: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
+	60, // 55: storage.v1.GuidedRecord.task:type_name -> fleet.v1.GuidedTask
+	42, // 56: storage.v1.GuidedRecord.patience:type_name -> google.protobuf.Duration
+	39, // 57: storage.v1.GuidedRecord.tell_fault:type_name -> google.protobuf.Timestamp
+	34, // 58: storage.v1.GuidedRecord.params:type_name -> storage.v1.GuidedRecord.ParamsEntry
+	29, // 59: storage.v1.RemedyRecord.attempts:type_name -> storage.v1.RemedyAttempt
+	39, // 60: storage.v1.RemedyAttempt.begun:type_name -> google.protobuf.Timestamp
+	39, // 61: storage.v1.RemedyAttempt.ended:type_name -> google.protobuf.Timestamp
+	61, // 62: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
+	62, // 63: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
+	63, // 64: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
+	65, // [65:65] is the sub-list for method output_type
+	65, // [65:65] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
@@ -2816,7 +2972,7 @@ func file_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   31,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
