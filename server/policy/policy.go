@@ -20,6 +20,7 @@ import (
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/store"
 )
@@ -44,15 +45,18 @@ type Inventory interface {
 
 // Faults keeps the faults.
 type Faults interface {
-	// Due returns faults that have come or changed and that nobody has decided on; at most so many.
+	// Due returns faults that are to be decided on now; at most so many. Members of an open incident are not among them.
 	Due(ctx context.Context, most int) ([]*fleetv1.Fault, error)
+	// NextDue is when the next fault is due; zero when none is.
+	NextDue(ctx context.Context) (time.Time, error)
+	// Get reads a fault with its history.
 	Get(ctx context.Context, id string) (*fleetv1.Fault, error)
-	// Update changes a fault; what change adds to its history is audited as done by the actor of that event.
-	Update(ctx context.Context, id string, change func(*fleetv1.Fault) error) (*fleetv1.Fault, error)
-	// Changes has something in it when Due may have more to give.
+	// Decide changes a fault and says when it is due again, without anything happening to it; the zero time: not.
+	Decide(ctx context.Context, id string, again time.Time, change func(*fleetv1.Fault) error) (*fleetv1.Fault, error)
+	// Changes is closed when any fault has changed.
 	Changes() <-chan struct{}
-	// OpenAt calls each with the faults of a site that are not resolved, until it returns false.
-	OpenAt(ctx context.Context, site string, each func(*fleetv1.Fault) bool) error
+	// Open returns the faults that are not resolved, at a site or (an empty one) everywhere.
+	Open(ctx context.Context, site string) ([]*fleetv1.Fault, error)
 }
 
 // Jobs makes jobs and tells what came of them.
@@ -69,23 +73,17 @@ type Jobs interface {
 // Guided makes work for people.
 type Guided interface {
 	// Create makes a guided task. One that is open for the same fault answers instead of a second one.
-	Create(ctx context.Context, o GuidedOrder) (id string, err error)
-}
-
-// GuidedOrder says what a guided task is for.
-type GuidedOrder struct {
-	Entry, TerminalID, Site, FaultID, JobID string
-	// Reason is why it exists, Evidence what was read, one thing a line; for people.
-	Reason   string
-	Evidence []string
-	// By is a policy ("policy NAME") or an operator. Assignee is an operator or a role; empty means whom the entry names.
-	By, Assignee string
+	Create(ctx context.Context, o guided.Order) (id string, err error)
 }
 
 // Breakers knows what agents told of their breakers.
 type Breakers interface {
-	// Breakers returns those of a terminal.
-	Breakers(ctx context.Context, terminalID string) ([]*fleetv1.Breaker, error)
+	// TerminalBreakers returns those of a terminal.
+	TerminalBreakers(ctx context.Context, terminalID string) ([]*fleetv1.Breaker, error)
+	// Breakers calls fn for all of them.
+	Breakers(ctx context.Context, fn func(*fleetv1.Breaker)) error
+	// AskReset notes that somebody wants one closed, which is told to the agent until it has said that it is.
+	AskReset(ctx context.Context, p *access.Principal, terminalID, entry, subject, action, reason string) (*fleetv1.Breaker, error)
 }
 
 // Surroundings knows what a terminal is held to.
@@ -114,19 +112,18 @@ type Config struct {
 // Engine keeps the policies of one store and acts by them. Its methods are safe for concurrent use.
 type Engine struct {
 	cfg Config
-	// wake tells Run that something has changed; again has it look at every fault anew.
-	wake  chan struct{}
+	// again has Run look at every fault anew.
 	again chan struct{}
-	// busy holds the ids of faults that are being acted upon.
-	busy sync.Map
-	book book
+	// acting keeps two from acting upon one fault; a fault's place is by its id.
+	acting [64]sync.Mutex
+	book   book
 	// orders are what agents are told.
 	orders orders
 }
 
 // Open reads the policies and makes those that come with the server, once in the life of a store. Nothing is decided before Run.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
-	e := &Engine{cfg: cfg, wake: make(chan struct{}, 1), again: make(chan struct{}, 1)}
+	e := &Engine{cfg: cfg, again: make(chan struct{}, 1)}
 	e.orders.open()
 	if err := e.makeDefaults(ctx); err != nil {
 		return nil, err
@@ -136,9 +133,6 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 
 // Attach gives the engine what is made after it. It is called before Run, once.
 func (e *Engine) Attach(s Surroundings) { e.cfg.Surroundings = s }
-
-// poke has Run look at what is due.
-func (e *Engine) poke() { hint(e.wake) }
 
 // rethink has Run look at every fault anew: policies, freezes or the catalogue are others now.
 func (e *Engine) rethink() {

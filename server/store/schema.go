@@ -88,9 +88,9 @@ const (
 	TableGuidedDue   Table = "guided-due"
 	TableGuidedFiles Table = "guided-files"
 
-	TablePolicies    Table = "policies"
-	TableFreezes     Table = "freezes"
-	TableRemedies    Table = "remedies"
+	TablePolicies Table = "policies"
+	TableFreezes  Table = "freezes"
+	TableRemedies Table = "remedies"
 
 	TableAudit      Table = "audit"
 	TableAuditHeads Table = "audit-heads"

@@ -2367,17 +2367,13 @@ func (x *GuidedFile) GetContent() []byte {
 type RemedyRecord struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	FaultId string                 `protobuf:"bytes,1,opt,name=fault_id,json=faultId,proto3" json:"fault_id,omitempty"`
-	Site    string                 `protobuf:"bytes,2,opt,name=site,proto3" json:"site,omitempty"`
-	// How often the fault had come back when step was set.
-	Round uint32 `protobuf:"varint,3,opt,name=round,proto3" json:"round,omitempty"`
-	// Of the remedy's steps, the one that is next, from 0.
-	Step uint32 `protobuf:"varint,4,opt,name=step,proto3" json:"step,omitempty"`
 	// The jobs that were asked for, oldest first; the last 50.
-	Attempts []*RemedyAttempt `protobuf:"bytes,5,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	Attempts []*RemedyAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
 	// How many were ever asked for.
-	Begun uint32 `protobuf:"varint,6,opt,name=begun,proto3" json:"begun,omitempty"`
-	// Set when a person has said no to a job: nothing more is asked for in this round.
-	Refused       string `protobuf:"bytes,7,opt,name=refused,proto3" json:"refused,omitempty"`
+	Begun uint32 `protobuf:"varint,3,opt,name=begun,proto3" json:"begun,omitempty"`
+	// The guided task that was made last, and how often the fault had come back then: there is one at most each time.
+	GuidedTask    string `protobuf:"bytes,4,opt,name=guided_task,json=guidedTask,proto3" json:"guided_task,omitempty"`
+	GuidedRound   uint32 `protobuf:"varint,5,opt,name=guided_round,json=guidedRound,proto3" json:"guided_round,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2419,27 +2415,6 @@ func (x *RemedyRecord) GetFaultId() string {
 	return ""
 }
 
-func (x *RemedyRecord) GetSite() string {
-	if x != nil {
-		return x.Site
-	}
-	return ""
-}
-
-func (x *RemedyRecord) GetRound() uint32 {
-	if x != nil {
-		return x.Round
-	}
-	return 0
-}
-
-func (x *RemedyRecord) GetStep() uint32 {
-	if x != nil {
-		return x.Step
-	}
-	return 0
-}
-
 func (x *RemedyRecord) GetAttempts() []*RemedyAttempt {
 	if x != nil {
 		return x.Attempts
@@ -2454,29 +2429,45 @@ func (x *RemedyRecord) GetBegun() uint32 {
 	return 0
 }
 
-func (x *RemedyRecord) GetRefused() string {
+func (x *RemedyRecord) GetGuidedTask() string {
 	if x != nil {
-		return x.Refused
+		return x.GuidedTask
 	}
 	return ""
 }
 
-// RemedyAttempt is a job that a policy has asked for. It is written before the job, so that a server that is killed between the two asks
+func (x *RemedyRecord) GetGuidedRound() uint32 {
+	if x != nil {
+		return x.GuidedRound
+	}
+	return 0
+}
+
+// RemedyAttempt is a job that was asked for. One of a policy is written before its job, so that a server that is killed between the two asks
 // again for the same.
 type RemedyAttempt struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// From 1.
-	Number uint32                 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
-	Step   uint32                 `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
-	Action string                 `protobuf:"bytes,3,opt,name=action,proto3" json:"action,omitempty"`
-	Policy string                 `protobuf:"bytes,4,opt,name=policy,proto3" json:"policy,omitempty"`
-	Begun  *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=begun,proto3" json:"begun,omitempty"`
-	// Empty until the job is known.
-	JobId string `protobuf:"bytes,6,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	Number uint32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// How often the fault had come back when it was asked for.
+	Round uint32 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	// Place in the catalogue's remedy, from 0.
+	Step   uint32 `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"`
+	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
+	// Empty when a person asked.
+	Policy string                 `protobuf:"bytes,5,opt,name=policy,proto3" json:"policy,omitempty"`
+	Begun  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=begun,proto3" json:"begun,omitempty"`
+	// As it was asked for.
+	Approvals  uint32 `protobuf:"varint,7,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	BreakGlass string `protobuf:"bytes,8,opt,name=break_glass,json=breakGlass,proto3" json:"break_glass,omitempty"`
+	// Empty until the job is known. One that has ended without a job was refused.
+	JobId string `protobuf:"bytes,9,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
 	// When its job was found to be done; unset while it is not.
-	Ended *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=ended,proto3" json:"ended,omitempty"`
+	Ended *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=ended,proto3" json:"ended,omitempty"`
 	// What came of it, for people ("1 failed").
-	Outcome       string `protobuf:"bytes,8,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	Outcome string `protobuf:"bytes,11,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// True: a person has said no to it, or nobody has said yes.
+	Declined      bool `protobuf:"varint,12,opt,name=declined,proto3" json:"declined,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2518,6 +2509,13 @@ func (x *RemedyAttempt) GetNumber() uint32 {
 	return 0
 }
 
+func (x *RemedyAttempt) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
 func (x *RemedyAttempt) GetStep() uint32 {
 	if x != nil {
 		return x.Step
@@ -2546,6 +2544,20 @@ func (x *RemedyAttempt) GetBegun() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *RemedyAttempt) GetApprovals() uint32 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
+}
+
+func (x *RemedyAttempt) GetBreakGlass() string {
+	if x != nil {
+		return x.BreakGlass
+	}
+	return ""
+}
+
 func (x *RemedyAttempt) GetJobId() string {
 	if x != nil {
 		return x.JobId
@@ -2565,6 +2577,13 @@ func (x *RemedyAttempt) GetOutcome() string {
 		return x.Outcome
 	}
 	return ""
+}
+
+func (x *RemedyAttempt) GetDeclined() bool {
+	if x != nil {
+		return x.Declined
+	}
+	return false
 }
 
 var File_storage_v1_storage_proto protoreflect.FileDescriptor
@@ -2784,24 +2803,29 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"&\n" +
 	"\n" +
 	"GuidedFile\x12\x18\n" +
-	"\acontent\x18\x01 \x01(\fR\acontent\"\xce\x01\n" +
+	"\acontent\x18\x01 \x01(\fR\acontent\"\xba\x01\n" +
 	"\fRemedyRecord\x12\x19\n" +
-	"\bfault_id\x18\x01 \x01(\tR\afaultId\x12\x12\n" +
-	"\x04site\x18\x02 \x01(\tR\x04site\x12\x14\n" +
-	"\x05round\x18\x03 \x01(\rR\x05round\x12\x12\n" +
-	"\x04step\x18\x04 \x01(\rR\x04step\x125\n" +
-	"\battempts\x18\x05 \x03(\v2\x19.storage.v1.RemedyAttemptR\battempts\x12\x14\n" +
-	"\x05begun\x18\x06 \x01(\rR\x05begun\x12\x18\n" +
-	"\arefused\x18\a \x01(\tR\arefused\"\x80\x02\n" +
+	"\bfault_id\x18\x01 \x01(\tR\afaultId\x125\n" +
+	"\battempts\x18\x02 \x03(\v2\x19.storage.v1.RemedyAttemptR\battempts\x12\x14\n" +
+	"\x05begun\x18\x03 \x01(\rR\x05begun\x12\x1f\n" +
+	"\vguided_task\x18\x04 \x01(\tR\n" +
+	"guidedTask\x12!\n" +
+	"\fguided_round\x18\x05 \x01(\rR\vguidedRound\"\xf1\x02\n" +
 	"\rRemedyAttempt\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\rR\x06number\x12\x12\n" +
-	"\x04step\x18\x02 \x01(\rR\x04step\x12\x16\n" +
-	"\x06action\x18\x03 \x01(\tR\x06action\x12\x16\n" +
-	"\x06policy\x18\x04 \x01(\tR\x06policy\x120\n" +
-	"\x05begun\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x05begun\x12\x15\n" +
-	"\x06job_id\x18\x06 \x01(\tR\x05jobId\x120\n" +
-	"\x05ended\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x18\n" +
-	"\aoutcome\x18\b \x01(\tR\aoutcome*v\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x14\n" +
+	"\x05round\x18\x02 \x01(\rR\x05round\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\rR\x04step\x12\x16\n" +
+	"\x06action\x18\x04 \x01(\tR\x06action\x12\x16\n" +
+	"\x06policy\x18\x05 \x01(\tR\x06policy\x120\n" +
+	"\x05begun\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05begun\x12\x1c\n" +
+	"\tapprovals\x18\a \x01(\rR\tapprovals\x12\x1f\n" +
+	"\vbreak_glass\x18\b \x01(\tR\n" +
+	"breakGlass\x12\x15\n" +
+	"\x06job_id\x18\t \x01(\tR\x05jobId\x120\n" +
+	"\x05ended\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x18\n" +
+	"\aoutcome\x18\v \x01(\tR\aoutcome\x12\x1a\n" +
+	"\bdeclined\x18\f \x01(\bR\bdeclined*v\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16IMPORT_STATE_PREPARING\x10\x01\x12\x16\n" +
