@@ -55,8 +55,8 @@ type Faults interface {
 	Decide(ctx context.Context, id string, again time.Time, change func(*fleetv1.Fault) error) (*fleetv1.Fault, error)
 	// Changes is closed when any fault has changed.
 	Changes() <-chan struct{}
-	// Open returns the faults that are not resolved, at a site or (an empty one) everywhere.
-	Open(ctx context.Context, site string) ([]*fleetv1.Fault, error)
+	// List returns faults that are not resolved, in pages.
+	List(ctx context.Context, p *access.Principal, r *fleetv1.ListFaultsRequest) (*fleetv1.ListFaultsResponse, error)
 }
 
 // Jobs makes jobs and tells what came of them.
@@ -64,8 +64,6 @@ type Jobs interface {
 	// CreateRemedy makes a job for a fault; asked again for the same it answers with the same job.
 	CreateRemedy(ctx context.Context, p *access.Principal, r jobs.Remedy, spec *fleetv1.JobSpec) (*fleetv1.Job, error)
 	Get(ctx context.Context, p *access.Principal, id string) (*fleetv1.Job, error)
-	Tasks(ctx context.Context, p *access.Principal, r *fleetv1.ListTasksRequest) (*fleetv1.ListTasksResponse, error)
-	Preview(ctx context.Context, p *access.Principal, spec *fleetv1.JobSpec) (*fleetv1.PreviewJobResponse, error)
 	// FreezeChanged tells that freezes were set or lifted.
 	FreezeChanged(ctx context.Context) error
 }

@@ -20,6 +20,10 @@ const (
 	sideBySide = 16
 	// retryAfter is how long a fault is left alone whose decision has failed.
 	retryAfter = 15 * time.Second
+	// pageSize is how many faults are read at a time.
+	pageSize = 500
+	// serverName is in whose name the engine reads.
+	serverName = "fleetd"
 )
 
 // Run decides on faults as they come and as their times come, until ctx ends.
@@ -77,12 +81,27 @@ func (e *Engine) lookAtDue(ctx context.Context) (more bool, err error) {
 
 // lookAtAll decides anew on every fault that is open: what it goes by has changed.
 func (e *Engine) lookAtAll(ctx context.Context) error {
-	open, err := e.cfg.Faults.Open(ctx, "")
+	open, err := e.open(ctx, "")
 	if err != nil {
 		return err
 	}
 	e.decideAll(ctx, open)
 	return nil
+}
+
+// open reads all faults that are not resolved, at a site or (an empty one) everywhere.
+func (e *Engine) open(ctx context.Context, site string) (all []*fleetv1.Fault, err error) {
+	r := &fleetv1.ListFaultsRequest{Site: site, PageSize: pageSize}
+	for {
+		page, err := e.cfg.Faults.List(ctx, principal(serverName), r)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page.GetFaults()...)
+		if r.PageToken = page.GetNextPageToken(); r.GetPageToken() == "" {
+			return all, nil
+		}
+	}
 }
 
 // decideAll decides on faults, some side by side. One that fails is tried again; the others are not disturbed.

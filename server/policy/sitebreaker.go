@@ -25,7 +25,7 @@ func (e *Engine) siteBroken(ctx context.Context, c *Case) (words string, err err
 	if err != nil {
 		return "", err
 	}
-	open, err := e.cfg.Faults.Open(ctx, c.fault.GetSite())
+	open, err := e.open(ctx, c.fault.GetSite())
 	if err != nil {
 		return "", err
 	}
