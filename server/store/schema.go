@@ -14,7 +14,7 @@ const SchemaVersion = 2
 // T-10000 follows T-9999), <be64> a big-endian number, <sha256> a hash in lower case hexadecimal. Values are protobuf
 // messages of package storage.v1, or fleet.v1 where marked; "number" is a big-endian number; "-" is empty.
 //
-//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules
+//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, faults, incidents
 //	sites               <name>                        fleet.v1.Site            with its count of terminals in service
 //	terminals           <ordinal>                     TerminalRecord           by terminal id
 //	terminal-names      <name>                        fleet.v1.Terminal        folded name to id; only the id is set
@@ -42,6 +42,18 @@ const SchemaVersion = 2
 //	certificate-ends    <be64><ordinal>               -                        the first end of those that it found, in s since 1970; terminal id
 //	schedules           <name>                        ScheduleRecord           by name
 //	schedule-runs       <name>·<be64>                 fleet.v1.ScheduleRun     schedule, its time in ns since 1970
+//	faults              <be64>                        FaultRecord              by the number in its id
+//	fault-keys          <ordinal>·<name>·<sha256>     number                   terminal id, entry, hash of the subject: the last fault of it
+//	faults-open         <name>·<be64>                 -                        site, number; those that are not resolved
+//	faults-due          <be64><be64>                  -                        time in ns since 1970, number; what the policy engine is to decide on
+//	fault-ends          <be64><be64>                  -                        time in ns since 1970, number; those that are resolved
+//	news                <ordinal>                     NewsRecord               terminal id: up to where its news is stored
+//	breakers            <ordinal>·<name>·<sha256>·<name>  fleet.v1.Breaker     terminal id, entry, hash of the subject, action
+//	commons             <name>·<name>·<sha256>        CommonRecord             site, kind, hash of the subject
+//	incidents           <be64>                        IncidentRecord           by the number in its id
+//	incident-members    <be64><be64>                  -                        numbers of the incident and of the fault
+//	unmatched-lines     <name>·<sha256>               UnmatchedRecord          site, hash of class and template
+//	findings            <job><be32>                   -                        place; results whose findings are still to be made faults
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -76,6 +88,19 @@ const (
 	TableSchedules       Table = "schedules"
 	TableScheduleRuns    Table = "schedule-runs"
 
+	TableFaults          Table = "faults"
+	TableFaultKeys       Table = "fault-keys"
+	TableOpenFaults      Table = "faults-open"
+	TableDueFaults       Table = "faults-due"
+	TableFaultEnds       Table = "fault-ends"
+	TableNews            Table = "news"
+	TableBreakers        Table = "breakers"
+	TableCommons         Table = "commons"
+	TableIncidents       Table = "incidents"
+	TableIncidentMembers Table = "incident-members"
+	TableUnmatchedLines  Table = "unmatched-lines"
+	TableFindings        Table = "findings"
+
 	TableAudit      Table = "audit"
 	TableAuditHeads Table = "audit-heads"
 )
@@ -87,7 +112,10 @@ func Tables() []Table {
 		TableTokens, TableEnrolments, TableOperators, TablePlugins, TableRequests, TableRequestTimes,
 		TableImports, TableImportParts, TableJobs, TableActiveJobs, TableTasks, TablePermits,
 		TableArtifacts, TableArtifactJobs, TableArtifactTerminals, TableArtifactFiles,
-		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns, TableAudit, TableAuditHeads,
+		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns,
+		TableFaults, TableFaultKeys, TableOpenFaults, TableDueFaults, TableFaultEnds, TableNews, TableBreakers,
+		TableCommons, TableIncidents, TableIncidentMembers, TableUnmatchedLines, TableFindings,
+		TableAudit, TableAuditHeads,
 	}
 }
 
@@ -106,6 +134,9 @@ const (
 	KeyRestored = "restored"
 	// KeySchedules counts the schedules that came with the server; it is there once they were made, so that one that was deleted stays so.
 	KeySchedules = "schedules"
+	// KeyFaults and KeyIncidents count the ids that were ever given.
+	KeyFaults    = "faults"
+	KeyIncidents = "incidents"
 )
 
 // Key joins the parts of a key.

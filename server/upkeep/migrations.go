@@ -19,6 +19,9 @@ func migrations() []store.Migration {
 				store.TableImports, store.TableImportParts,
 				store.TableArtifacts, store.TableArtifactJobs, store.TableArtifactTerminals, store.TableArtifactFiles,
 				store.TableSecrets, store.TableCertificates, store.TableCertificateEnds, store.TableSchedules, store.TableScheduleRuns,
+				store.TableFaults, store.TableFaultKeys, store.TableOpenFaults, store.TableDueFaults, store.TableFaultEnds,
+				store.TableNews, store.TableBreakers, store.TableCommons, store.TableIncidents, store.TableIncidentMembers,
+				store.TableUnmatchedLines, store.TableFindings,
 			},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,
