@@ -14,6 +14,7 @@ import (
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/audit"
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
@@ -192,4 +193,12 @@ func (d *Desk) Sites(ctx context.Context, id string) ([]string, error) {
 		return nil, err
 	}
 	return []string{f.GetSite()}, nil
+}
+
+// asChanges makes audit changes of names and new values in turn.
+func asChanges(pairs ...string) (changes []*storagev1.AuditChange) {
+	for n := 0; n+1 < len(pairs); n += 2 {
+		changes = append(changes, audit.Change(pairs[n], "", line(pairs[n+1], maxNote)))
+	}
+	return changes
 }

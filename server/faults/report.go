@@ -70,6 +70,8 @@ type taking struct {
 	now      time.Time
 	terminal *fleetv1.Terminal
 	place    *place
+	// reporter is the person who reports; empty when the agent does.
+	reporter string
 	// changes are the audit record of what the agent told, and others those of other actors.
 	changes []*storagev1.AuditChange
 	others  []audit.Entry

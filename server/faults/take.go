@@ -53,7 +53,7 @@ func (t *taking) open(r *agentv1.FaultReport) error {
 	first := t.stamp(r.GetFirstSeen())
 	rec := &storagev1.FaultRecord{Historical: r.GetHistorical(), Fault: &fleetv1.Fault{
 		Id: idOf(faultPrefix, n), Entry: entry.ID, Title: entry.Title, TerminalId: t.terminal.GetId(), Subject: r.GetSubject(),
-		State: fleetv1.FaultState_FAULT_STATE_OPEN, FirstSeen: first,
+		State: fleetv1.FaultState_FAULT_STATE_OPEN, FirstSeen: first, ReportedBy: t.reporter,
 	}}
 	t.see(rec, r)
 	err = t.w.Put(store.TableFaultKeys, store.FaultKey(t.terminal.GetId(), entry.ID, r.GetSubject()), store.Number(n))
@@ -68,7 +68,7 @@ func (t *taking) begin(before, rec *storagev1.FaultRecord, event, text string) e
 	f := rec.GetFault()
 	rec.Opened, rec.Helped, rec.JobAtEnd = timestamppb.New(t.now), "", ""
 	t.setPlace(rec)
-	note(f, t.now, t.actor(f), text)
+	note(f, t.now, t.actor(), text)
 	rec.Due = t.dueOf(rec)
 	if err := t.join(rec); err != nil {
 		return err
@@ -84,9 +84,9 @@ func (t *taking) begin(before, rec *storagev1.FaultRecord, event, text string) e
 }
 
 // actor is who saw a fault.
-func (t *taking) actor(f *fleetv1.Fault) string {
-	if f.GetReportedBy() != "" {
-		return f.GetReportedBy()
+func (t *taking) actor() string {
+	if t.reporter != "" {
+		return t.reporter
 	}
 	return agentActor
 }
@@ -118,6 +118,12 @@ func (t *taking) see(rec *storagev1.FaultRecord, r *agentv1.FaultReport) {
 	if f.GetFirstSeen().AsTime().After(f.GetLastSeen().AsTime()) {
 		f.FirstSeen = f.GetLastSeen()
 	}
+	if t.reporter != "" && f.GetConfidence() != 0 {
+		// What the agent knows stays; what a person says of it is beside it.
+		f.Evidence = append(f.GetEvidence(), r.GetEvidence()...)
+		f.Evidence = f.GetEvidence()[max(0, len(f.GetEvidence())-maxEvidence):]
+		return
+	}
 	if len(r.GetEvidence()) > 0 {
 		f.Evidence = r.GetEvidence()
 	}
@@ -142,6 +148,9 @@ func (t *taking) again(rec *storagev1.FaultRecord, r *agentv1.FaultReport) error
 		// It is there now, too.
 		rec.Historical, f.Decision = false, ""
 		return t.begin(before, rec, "opened", "seen again"+said(f))
+	}
+	if t.reporter != "" {
+		note(f, t.now, t.reporter, "reported too"+said(&fleetv1.Fault{Evidence: r.GetEvidence()}))
 	}
 	return save(t.w, before, rec)
 }
