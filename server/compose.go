@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
+	"github.com/bandfleet/bandfleet/proto/catalogue"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
@@ -22,6 +23,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/asks"
 	"github.com/bandfleet/bandfleet/server/certificates"
+	"github.com/bandfleet/bandfleet/server/faults"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/pki"
@@ -67,6 +69,7 @@ func (s *Server) compose(ctx context.Context) error {
 	resolvers[access.Job] = s.engine.Sites
 	resolvers[access.Artifact] = s.artifacts.Sites
 	resolvers[access.Schedule] = s.scheduler.Sites
+	resolvers[access.Fault] = s.faults.Sites
 	authorizer, err := access.NewAuthorizer(s.store, time.Now, resolvers)
 	if err != nil {
 		return err
@@ -86,6 +89,9 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	if err := s.inv.FinishImports(ctx); err != nil {
 		return err
 	}
+	if s.catalogue, err = catalogue.Load(); err != nil {
+		return err
+	}
 	s.secrets = secrets.New(secrets.Config{Store: s.store, Terminals: s.inv, Now: time.Now})
 	s.certificates = certificates.New(certificates.Config{
 		Store: s.store, Inventory: s.inv, Own: s.ownCertificates, Now: time.Now, AgentLife: cmp.Or(s.cfg.AgentCertificateTTL, pki.DefaultAgentTTL),
@@ -103,6 +109,9 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	if err != nil {
 		return err
 	}
+	s.faults = faults.New(faults.Config{
+		Store: s.store, Inventory: s.inv, Catalogue: func() faults.Catalogue { return s.catalogue }, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
+	})
 	s.scheduler = schedule.New(schedule.Config{Store: s.store, Jobs: s.engine, Operators: s.inv, Now: mortalClock(), Log: s.cfg.Log})
 	return s.scheduler.MakeDefaults(ctx)
 }
@@ -140,6 +149,7 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	fleetv1.RegisterSecretServiceServer(s.grpc, api.NewSecrets(s.secrets, s.engine))
 	fleetv1.RegisterCertificateServiceServer(s.grpc, api.NewCertificates(s.certificates))
 	backups := upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)
+	fleetv1.RegisterFaultServiceServer(s.grpc, api.NewFaults(s.faults))
 	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(backups))
 }
 

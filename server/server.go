@@ -16,10 +16,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
+	"github.com/bandfleet/bandfleet/proto/catalogue"
 	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/asks"
 	"github.com/bandfleet/bandfleet/server/certificates"
+	"github.com/bandfleet/bandfleet/server/faults"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/pki"
@@ -72,6 +74,8 @@ type Server struct {
 	engine    *jobs.Engine
 	artifacts *artifacts.Keeper
 	scheduler *schedule.Scheduler
+	faults    *faults.Desk
+	catalogue *catalogue.Catalogue
 	secrets   *secrets.Keeper
 	// certificates are what scans found on terminals.
 	certificates *certificates.Keeper

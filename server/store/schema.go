@@ -14,7 +14,7 @@ const SchemaVersion = 2
 // T-10000 follows T-9999), <be64> a big-endian number, <sha256> a hash in lower case hexadecimal. Values are protobuf
 // messages of package storage.v1, or fleet.v1 where marked; "number" is a big-endian number; "-" is empty.
 //
-//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, guided, policies
+//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, guided, policies, faults, incidents
 //	sites               <name>                        fleet.v1.Site            with its count of terminals in service
 //	terminals           <ordinal>                     TerminalRecord           by terminal id
 //	terminal-names      <name>                        fleet.v1.Terminal        folded name to id; only the id is set
@@ -49,6 +49,18 @@ const SchemaVersion = 2
 //	policies            <name>                        fleet.v1.Policy          by name
 //	freezes             <name>                        fleet.v1.FreezeState     site, or * for all
 //	remedies            <name>                        RemedyRecord             fault id: how far the policies are with it
+//	faults              <be64>                        FaultRecord              by the number in its id
+//	fault-keys          <ordinal>·<name>·<sha256>     number                   terminal id, entry, hash of the subject: the last fault of it
+//	faults-open         <name>·<be64>                 -                        site, number; those that are not resolved
+//	faults-due          <be64><be64>                  -                        time in ns since 1970, number; what the policy engine is to decide on
+//	fault-ends          <be64><be64>                  -                        time in ns since 1970, number; those that are resolved
+//	news                <ordinal>                     NewsRecord               terminal id: up to where its news is stored
+//	breakers            <ordinal>·<name>·<sha256>·<name>  fleet.v1.Breaker     terminal id, entry, hash of the subject, action
+//	commons             <name>·<name>·<sha256>        CommonRecord             site, kind, hash of the subject
+//	incidents           <be64>                        IncidentRecord           by the number in its id
+//	incident-members    <be64><be64>                  -                        numbers of the incident and of the fault
+//	unmatched-lines     <name>·<sha256>               UnmatchedRecord          site, hash of class and template
+//	findings            <job><be32>                   -                        place; results whose findings are still to be made faults
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -92,6 +104,19 @@ const (
 	TableFreezes  Table = "freezes"
 	TableRemedies Table = "remedies"
 
+	TableFaults          Table = "faults"
+	TableFaultKeys       Table = "fault-keys"
+	TableOpenFaults      Table = "faults-open"
+	TableDueFaults       Table = "faults-due"
+	TableFaultEnds       Table = "fault-ends"
+	TableNews            Table = "news"
+	TableBreakers        Table = "breakers"
+	TableCommons         Table = "commons"
+	TableIncidents       Table = "incidents"
+	TableIncidentMembers Table = "incident-members"
+	TableUnmatchedLines  Table = "unmatched-lines"
+	TableFindings        Table = "findings"
+
 	TableAudit      Table = "audit"
 	TableAuditHeads Table = "audit-heads"
 )
@@ -106,6 +131,8 @@ func Tables() []Table {
 		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns,
 		TableGuided, TableGuidedOpen, TableGuidedDue, TableGuidedFiles,
 		TablePolicies, TableFreezes, TableRemedies,
+		TableFaults, TableFaultKeys, TableOpenFaults, TableDueFaults, TableFaultEnds, TableNews, TableBreakers,
+		TableCommons, TableIncidents, TableIncidentMembers, TableUnmatchedLines, TableFindings,
 		TableAudit, TableAuditHeads,
 	}
 }
@@ -129,6 +156,9 @@ const (
 	KeyGuided = "guided"
 	// KeyPolicies counts the policies that came with the server, likewise.
 	KeyPolicies = "policies"
+	// KeyFaults and KeyIncidents count the ids that were ever given.
+	KeyFaults    = "faults"
+	KeyIncidents = "incidents"
 )
 
 // Key joins the parts of a key.

@@ -21,6 +21,9 @@ func migrations() []store.Migration {
 				store.TableSecrets, store.TableCertificates, store.TableCertificateEnds, store.TableSchedules, store.TableScheduleRuns,
 				store.TableGuided, store.TableGuidedOpen, store.TableGuidedDue, store.TableGuidedFiles,
 				store.TablePolicies, store.TableFreezes, store.TableRemedies,
+				store.TableFaults, store.TableFaultKeys, store.TableOpenFaults, store.TableDueFaults, store.TableFaultEnds,
+				store.TableNews, store.TableBreakers, store.TableCommons, store.TableIncidents, store.TableIncidentMembers,
+				store.TableUnmatchedLines, store.TableFindings,
 			},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,
