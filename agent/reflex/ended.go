@@ -2,6 +2,7 @@ package reflex
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -100,6 +101,18 @@ func (e *Engine) Recover() error {
 		return fmt.Errorf("reflexes: %w", err)
 	}
 	return e.recoverAttempts()
+}
+
+// KnownStates returns the reports of the states that were open when the agent went down, for the detectors to go on from.
+func (e *Engine) KnownStates() (known []*agentv1.FaultReport) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, at := range slices.SortedFunc(maps.Keys(e.faults), compareSubjects) {
+		if f := e.faults[at].report; isState(f) {
+			known = append(known, f)
+		}
+	}
+	return known
 }
 
 // recoverOwn knows the agent's own tasks again. Of those that have a result, the server is told now.
