@@ -32,7 +32,7 @@ type Faults interface {
 	// record's journal_id is the session's), is not stored again, and what makes no sense is left out and counts as stored: it would
 	// come again for ever. After an error all of it is offered again.
 	Report(ctx context.Context, terminal *storagev1.TerminalRecord, news []*agentv1.News) (storedUpTo uint64, err error)
-	// Unmatched counts lines that no rule knows.
+	// CountUnmatched counts lines that no rule knows.
 	Unmatched(ctx context.Context, terminal *storagev1.TerminalRecord, u *agentv1.UnmatchedLines) error
 }
 
