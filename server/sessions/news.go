@@ -33,7 +33,7 @@ type Faults interface {
 	// come again for ever. After an error all of it is offered again.
 	Report(ctx context.Context, terminal *storagev1.TerminalRecord, news []*agentv1.News) (storedUpTo uint64, err error)
 	// CountUnmatched counts lines that no rule knows.
-	Unmatched(ctx context.Context, terminal *storagev1.TerminalRecord, u *agentv1.UnmatchedLines) error
+	CountUnmatched(ctx context.Context, terminal *storagev1.TerminalRecord, u *agentv1.UnmatchedLines) error
 }
 
 // newsQueue is the news of one session that waits for the disk. A goroutine exists for it only while there is some, so that ten thousand
@@ -146,7 +146,7 @@ func (v *Service) unmatched(ctx context.Context, s *session, u *agentv1.Unmatche
 			return malformed(s, "a line that no rule knows that is too long")
 		}
 	}
-	if err := v.Faults.Unmatched(ctx, s.record(v.Terminal(ctx)), u); err != nil {
+	if err := v.Faults.CountUnmatched(ctx, s.record(v.Terminal(ctx)), u); err != nil {
 		v.Log.Warn("lines that no rule knows were not counted", "terminal", s.terminalID, "error", err)
 	}
 	return nil
