@@ -133,14 +133,14 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	s.desk = asks.New(asks.Config{
 		Tasks: s.engine, Inventory: s.inv, Secrets: s.secrets, Scans: s.certificates, Link: s.registry, Now: mortalClock(), Log: s.cfg.Log,
 	})
-	agents := sessions.New(sessions.Config{
+	s.agents = sessions.New(sessions.Config{
 		Registry: s.registry, Engine: mortalEngine(s.engine), Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Asks: s.desk, Terminal: caller,
 		Epoch: epoch, Fleet: fleet, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	s.health = health.NewServer()
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	agentv1.RegisterEnrollmentServiceServer(s.grpc, enrolment)
-	agentv1.RegisterAgentServiceServer(s.grpc, agents)
+	agentv1.RegisterAgentServiceServer(s.grpc, s.agents)
 	fleetv1.RegisterJobServiceServer(s.grpc, api.NewJobs(s.engine, s.inv, s.registry))
 	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine, s.secrets, s.certificates))
 	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.engine, s.cfg.Version))

@@ -71,6 +71,7 @@ type Server struct {
 	inv       *inventory.Inventory
 	gate      *admission.Gate
 	registry  *sessions.Registry
+	agents    *sessions.Service
 	engine    *jobs.Engine
 	artifacts *artifacts.Keeper
 	scheduler *schedule.Scheduler
@@ -181,6 +182,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stopSchedules()
 	scheduled := make(chan struct{})
 	go func() { defer close(scheduled); s.scheduler.Run(schedules) }()
+	ordered := make(chan struct{})
+	go func() { defer close(ordered); s.agents.Run(engineCtx) }()
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(s.listener) }()
 
@@ -199,6 +202,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stopEngine()
 	err = errors.Join(err, <-engine)
 	<-swept
+	<-ordered
 	s.stopCalls()
 	return errors.Join(err, s.close())
 }

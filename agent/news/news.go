@@ -45,7 +45,7 @@ type Outbox struct {
 	more chan struct{}
 
 	// mu is held over writes, so that sequences come in the order of the journal.
-	mu         sync.Mutex
+	mu sync.Mutex
 	// last is the latest sequence, sent the greatest that may have been sent, and had the greatest that the server is known to have.
 	last, sent, had uint64
 	waiting         int

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
@@ -46,7 +47,7 @@ func Open(j Journal, log *slog.Logger, takers ...Taker) (*Keeper, error) {
 	}
 	if err := k.distribute(kept); err != nil {
 		log.Warn("the orders that were kept are not understood; nothing is looked for until the server sends others", "cause", err)
-		return k, nil
+		return k, k.distribute(k.current)
 	}
 	k.current = kept
 	return k, nil
@@ -68,7 +69,7 @@ func (k *Keeper) Take(o *agentv1.Orders) *agentv1.OrdersTaken {
 	defer k.mu.Unlock()
 	if err := k.take(o); err != nil {
 		k.log.Warn("orders of the server were refused; the earlier ones hold", "orders", clip(o.GetVersion()), "cause", err)
-		return &agentv1.OrdersTaken{Version: clip(o.GetVersion()), Problem: err.Error()}
+		return &agentv1.OrdersTaken{Version: clip(o.GetVersion()), Problem: clipTo(err.Error(), maxProblem)}
 	}
 	return &agentv1.OrdersTaken{Version: k.current.GetVersion()}
 }
@@ -106,4 +107,9 @@ func (k *Keeper) distribute(o *agentv1.Orders) error {
 }
 
 // clip bounds what is repeated of a version that the server has made up.
-func clip(version string) string { return fmt.Sprintf("%.64s", version) }
+func clip(version string) string { return clipTo(version, 64) }
+
+// maxProblem bounds what the server is told of why orders were refused, in bytes.
+const maxProblem = 1024
+
+func clipTo(s string, most int) string { return strings.ToValidUTF8(s[:min(len(s), most)], "") }

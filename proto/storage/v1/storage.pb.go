@@ -2066,7 +2066,9 @@ type JournalAttempt struct {
 	Key     *v11.TaskKey           `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Started int64                  `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"`
 	// 0 while it runs.
-	Ended         int64 `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`
+	Ended int64 `protobuf:"varint,3,opt,name=ended,proto3" json:"ended,omitempty"`
+	// True: it did not bring about what was wanted.
+	Failed        bool `protobuf:"varint,4,opt,name=failed,proto3" json:"failed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2120,6 +2122,13 @@ func (x *JournalAttempt) GetEnded() int64 {
 		return x.Ended
 	}
 	return 0
+}
+
+func (x *JournalAttempt) GetFailed() bool {
+	if x != nil {
+		return x.Failed
+	}
+	return false
 }
 
 // Obligation is something that must still be put right on this machine.
@@ -2774,11 +2783,12 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	" \x01(\x03R\awritten\x124\n" +
 	"\n" +
 	"guardrails\x18\v \x01(\v2\x14.agent.v1.GuardrailsR\n" +
-	"guardrails\"e\n" +
+	"guardrails\"}\n" +
 	"\x0eJournalAttempt\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12\x18\n" +
 	"\astarted\x18\x02 \x01(\x03R\astarted\x12\x14\n" +
-	"\x05ended\x18\x03 \x01(\x03R\x05ended\"\x9b\x02\n" +
+	"\x05ended\x18\x03 \x01(\x03R\x05ended\x12\x16\n" +
+	"\x06failed\x18\x04 \x01(\bR\x06failed\"\x9b\x02\n" +
 	"\n" +
 	"Obligation\x12\x1a\n" +
 	"\bresource\x18\x01 \x01(\tR\bresource\x12\x18\n" +
