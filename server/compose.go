@@ -21,6 +21,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/api"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/asks"
+	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
@@ -84,6 +85,10 @@ func (s *Server) compose(ctx context.Context) error {
 func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	s.inv = inventory.New(inventory.Config{Store: s.store, CA: s.ca.Fingerprint(), Presence: s.registry})
 	if err := s.inv.FinishImports(ctx); err != nil {
+		return err
+	}
+	s.catalogue, err = catalogue.Open(ctx, catalogue.Config{Store: s.store, Offers: s.inv, Keys: s.cfg.PackKeys, Now: time.Now, Log: s.cfg.Log})
+	if err != nil {
 		return err
 	}
 	s.secrets = secrets.New(secrets.Config{Store: s.store, Terminals: s.inv, Now: time.Now})

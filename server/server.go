@@ -16,9 +16,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
+	"github.com/bandfleet/bandfleet/proto/catalogue/signing"
 	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/asks"
+	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
@@ -58,7 +60,9 @@ type Config struct {
 	JobRetention time.Duration
 	// Artifacts bound the files that tasks bring.
 	Artifacts artifacts.Limits
-	Log       *slog.Logger
+	// PackKeys are those whose packs of the catalogue are taken.
+	PackKeys []signing.PublicKey
+	Log      *slog.Logger
 }
 
 // Server is a server that listens.
@@ -73,6 +77,7 @@ type Server struct {
 	artifacts *artifacts.Keeper
 	scheduler *schedule.Scheduler
 	secrets   *secrets.Keeper
+	catalogue *catalogue.Shelf
 	// certificates are what scans found on terminals.
 	certificates *certificates.Keeper
 	desk         *asks.Desk

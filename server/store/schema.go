@@ -42,6 +42,7 @@ const SchemaVersion = 2
 //	certificate-ends    <be64><ordinal>               -                        the first end of those that it found, in s since 1970; terminal id
 //	schedules           <name>                        ScheduleRecord           by name
 //	schedule-runs       <name>·<be64>                 fleet.v1.ScheduleRun     schedule, its time in ns since 1970
+//	packs               <name>                        fleet.v1.Pack            packs of the catalogue by name
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -75,6 +76,7 @@ const (
 	TableCertificateEnds Table = "certificate-ends"
 	TableSchedules       Table = "schedules"
 	TableScheduleRuns    Table = "schedule-runs"
+	TablePacks           Table = "packs"
 
 	TableAudit      Table = "audit"
 	TableAuditHeads Table = "audit-heads"
@@ -87,7 +89,7 @@ func Tables() []Table {
 		TableTokens, TableEnrolments, TableOperators, TablePlugins, TableRequests, TableRequestTimes,
 		TableImports, TableImportParts, TableJobs, TableActiveJobs, TableTasks, TablePermits,
 		TableArtifacts, TableArtifactJobs, TableArtifactTerminals, TableArtifactFiles,
-		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns, TableAudit, TableAuditHeads,
+		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns, TablePacks, TableAudit, TableAuditHeads,
 	}
 }
 
