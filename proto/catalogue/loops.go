@@ -13,7 +13,7 @@ type loop struct {
 // loops is the table. An action that stops something and starts it again, whatever happens, is none.
 func loops() []loop {
 	return []loop{
-		{"verbose-logging", "state", "on", "verbose-logging", []string{"leased"}, "it raises levels for a time"},
+		{"verbose-logging", "state", "on", "verbose-logging", []string{"leased"}, "it switches detailed logs on, for a time"},
 		{"nbe-config-reset", "source", "absent", "nbe-config", []string{"absent"}, "it removes nbe.toml"},
 		{"nbe-config-reset", "source", "absent", "nbe-tap", []string{"off"}, "without nbe.toml the vendor's default may switch taps off"},
 		{"nbe-config-reset", "source", "default", "nbe-tap", []string{"off"}, "the vendor's default may switch taps off"},
