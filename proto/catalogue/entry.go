@@ -54,6 +54,8 @@ type Entry struct {
 	Person *Person  `yaml:"person,omitempty"`
 	// Verify says how it is known to be gone, for people.
 	Verify string `yaml:"verify"`
+	// Replaces is the entry's own id when, in a pack, it stands for one that is there already.
+	Replaces string `yaml:"replaces,omitempty"`
 	// Common says what such faults of many terminals have in common, when they have: one cause is remedied before its members.
 	Common *Common `yaml:"common,omitempty"`
 }

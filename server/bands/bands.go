@@ -30,7 +30,7 @@ type Inventory interface {
 // Tasks are the guided tasks.
 type Tasks interface {
 	Open(w store.Writer, o guided.Order) (t *fleetv1.GuidedTask, fresh bool, err error)
-	CloseForBand(w store.Writer, serial, why string, entries ...string) (closed []string, err error)
+	CloseForBand(w store.Writer, serial, why string, gone bool, entries ...string) (closed []string, err error)
 	OfBand(ctx context.Context, serial string) ([]string, error)
 }
 
@@ -123,12 +123,7 @@ func (g *Register) prepare(ctx context.Context, p *access.Principal, r *fleetv1.
 	if wait := guided.Lockout(r.GetFailures()); r.GetReport() == fleetv1.BandReport_BAND_REPORT_LOCKOUT {
 		a.answer.LockedUntil = timestamppb.New(a.now.Add(wait))
 	}
-	for _, other := range []string{r.GetStandsInFor(), b.GetStandsInFor()} {
-		if err := g.mayTouch(ctx, p, other); err != nil && other == r.GetStandsInFor() {
-			return nil, err
-		}
-	}
-	return a, nil
+	return a, g.mayTouch(ctx, p, r.GetStandsInFor())
 }
 
 // mayTouch wants the right to act on the other band.

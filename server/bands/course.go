@@ -30,7 +30,6 @@ const (
 	entryVersion         = "band-firmware-version"
 	entrySensor          = "band-fingerprint-sensor"
 	entryAuth            = "band-auth-failure"
-	entryAssociation     = "nba-band-association-stale"
 )
 
 const (
@@ -189,7 +188,7 @@ func (c *course) follow(b *fleetv1.Band) error {
 	case fleetv1.BandReport_BAND_REPORT_FIRMWARE:
 		return c.firmware(b)
 	case fleetv1.BandReport_BAND_REPORT_WORKS:
-		return c.end(b, "reported to work", EntryFault, EntryDead, EntryBroken, entrySensor, entryAuth)
+		return c.end(b, "reported to work", true, EntryFault, EntryDead, EntryBroken, entrySensor, entryAuth)
 	}
 	return nil
 }
@@ -208,8 +207,8 @@ func (c *course) task(b *fleetv1.Band, entry, reason string, params map[string]s
 	return nil
 }
 
-func (c *course) end(b *fleetv1.Band, why string, entries ...string) error {
-	ended, err := c.cfg.Tasks.CloseForBand(c.w, b.GetSerial(), why, entries...)
+func (c *course) end(b *fleetv1.Band, why string, gone bool, entries ...string) error {
+	ended, err := c.cfg.Tasks.CloseForBand(c.w, b.GetSerial(), why, gone, entries...)
 	c.ended = append(c.ended, ended...)
 	return err
 }
@@ -237,6 +236,9 @@ func (c *course) lockout(b *fleetv1.Band) error {
 			return err
 		}
 	}
+	if err := c.end(b, "it was locked again", false, EntryLockout); err != nil {
+		return err
+	}
 	reason := fmt.Sprintf("locked for %s after %d failed matches in a row", spanWord(guided.Lockout(n)), n)
 	return c.task(b, EntryLockout, reason, map[string]string{"failures": strconv.FormatUint(uint64(n), 10)})
 }
@@ -245,7 +247,7 @@ func spanWord(d time.Duration) string { return fmt.Sprintf("%d min", int(d.Minut
 
 // firmware has a band updated that is too old to lock, by the site's own minimum; none means that it is not known.
 func (c *course) firmware(b *fleetv1.Band) error {
-	if err := c.end(b, "its firmware version was read", entryVersion); err != nil {
+	if err := c.end(b, "its firmware version was read", true, entryVersion); err != nil {
 		return err
 	}
 	least := c.site.GetSettings().GetMinimumBandFirmware()
@@ -255,7 +257,7 @@ func (c *course) firmware(b *fleetv1.Band) error {
 	case inventory.OlderFirmware(b.GetFirmwareVersion(), least):
 		return c.task(b, EntryOldFirmware, fmt.Sprintf("has firmware %s, and %s is the least at this site", b.GetFirmwareVersion(), least), nil)
 	default:
-		return c.end(b, "its firmware is "+b.GetFirmwareVersion()+" now", EntryOldFirmware)
+		return c.end(b, "its firmware is "+b.GetFirmwareVersion()+" now", true, EntryOldFirmware)
 	}
 }
 

@@ -46,6 +46,7 @@ const SchemaVersion = 2
 //	guided-open         <name>·<name>·<name>          fleet.v1.GuidedTask      kind of what it is for, which, entry: the one that is open; only the id
 //	guided-due          <be64><guided>                -                        when something is to be done about it, in s since 1970; id
 //	guided-files        <guided>·<sha256>             GuidedFile               id, hash of the file
+//	packs               <name>                        fleet.v1.Pack            packs of the catalogue by name
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -79,6 +80,7 @@ const (
 	TableCertificateEnds Table = "certificate-ends"
 	TableSchedules       Table = "schedules"
 	TableScheduleRuns    Table = "schedule-runs"
+	TablePacks           Table = "packs"
 
 	TableGuided      Table = "guided"
 	TableGuidedOpen  Table = "guided-open"
@@ -98,7 +100,7 @@ func Tables() []Table {
 		TableArtifacts, TableArtifactJobs, TableArtifactTerminals, TableArtifactFiles,
 		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns,
 		TableGuided, TableGuidedOpen, TableGuidedDue, TableGuidedFiles,
-		TableAudit, TableAuditHeads,
+		TablePacks, TableAudit, TableAuditHeads,
 	}
 }
 

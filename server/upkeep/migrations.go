@@ -20,6 +20,7 @@ func migrations() []store.Migration {
 				store.TableArtifacts, store.TableArtifactJobs, store.TableArtifactTerminals, store.TableArtifactFiles,
 				store.TableSecrets, store.TableCertificates, store.TableCertificateEnds, store.TableSchedules, store.TableScheduleRuns,
 				store.TableGuided, store.TableGuidedOpen, store.TableGuidedDue, store.TableGuidedFiles,
+				store.TablePacks,
 			},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,
