@@ -22,14 +22,18 @@ import (
 	"github.com/bandfleet/bandfleet/server/api"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/asks"
+	"github.com/bandfleet/bandfleet/server/bands"
+	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/faults"
+	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
 	"github.com/bandfleet/bandfleet/server/sessions"
+	"github.com/bandfleet/bandfleet/server/store"
 	"github.com/bandfleet/bandfleet/server/upkeep"
 )
 
@@ -70,6 +74,7 @@ func (s *Server) compose(ctx context.Context) error {
 	resolvers[access.Artifact] = s.artifacts.Sites
 	resolvers[access.Schedule] = s.scheduler.Sites
 	resolvers[access.Fault] = s.faults.Sites
+	resolvers[access.Guided] = s.guided.Sites
 	authorizer, err := access.NewAuthorizer(s.store, time.Now, resolvers)
 	if err != nil {
 		return err
@@ -90,6 +95,8 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 		return err
 	}
 	if s.catalogue, err = catalogue.Load(); err != nil {
+	s.catalogue, err = catalogue.Open(ctx, catalogue.Config{Store: s.store, Offers: s.inv, Keys: s.cfg.PackKeys, Now: time.Now, Log: s.cfg.Log})
+	if err != nil {
 		return err
 	}
 	s.secrets = secrets.New(secrets.Config{Store: s.store, Terminals: s.inv, Now: time.Now})
@@ -112,8 +119,21 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	s.faults = faults.New(faults.Config{
 		Store: s.store, Inventory: s.inv, Catalogue: func() faults.Catalogue { return s.catalogue }, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
 	})
+	s.openGuided()
 	s.scheduler = schedule.New(schedule.Config{Store: s.store, Jobs: s.engine, Operators: s.inv, Now: mortalClock(), Log: s.cfg.Log})
 	return s.scheduler.MakeDefaults(ctx)
+}
+
+// openGuided opens the desk of guided tasks and the register of bands, which makes some.
+func (s *Server) openGuided() {
+	now := mortalClock()
+	s.guided = guided.New(guided.Config{
+		Store: s.store, Inventory: s.inv, Catalogue: func() guided.Catalogue { return s.catalogue.Current() }, Questions: s.engine, Now: now, Log: s.cfg.Log,
+		TellBand: func(w store.Writer, serial, by, note string) error {
+			return inventory.NoteBand(w, now(), serial, by, note)
+		},
+	})
+	s.bands = bands.New(bands.Config{Store: s.store, Inventory: s.inv, Tasks: s.guided, Now: now})
 }
 
 // ownCertificates are those that the server uses now.
@@ -142,9 +162,10 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	agentv1.RegisterEnrollmentServiceServer(s.grpc, enrolment)
 	agentv1.RegisterAgentServiceServer(s.grpc, s.agents)
 	fleetv1.RegisterJobServiceServer(s.grpc, api.NewJobs(s.engine, s.inv, s.registry))
-	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine, s.secrets, s.certificates))
+	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine, s.bands, s.secrets, s.certificates))
 	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.engine, s.cfg.Version))
 	fleetv1.RegisterArtifactServiceServer(s.grpc, api.NewArtifacts(s.artifacts))
+	fleetv1.RegisterGuidedServiceServer(s.grpc, api.NewGuided(s.guided))
 	fleetv1.RegisterScheduleServiceServer(s.grpc, api.NewSchedules(s.scheduler))
 	fleetv1.RegisterSecretServiceServer(s.grpc, api.NewSecrets(s.secrets, s.engine))
 	fleetv1.RegisterCertificateServiceServer(s.grpc, api.NewCertificates(s.certificates))

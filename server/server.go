@@ -17,11 +17,15 @@ import (
 	"google.golang.org/grpc/health"
 
 	"github.com/bandfleet/bandfleet/proto/catalogue"
+	"github.com/bandfleet/bandfleet/proto/catalogue/signing"
 	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/asks"
+	"github.com/bandfleet/bandfleet/server/bands"
+	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/faults"
+	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/pki"
@@ -60,7 +64,9 @@ type Config struct {
 	JobRetention time.Duration
 	// Artifacts bound the files that tasks bring.
 	Artifacts artifacts.Limits
-	Log       *slog.Logger
+	// PackKeys are those whose packs of the catalogue are taken.
+	PackKeys []signing.PublicKey
+	Log      *slog.Logger
 }
 
 // Server is a server that listens.
@@ -77,7 +83,10 @@ type Server struct {
 	scheduler *schedule.Scheduler
 	faults    *faults.Desk
 	catalogue *catalogue.Catalogue
+	guided    *guided.Desk
+	bands     *bands.Register
 	secrets   *secrets.Keeper
+	catalogue *catalogue.Shelf
 	// certificates are what scans found on terminals.
 	certificates *certificates.Keeper
 	desk         *asks.Desk
@@ -180,10 +189,11 @@ func (s *Server) Run(ctx context.Context) error {
 	go func() { engine <- s.engine.Run(engineCtx) }()
 	schedules, stopSchedules := context.WithCancel(engineCtx)
 	defer stopSchedules()
-	scheduled := make(chan struct{})
+	scheduled, attended := make(chan struct{}), make(chan struct{})
 	go func() { defer close(scheduled); s.scheduler.Run(schedules) }()
 	ordered := make(chan struct{})
 	go func() { defer close(ordered); s.agents.Run(engineCtx) }()
+	go func() { defer close(attended); s.guided.Run(schedules) }()
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(s.listener) }()
 
@@ -196,9 +206,10 @@ func (s *Server) Run(ctx context.Context) error {
 	s.cfg.Log.Info("stopping", "sessions", s.registry.Count())
 	s.health.Shutdown()
 	s.registry.Shutdown(goodbyePatience)
-	// Before the engine, which it creates jobs with.
+	// Before the engine, which they create jobs with and ask.
 	stopSchedules()
 	<-scheduled
+	<-attended
 	stopEngine()
 	err = errors.Join(err, <-engine)
 	<-swept

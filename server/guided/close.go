@@ -165,15 +165,16 @@ func (d *Desk) FaultResolved(ctx context.Context, faultID, how string) error {
 		if !isOpen(rec.GetTask()) {
 			return audit.Entry{}, errUnchanged
 		}
-		return d.overtaken(rec, "fault "+faultID+" is resolved: "+oneLine(how, maxParam)), nil
+		return d.overtaken(rec, "fault "+faultID+" is resolved: "+oneLine(how, maxParam), true), nil
 	})
 	return err
 }
 
-// overtaken ends a task that what happened has made needless.
-func (d *Desk) overtaken(rec *storagev1.GuidedRecord, why string) audit.Entry {
+// overtaken ends a task that what happened has made needless. gone says that what it was for is gone: then it counts as fixed when somebody
+// was at it.
+func (d *Desk) overtaken(rec *storagev1.GuidedRecord, why string, gone bool) audit.Entry {
 	state, outcome := fleetv1.GuidedState_GUIDED_STATE_MOOT, fleetv1.GuidedOutcome_GUIDED_OUTCOME_NOT_NEEDED
-	if t := rec.GetTask(); begun(t) && t.GetNameWanted() == "" && rec.GetPlanId() == "" {
+	if t := rec.GetTask(); gone && begun(t) && t.GetNameWanted() == "" {
 		state, outcome = fleetv1.GuidedState_GUIDED_STATE_DONE, fleetv1.GuidedOutcome_GUIDED_OUTCOME_FIXED
 	}
 	d.end(rec, state, outcome, "server", why)
@@ -191,8 +192,8 @@ func begun(t *fleetv1.GuidedTask) bool {
 }
 
 // CloseForBand ends, in the caller's update, the open tasks of these entries for a band: what was reported of it has made them needless.
-// It returns their ids, for the caller's audit record.
-func (d *Desk) CloseForBand(w store.Writer, serial, why string, entries ...string) (closed []string, err error) {
+// It returns their ids, for the caller's audit record. gone is as in overtaken.
+func (d *Desk) CloseForBand(w store.Writer, serial, why string, gone bool, entries ...string) (closed []string, err error) {
 	for _, entry := range entries {
 		id, err := openFor(w, bandSlot(serial, entry))
 		if err != nil || id == "" {
@@ -206,7 +207,7 @@ func (d *Desk) CloseForBand(w store.Writer, serial, why string, entries ...strin
 			return nil, err
 		}
 		before := cloned(rec)
-		d.overtaken(rec, why)
+		d.overtaken(rec, why, gone)
 		if err := keep(w, before, rec); err != nil {
 			return nil, err
 		}

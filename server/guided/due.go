@@ -106,7 +106,7 @@ func (d *Desk) fall(ctx context.Context, id string, now time.Time) error {
 		case !isOpen(t) || t.GetDue() == nil || now.Before(t.GetDue().AsTime().Truncate(time.Second)):
 			return audit.Entry{}, errUnchanged
 		case rec.GetPlanId() != "":
-			return d.overtaken(rec, "nobody has answered in time"), nil
+			return d.overtaken(rec, "nobody has answered in time", false), nil
 		}
 		return d.escalate(w, rec, t.GetEscalateTo(), audit.Entry{Reason: "it was due " + clock(t.GetDue())})
 	})

@@ -125,7 +125,7 @@ func (d *Desk) overtake(ctx context.Context, id, why string) error {
 		if !isOpen(rec.GetTask()) {
 			return audit.Entry{}, errUnchanged
 		}
-		return d.overtaken(rec, why), nil
+		return d.overtaken(rec, why, false), nil
 	})
 	return err
 }

@@ -58,7 +58,8 @@ func openFor(r store.Reader, slot string) (string, error) {
 		return "", err
 	}
 	t := &fleetv1.GuidedTask{}
-	return t.GetId(), errors.Join(proto.Unmarshal(text, t), nil)
+	err = proto.Unmarshal(text, t)
+	return t.GetId(), err
 }
 
 // isOpen says that somebody has still to do something.

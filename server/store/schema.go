@@ -61,6 +61,7 @@ const SchemaVersion = 2
 //	incident-members    <be64><be64>                  -                        numbers of the incident and of the fault
 //	unmatched-lines     <name>·<sha256>               UnmatchedRecord          site, hash of class and template
 //	findings            <job><be32>                   -                        place; results whose findings are still to be made faults
+//	packs               <name>                        fleet.v1.Pack            packs of the catalogue by name
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -94,6 +95,7 @@ const (
 	TableCertificateEnds Table = "certificate-ends"
 	TableSchedules       Table = "schedules"
 	TableScheduleRuns    Table = "schedule-runs"
+	TablePacks           Table = "packs"
 
 	TableGuided      Table = "guided"
 	TableGuidedOpen  Table = "guided-open"
@@ -134,6 +136,7 @@ func Tables() []Table {
 		TableFaults, TableFaultKeys, TableOpenFaults, TableDueFaults, TableFaultEnds, TableNews, TableBreakers,
 		TableCommons, TableIncidents, TableIncidentMembers, TableUnmatchedLines, TableFindings,
 		TableAudit, TableAuditHeads,
+		TablePacks, TableAudit, TableAuditHeads,
 	}
 }
 
