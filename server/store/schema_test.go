@@ -230,7 +230,9 @@ func fillNotices(t *testing.T, st store.Store) {
 		some, err = store.Any(t.Context(), st, store.TableNoticeCursors)
 		must(t, err)
 	}
-	must(t, st.Update(t.Context(), func(w store.Writer) error { return desk.Post(w, &fleetv1.Notice{Event: notify.FaultOpened, Summary: "it is so"}) }))
+	must(t, st.Update(t.Context(), func(w store.Writer) error {
+		return desk.Post(w, &fleetv1.Notice{Event: notify.FaultOpened, Summary: "it is so"})
+	}))
 	cancel()
 	<-ended
 }
