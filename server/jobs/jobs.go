@@ -68,6 +68,8 @@ type Config struct {
 	Scans Scans
 	// Freezes says where nothing starts that no person asked for; nil means nowhere.
 	Freezes Freezes
+	// Notices is told what people must know; nil tells nobody.
+	Notices Notices
 	// Epoch of the store, told to agents with each task. It may grow.
 	Epoch func() uint64
 	Now   func() time.Time
@@ -92,10 +94,11 @@ type Engine struct {
 	st   store.Store
 	inv  Inventory
 	link Link
-	// secrets and scans may be nil.
+	// secrets, scans and notices may be nil.
 	secrets Secrets
 	scans   Scans
 	freezes Freezes
+	notices Notices
 	epoch   func() uint64
 	now     func() time.Time
 	log     *slog.Logger
@@ -135,6 +138,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
 		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
 		freezes:   orNowhere(c.Freezes),
+		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, notices: c.Notices, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
 		judging:   make(chan struct{}, 1),
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),
