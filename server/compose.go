@@ -13,7 +13,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
-	"github.com/bandfleet/bandfleet/proto/catalogue"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
@@ -22,6 +21,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/api"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/asks"
+	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/faults"
 	"github.com/bandfleet/bandfleet/server/inventory"
@@ -89,15 +89,19 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	if err := s.inv.FinishImports(ctx); err != nil {
 		return err
 	}
-	if s.catalogue, err = catalogue.Load(); err != nil {
+	s.catalogue, err = catalogue.Open(ctx, catalogue.Config{Store: s.store, Offers: s.inv, Keys: s.cfg.PackKeys, Now: time.Now, Log: s.cfg.Log})
+	if err != nil {
 		return err
 	}
 	s.secrets = secrets.New(secrets.Config{Store: s.store, Terminals: s.inv, Now: time.Now})
 	s.certificates = certificates.New(certificates.Config{
 		Store: s.store, Inventory: s.inv, Own: s.ownCertificates, Now: time.Now, AgentLife: cmp.Or(s.cfg.AgentCertificateTTL, pki.DefaultAgentTTL),
 	})
+	s.faults = faults.New(faults.Config{
+		Store: s.store, Inventory: s.inv, Catalogue: func() faults.Catalogue { return s.catalogue.Current() }, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
+	})
 	s.engine, err = jobs.Open(ctx, jobs.Config{
-		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
+		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Findings: s.faults, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -109,9 +113,6 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	if err != nil {
 		return err
 	}
-	s.faults = faults.New(faults.Config{
-		Store: s.store, Inventory: s.inv, Catalogue: func() faults.Catalogue { return s.catalogue }, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
-	})
 	s.scheduler = schedule.New(schedule.Config{Store: s.store, Jobs: s.engine, Operators: s.inv, Now: mortalClock(), Log: s.cfg.Log})
 	return s.scheduler.MakeDefaults(ctx)
 }

@@ -16,10 +16,11 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
-	"github.com/bandfleet/bandfleet/proto/catalogue"
+	"github.com/bandfleet/bandfleet/proto/catalogue/signing"
 	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/asks"
+	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/faults"
 	"github.com/bandfleet/bandfleet/server/inventory"
@@ -60,7 +61,9 @@ type Config struct {
 	JobRetention time.Duration
 	// Artifacts bound the files that tasks bring.
 	Artifacts artifacts.Limits
-	Log       *slog.Logger
+	// PackKeys are those whose packs of the catalogue are taken.
+	PackKeys []signing.PublicKey
+	Log      *slog.Logger
 }
 
 // Server is a server that listens.
@@ -75,8 +78,8 @@ type Server struct {
 	artifacts *artifacts.Keeper
 	scheduler *schedule.Scheduler
 	faults    *faults.Desk
-	catalogue *catalogue.Catalogue
 	secrets   *secrets.Keeper
+	catalogue *catalogue.Shelf
 	// certificates are what scans found on terminals.
 	certificates *certificates.Keeper
 	desk         *asks.Desk
@@ -181,6 +184,8 @@ func (s *Server) Run(ctx context.Context) error {
 	defer stopSchedules()
 	scheduled := make(chan struct{})
 	go func() { defer close(scheduled); s.scheduler.Run(schedules) }()
+	noticed := make(chan struct{})
+	go func() { defer close(noticed); s.faults.Run(engineCtx) }()
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(s.listener) }()
 
@@ -199,6 +204,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stopEngine()
 	err = errors.Join(err, <-engine)
 	<-swept
+	<-noticed
 	s.stopCalls()
 	return errors.Join(err, s.close())
 }

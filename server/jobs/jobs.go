@@ -66,6 +66,8 @@ type Config struct {
 	Secrets Secrets
 	// Scans keeps what results tell of certificates; nil keeps nothing.
 	Scans Scans
+	// Findings is told of results with findings; nil tells nobody.
+	Findings Findings
 	// Epoch of the store, told to agents with each task. It may grow.
 	Epoch func() uint64
 	Now   func() time.Time
@@ -93,10 +95,12 @@ type Engine struct {
 	// secrets and scans may be nil.
 	secrets Secrets
 	scans   Scans
-	epoch   func() uint64
-	now     func() time.Time
-	log     *slog.Logger
-	ids     *idSource
+	// findings may be nil.
+	findings Findings
+	epoch    func() uint64
+	now      func() time.Time
+	log      *slog.Logger
+	ids      *idSource
 	// judging holds one token while approvals of a job change.
 	judging chan struct{}
 
@@ -128,7 +132,7 @@ type Engine struct {
 // Open reads what is not done from the store. Jobs whose creation was cut short are removed: nobody was told of them.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
-		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
+		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, findings: c.Findings, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
 		judging:   make(chan struct{}, 1),
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),

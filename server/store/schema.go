@@ -54,6 +54,7 @@ const SchemaVersion = 2
 //	incident-members    <be64><be64>                  -                        numbers of the incident and of the fault
 //	unmatched-lines     <name>·<sha256>               UnmatchedRecord          site, hash of class and template
 //	findings            <job><be32>                   -                        place; results whose findings are still to be made faults
+//	packs               <name>                        fleet.v1.Pack            packs of the catalogue by name
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -87,6 +88,7 @@ const (
 	TableCertificateEnds Table = "certificate-ends"
 	TableSchedules       Table = "schedules"
 	TableScheduleRuns    Table = "schedule-runs"
+	TablePacks           Table = "packs"
 
 	TableFaults          Table = "faults"
 	TableFaultKeys       Table = "fault-keys"
@@ -112,7 +114,7 @@ func Tables() []Table {
 		TableTokens, TableEnrolments, TableOperators, TablePlugins, TableRequests, TableRequestTimes,
 		TableImports, TableImportParts, TableJobs, TableActiveJobs, TableTasks, TablePermits,
 		TableArtifacts, TableArtifactJobs, TableArtifactTerminals, TableArtifactFiles,
-		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns,
+		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns, TablePacks,
 		TableFaults, TableFaultKeys, TableOpenFaults, TableDueFaults, TableFaultEnds, TableNews, TableBreakers,
 		TableCommons, TableIncidents, TableIncidentMembers, TableUnmatchedLines, TableFindings,
 		TableAudit, TableAuditHeads,

@@ -202,6 +202,7 @@ func fillSchedules(t *testing.T, st store.Store) {
 	must(t, st.Update(t.Context(), func(w store.Writer) error {
 		return errors.Join(
 			put(w, store.TableSchedules, store.Key("cert-scan"), &storagev1.ScheduleRecord{Schedule: &fleetv1.Schedule{Name: "cert-scan"}}),
+			put(w, store.TablePacks, store.Key("lyon"), &fleetv1.Pack{Name: "lyon"}),
 			put(w, store.TableScheduleRuns, store.ScheduleRunKey("cert-scan", 1), &fleetv1.ScheduleRun{JobId: "j"}),
 		)
 	}))

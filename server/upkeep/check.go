@@ -9,7 +9,9 @@ import (
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/audit"
+	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
+	"github.com/bandfleet/bandfleet/server/faults"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/requests"
@@ -46,7 +48,8 @@ func checkStore(ctx context.Context, st store.Store, path string, say func(line 
 		verify func(context.Context, store.Store) (string, error)
 	}{
 		{"inventory", inventory.Verify}, {"requests", requests.Verify}, {"jobs", jobs.Verify}, {"artefacts", artifacts.Verify},
-		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify}, {"audit", verifyAudit},
+		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify}, {"faults", faults.Verify},
+		{"catalogue", catalogue.Verify}, {"audit", verifyAudit},
 	} {
 		found, err := part.verify(ctx, st)
 		if err != nil {

@@ -22,6 +22,7 @@ func migrations() []store.Migration {
 				store.TableFaults, store.TableFaultKeys, store.TableOpenFaults, store.TableDueFaults, store.TableFaultEnds,
 				store.TableNews, store.TableBreakers, store.TableCommons, store.TableIncidents, store.TableIncidentMembers,
 				store.TableUnmatchedLines, store.TableFindings,
+				store.TablePacks,
 			},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,
