@@ -14,7 +14,6 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
-	"github.com/bandfleet/bandfleet/proto/catalogue"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
@@ -110,8 +109,12 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 		Store: s.store, Inventory: s.inv, Own: s.ownCertificates, Now: time.Now, AgentLife: cmp.Or(s.cfg.AgentCertificateTTL, pki.DefaultAgentTTL),
 		Notices: s.notices,
 	})
+	s.faults = faults.New(faults.Config{
+		Store: s.store, Inventory: s.inv, Catalogue: func() faults.Catalogue { return s.catalogue.Current() }, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
+	})
 	s.engine, err = jobs.Open(ctx, jobs.Config{
 		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Notices: s.notices, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
+		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Findings: s.faults, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err

@@ -201,6 +201,8 @@ func (s *Server) Run(ctx context.Context) error {
 	go func() { defer close(attended); s.guided.Run(schedules) }()
 	told := make(chan struct{})
 	go func() { defer close(told); s.notices.Run(engineCtx) }()
+	noticed := make(chan struct{})
+	go func() { defer close(noticed); s.faults.Run(engineCtx) }()
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(s.listener) }()
 
@@ -222,6 +224,7 @@ func (s *Server) Run(ctx context.Context) error {
 	<-swept
 	<-ordered
 	<-told
+	<-noticed
 	s.stopCalls()
 	return errors.Join(err, s.close())
 }

@@ -38,7 +38,7 @@ func (t *taking) setPlace(rec *storagev1.FaultRecord) {
 	if rec.GetHistorical() {
 		return
 	}
-	if kind := t.causeOf(f.GetEntry()); kind != "" {
+	for _, kind := range t.causeOf(f.GetEntry()) {
 		if subjects := t.place.things(t.terminal, kind); len(subjects) > 0 {
 			rec.CauseKind, rec.CauseSubjects = kind, subjects
 			return
@@ -51,14 +51,14 @@ func (t *taking) setPlace(rec *storagev1.FaultRecord) {
 	}
 }
 
-// causeOf is the kind of incident that an entry may be the cause of; empty when of none.
-func (d *Desk) causeOf(entry string) string {
+// causeOf are the kinds of incidents that an entry may be the cause of.
+func (d *Desk) causeOf(entry string) (kinds []string) {
 	for _, e := range d.cfg.Catalogue().Entries() {
-		if e.Common != nil && slices.Contains(e.Common.Cause, entry) {
-			return e.Common.Kind
+		if e.Common != nil && slices.Contains(e.Common.Cause, entry) && !slices.Contains(kinds, e.Common.Kind) {
+			kinds = append(kinds, e.Common.Kind)
 		}
 	}
-	return ""
+	return kinds
 }
 
 func commonKeyOf(rec *storagev1.FaultRecord) []byte {

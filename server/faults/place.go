@@ -34,6 +34,8 @@ type place struct {
 	// terminals are all in service, and users those of them at which people sign in; byHost are users by the host that they use.
 	terminals, users int
 	byHost           map[string]int
+	// roots are the names of the approved roots by their hashes.
+	roots map[string]string
 }
 
 // places remembers readings of sites. Its zero value is ready.
@@ -68,7 +70,7 @@ func (d *Desk) place(ctx context.Context, name string) (*place, error) {
 
 func (d *Desk) readPlace(site *fleetv1.Site, all []*storagev1.TerminalRecord, now time.Time) *place {
 	settings := site.GetSettings()
-	p := &place{at: now, etag: site.GetEtag(), hosts: settings.GetNesHosts(), terminals: len(all), byHost: map[string]int{}}
+	p := &place{at: now, etag: site.GetEtag(), hosts: settings.GetNesHosts(), terminals: len(all), byHost: map[string]int{}, roots: rootsOf(settings)}
 	if settings.GetNymiAgent() == fleetv1.NymiAgentPlacement_NYMI_AGENT_PLACEMENT_CENTRAL {
 		p.central = hostOf(settings.GetNymiAgentUrl())
 	}

@@ -70,6 +70,8 @@ type Config struct {
 	Freezes Freezes
 	// Notices is told what people must know; nil tells nobody.
 	Notices Notices
+	// Findings is told of results with findings; nil tells nobody.
+	Findings Findings
 	// Epoch of the store, told to agents with each task. It may grow.
 	Epoch func() uint64
 	Now   func() time.Time
@@ -103,6 +105,12 @@ type Engine struct {
 	now     func() time.Time
 	log     *slog.Logger
 	ids     *idSource
+	// findings may be nil.
+	findings Findings
+	epoch    func() uint64
+	now      func() time.Time
+	log      *slog.Logger
+	ids      *idSource
 	// judging holds one token while approvals of a job change.
 	judging chan struct{}
 
@@ -139,6 +147,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
 		freezes:   orNowhere(c.Freezes),
 		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, notices: c.Notices, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
+		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, findings: c.Findings, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
 		judging:   make(chan struct{}, 1),
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),

@@ -211,6 +211,11 @@ func (e *Engine) writeResult(w store.Writer, s *settlement) (*storagev1.AuditCha
 			return nil, err
 		}
 	}
+	if e.findings != nil && s.tellsFindings() {
+		if err := e.findings.NoteResult(w, task); err != nil {
+			return nil, err
+		}
+	}
 	change := &storagev1.AuditChange{Name: s.name(), Old: old, New: describe(task.GetResult())}
 	return change, put(w, store.TableTasks, store.TaskKey(s.jobID, task.GetIndex()), rec)
 }

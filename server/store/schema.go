@@ -145,6 +145,10 @@ func Tables() []Table {
 		TableAudit, TableAuditHeads,
 		TablePacks, TableAudit, TableAuditHeads,
 		TableNotices, TableNoticeCursors, TableRoutes, TableAudit, TableAuditHeads,
+		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns, TablePacks,
+		TableFaults, TableFaultKeys, TableOpenFaults, TableDueFaults, TableFaultEnds, TableNews, TableBreakers,
+		TableCommons, TableIncidents, TableIncidentMembers, TableUnmatchedLines, TableFindings,
+		TableAudit, TableAuditHeads,
 	}
 }
 

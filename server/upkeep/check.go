@@ -12,6 +12,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/guided"
+	"github.com/bandfleet/bandfleet/server/faults"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/notify"
@@ -52,6 +53,8 @@ func checkStore(ctx context.Context, st store.Store, path string, say func(line 
 		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify},
 		{"catalogue", catalogue.Verify}, {"guided tasks", guided.Verify}, {"audit", verifyAudit},
 		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify}, {"notices", notify.Verify}, {"audit", verifyAudit},
+		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify}, {"faults", faults.Verify},
+		{"catalogue", catalogue.Verify}, {"audit", verifyAudit},
 	} {
 		found, err := part.verify(ctx, st)
 		if err != nil {
