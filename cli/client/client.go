@@ -28,6 +28,7 @@ type Client struct {
 	Certificates fleetv1.CertificateServiceClient
 	// Notifications say who is told of what.
 	Notifications fleetv1.NotificationServiceClient
+	Faults       fleetv1.FaultServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -62,6 +63,8 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 
 		Certificates:  fleetv1.NewCertificateServiceClient(conn),
 		Notifications: fleetv1.NewNotificationServiceClient(conn),
+		Certificates: fleetv1.NewCertificateServiceClient(conn),
+		Faults:       fleetv1.NewFaultServiceClient(conn),
 
 		conn: conn,
 	}, nil
