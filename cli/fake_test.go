@@ -39,6 +39,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedScheduleServiceServer
 	fleetv1.UnimplementedSecretServiceServer
 	fleetv1.UnimplementedCertificateServiceServer
+	fleetv1.UnimplementedCatalogueServiceServer
 
 	ca      *fakeCA
 	address string
@@ -55,6 +56,7 @@ type fakeFleet struct {
 	jobs      []*fakeJob
 	schedules []*fleetv1.Schedule
 	runs      []*fleetv1.ScheduleRun
+	packs     []*fleetv1.Pack
 	// imported is the last import, as text.
 	imported string
 	// secrets are by terminal and name; sealingKey opens them all.
@@ -69,7 +71,7 @@ type fakeFleet struct {
 	outcomes map[string]string
 	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "die-in-watch" and "shut-out" (while watching),
 	// "targets-changed", "cut-backup", "spoil-backup", "hide-tasks" (the first one of a list), "miscount" (in GetJob),
-	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact".
+	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact", "other-catalogue".
 	faults map[string]bool
 }
 
@@ -103,6 +105,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterScheduleServiceServer(f.server, f)
 	fleetv1.RegisterSecretServiceServer(f.server, f)
 	fleetv1.RegisterCertificateServiceServer(f.server, f)
+	fleetv1.RegisterCatalogueServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()
 	return f, f.writeContext(filepath.Join(dir, "admin.yaml"), "operator/admin", time.Now().AddDate(10, 0, 0))
 }

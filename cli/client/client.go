@@ -26,6 +26,7 @@ type Client struct {
 	Secrets     fleetv1.SecretServiceClient
 	// Certificates are those of machines and of the fleet itself.
 	Certificates fleetv1.CertificateServiceClient
+	Catalogue    fleetv1.CatalogueServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -59,6 +60,7 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Secrets:     fleetv1.NewSecretServiceClient(conn),
 
 		Certificates: fleetv1.NewCertificateServiceClient(conn),
+		Catalogue:    fleetv1.NewCatalogueServiceClient(conn),
 
 		conn: conn,
 	}, nil
