@@ -144,6 +144,7 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	fleetv1.RegisterScheduleServiceServer(s.grpc, api.NewSchedules(s.scheduler))
 	fleetv1.RegisterSecretServiceServer(s.grpc, api.NewSecrets(s.secrets, s.engine))
 	fleetv1.RegisterCertificateServiceServer(s.grpc, api.NewCertificates(s.certificates))
+	fleetv1.RegisterCatalogueServiceServer(s.grpc, api.NewCatalogue(s.catalogue))
 	backups := upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)
 	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(backups))
 }

@@ -33,7 +33,12 @@ func (l loop) caughtBy(s *Step, e *Entry) bool {
 	}
 	return slices.ContainsFunc(e.Detect.State, func(c Condition) bool {
 		return slices.ContainsFunc(c.All, func(is Is) bool {
-			return is.Signal == l.signal && slices.ContainsFunc(is.Values, func(v string) bool { return slices.Contains(l.values, v) })
+			return is.Signal == l.signal && !s.excludes(&is) && slices.ContainsFunc(is.Values, func(v string) bool { return slices.Contains(l.values, v) })
 		})
 	})
+}
+
+// excludes says whether a step is left out while the signal has one of the values.
+func (s *Step) excludes(is *Is) bool {
+	return s.If != nil && s.If.Signal == is.Signal && !slices.ContainsFunc(s.If.Values, func(v string) bool { return slices.Contains(is.Values, v) })
 }

@@ -6,6 +6,7 @@ package catalogue
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,6 +62,11 @@ func Open(ctx context.Context, cfg Config) (s *Shelf, err error) {
 		return nil, err
 	}
 	s.current.Store(s.withStored(packs))
+	for _, p := range packs {
+		if p.GetProblem() != "" {
+			cfg.Log.Error("a pack of the catalogue is not in force; publish a version that fits this server", "pack", p.GetName(), "problem", p.GetProblem())
+		}
+	}
 	return s, nil
 }
 
@@ -104,22 +110,22 @@ func (s *Shelf) stored(ctx context.Context) (packs []*fleetv1.Pack, err error) {
 	return packs, err
 }
 
-// withStored adds packs one after the other, as far as they go.
+// withStored adds packs one after the other, as far as they go; those that do not are told why.
 func (s *Shelf) withStored(packs []*fleetv1.Pack) *catalogue.Catalogue {
 	c := s.builtin
 	var taken []*catalogue.Pack
 	for _, p := range packs {
 		read, err := catalogue.ParsePack(p.GetContent())
-		if err == nil {
-			var with *catalogue.Catalogue
-			if with, err = s.builtin.With(append(taken, read)...); err == nil {
-				c, taken = with, append(taken, read)
-			}
-		}
 		if err != nil {
 			p.Problem = err.Error()
-			s.cfg.Log.Error("a pack of the catalogue is not in force; publish a version that fits this server", "pack", p.GetName(), "error", err)
+			continue
 		}
+		with, err := s.builtin.With(append(slices.Clone(taken), read)...)
+		if err != nil {
+			p.Problem = err.Error()
+			continue
+		}
+		c, taken = with, append(taken, read)
 	}
 	return c
 }
