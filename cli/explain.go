@@ -116,12 +116,19 @@ func printAnswer(a *app, k *known, o *explainOptions, answer *explain.Answer) er
 		describeEntry(a, k.Catalogue, answer.Ranked[0].Entry)
 		a.alsoPossible(answer.Ranked[1:])
 	default:
-		a.out.Line("These words may mean %s; what is read of the machine decides:", output.Count(answer.Likely, "thing"))
+		a.out.Line("%s; what is read of the machine decides:", mayMean(answer.Likely))
 		a.candidates(answer.Ranked[:answer.Likely])
 		a.alsoPossible(answer.Ranked[answer.Likely:])
 		a.out.Line("next: `fleetctl diagnose TERMINAL` reads the machine, `fleetctl catalogue show %s` shows the first in full", answer.Ranked[0].Entry.ID)
 	}
 	return nil
+}
+
+func mayMean(n int) string {
+	if n == 1 {
+		return "It is not certain what these words mean, perhaps this"
+	}
+	return "These words may mean " + output.Count(n, "thing")
 }
 
 func explainedOf(k *known, answer *explain.Answer) *explained {
@@ -151,11 +158,11 @@ func askForCode(a *app, o *explainOptions, answer *explain.Answer) {
 // candidates lists entries with the numbers and the machines that tell them apart.
 func (a *app) candidates(hits []explain.Hit) {
 	for _, h := range hits {
-		number := "no number"
+		number := ""
 		if len(h.Entry.Codes) > 0 {
-			number = list(h.Entry.Codes)
+			number = ", " + list(h.Entry.Codes)
 		}
-		a.out.Line("  %s (%s, %s): %s", h.Entry.ID, h.Entry.Target, number, h.Entry.Title)
+		a.out.Line("  %s (%s%s): %s", h.Entry.ID, h.Entry.Target, number, h.Entry.Title)
 		for _, way := range h.Entry.FoundBy()[:min(1, len(h.Entry.FoundBy()))] {
 			a.out.Line("      when %s", way)
 		}

@@ -90,7 +90,7 @@ func quoted(texts []string) []string {
 func (r *Remedy) Words() string {
 	switch {
 	case len(r.Steps) == 0:
-		return "nothing: a person does it"
+		return "does nothing by itself: a person does it"
 	case r.Kind == Auto:
 		return "remedies it by itself, where a policy says so"
 	case r.Kind == Approval:
