@@ -38,7 +38,7 @@ into the server's configuration, under catalogue.trusted_keys. Keep FILE where t
 }
 
 func writeSecretKey(path string, key *signing.SecretKey) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the person names the file
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // the person names the file
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func (f *fakeFleet) PublishPack(_ context.Context, r *fleetv1.PublishPackRequest
 	}
 	p := &fleetv1.Pack{
 		Name: read.Name, Version: read.Version, Content: r.GetContent(), Signature: r.GetSignature(), KeyId: r.GetKeyId(), Sha256: read.SHA256,
-		Entries: uint32(len(read.Entries)), Published: timestamppb.New(testNow), PublishedBy: "admin", //nolint:gosec // a few
+		Entries: uint32(len(read.Entries)), Published: timestamppb.New(testNow), PublishedBy: "admin",
 	}
 	if !r.GetDryRun() {
 		f.packs = append(slices.DeleteFunc(f.packs, packNamed(p.Name)), p)

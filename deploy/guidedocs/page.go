@@ -35,7 +35,7 @@ func chapters(c *catalogue.Catalogue) (names []string) {
 
 // fileOf is the name of a chapter's page.
 func fileOf(chapter string) string {
-	words := strings.FieldsFunc(strings.ToLower(chapter), func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9') })
+	words := strings.FieldsFunc(strings.ToLower(chapter), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	return strings.Join(words, "-") + ".md"
 }
 
