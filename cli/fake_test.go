@@ -41,6 +41,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedCertificateServiceServer
 	fleetv1.UnimplementedNotificationServiceServer
 	fleetv1.UnimplementedFaultServiceServer
+	fleetv1.UnimplementedCatalogueServiceServer
 
 	ca      *fakeCA
 	address string
@@ -60,6 +61,7 @@ type fakeFleet struct {
 	routes    []*fleetv1.Route
 	// wrong are the faults, oldest first.
 	wrong []*fleetv1.Fault
+	packs     []*fleetv1.Pack
 	// imported is the last import, as text.
 	imported string
 	// secrets are by terminal and name; sealingKey opens them all.
@@ -76,6 +78,7 @@ type fakeFleet struct {
 	// "targets-changed", "cut-backup", "spoil-backup", "hide-tasks" (the first one of a list), "miscount" (in GetJob),
 	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact",
 	// "refuse-watch" (of faults, after the first messages).
+	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact", "other-catalogue".
 	faults map[string]bool
 }
 
@@ -112,6 +115,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterSecretServiceServer(f.server, f)
 	fleetv1.RegisterCertificateServiceServer(f.server, f)
 	fleetv1.RegisterFaultServiceServer(f.server, f)
+	fleetv1.RegisterCatalogueServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()
 	return f, f.writeContext(filepath.Join(dir, "admin.yaml"), "operator/admin", time.Now().AddDate(10, 0, 0))
 }

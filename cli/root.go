@@ -57,6 +57,7 @@ func newRoot(a *app) *cobra.Command {
 		newStatus(a), newFix(a), newDiagnose(a), newGet(a), newDescribe(a), newJob(a), newSchedule(a), newSweep(a), newNotify(a),
 		newStatus(a), newFix(a), newDiagnose(a), newGet(a), newDescribe(a), newJob(a), newSchedule(a), newSweep(a),
 		newFaults(a), newFault(a),
+		newStatus(a), newFix(a), newDiagnose(a), newExplain(a), newCatalogue(a), newGet(a), newDescribe(a), newJob(a), newSchedule(a), newSweep(a),
 		newSite(a), newTerminal(a), newBand(a),
 		newToken(a), newOperator(a), newWhoAmI(a), newArtifact(a), newLogs(a), newSupport(a), newSecret(a), newBackup(a),
 		newConfig(a), newVersion(a), newCompletion(a), newExitCodes(), newExpressions(),

@@ -29,6 +29,7 @@ type Client struct {
 	// Notifications say who is told of what.
 	Notifications fleetv1.NotificationServiceClient
 	Faults       fleetv1.FaultServiceClient
+	Catalogue    fleetv1.CatalogueServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -65,6 +66,7 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Notifications: fleetv1.NewNotificationServiceClient(conn),
 		Certificates: fleetv1.NewCertificateServiceClient(conn),
 		Faults:       fleetv1.NewFaultServiceClient(conn),
+		Catalogue:    fleetv1.NewCatalogueServiceClient(conn),
 
 		conn: conn,
 	}, nil
