@@ -63,6 +63,14 @@ func (v services) Kill(ctx context.Context, name string, pid uint32) error {
 	return host.ServiceError(name, err)
 }
 
+// watchPoll is how often the services of a simulated machine are looked at: a few small files each.
+const watchPoll = time.Second
+
+// Watch implements host.Services.
+func (v services) Watch(ctx context.Context, names []string, changed func(*actionv1.ServiceState)) error {
+	return host.WatchByPolling(ctx, watchPoll, names, nil, v.State, changed)
+}
+
 // stop asks the process to stop, once it takes orders, and waits for its end.
 func (s *service) stop(ctx context.Context) error {
 	asked := false

@@ -18,6 +18,7 @@ import (
 
 	"github.com/bandfleet/bandfleet/proto/catalogue/signing"
 	"github.com/bandfleet/bandfleet/server/artifacts"
+	"github.com/bandfleet/bandfleet/server/notify"
 )
 
 // envPrefix begins the name of every environment variable that is read.
@@ -69,6 +70,8 @@ func (c *config) packKeys() (keys []signing.PublicKey, err error) {
 		keys, err = append(keys, key), errors.Join(err, bad)
 	}
 	return keys, err
+	// Receivers are told what happens: in the file only.
+	Receivers []notify.ReceiverConfig `mapstructure:"receivers" yaml:"receivers"`
 }
 
 func addFlags(f *pflag.FlagSet) {
@@ -198,6 +201,7 @@ func (c *config) check() error {
 	if _, err := c.packKeys(); err != nil {
 		bad("catalogue.trusted-keys: %w", err)
 	}
+	problems = append(problems, notify.CheckReceivers(c.Receivers))
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		bad("log-level: is %q, want debug, info, warn or error", c.LogLevel)
