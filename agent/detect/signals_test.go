@@ -79,7 +79,9 @@ func (s *scene) setToml(content string) { s.machine.SetFile(host.EndpointRoot, "
 // ownCertificate gives the agent one that has so long left of 90 days.
 func (s *scene) ownCertificate(left time.Duration) {
 	end := time.Now().Add(left)
-	s.cfg.Certificate = func() *x509.Certificate { return &x509.Certificate{NotBefore: end.Add(-90 * 24 * time.Hour), NotAfter: end} }
+	s.cfg.Certificate = func() *x509.Certificate {
+		return &x509.Certificate{NotBefore: end.Add(-90 * 24 * time.Hour), NotAfter: end}
+	}
 }
 
 func (s *scene) provider(algorithm string) {
@@ -190,9 +192,13 @@ func terminalCauses() []cause {
 		{"nymi-agent-port", agentPort, "closed", func(s *scene) { s.machine.StopNow(host.AgentService) }},
 		{"nes-url", "", "ok", nil},
 		{"nes-url", "", "missing", func(s *scene) { s.machine.SetRegistry(`SOFTWARE\Nymi\NES`, "URL", "") }},
-		{"nes-url", "", "not-https", func(s *scene) { s.machine.SetRegistry(`SOFTWARE\Nymi\NES`, "URL", "http://"+hosttest.NESHostname+"/nes/") }},
+		{"nes-url", "", "not-https", func(s *scene) {
+			s.machine.SetRegistry(`SOFTWARE\Nymi\NES`, "URL", "http://"+hosttest.NESHostname+"/nes/")
+		}},
 		{"nes-url", "", "differs", func(s *scene) { s.machine.SetRegistry(`SOFTWARE\Nymi\NES`, "URL", "https://other.example/nes/") }},
-		{"nes-url", "", "differs", func(s *scene) { s.machine.SetRegistry(`SOFTWARE\Policies\Nymi\NES`, "URL", "https://other.example/nes/") }},
+		{"nes-url", "", "differs", func(s *scene) {
+			s.machine.SetRegistry(`SOFTWARE\Policies\Nymi\NES`, "URL", "https://other.example/nes/")
+		}},
 		{"nes-path", path, "ok", nil},
 		{"nes-path", path, "name", func(s *scene) { s.machine.Reach(hosttest.NESHostname, nil) }},
 		{"nes-path", path, "connect", func(s *scene) { s.nes.StopNow(hosttest.WebService) }},
