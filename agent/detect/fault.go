@@ -20,7 +20,9 @@ type fault struct {
 	// open: the sink has a report that says so.
 	open bool
 	// gone: it has ended, and the sink has no report yet that says so.
-	gone      bool
+	gone bool
+	// again: it was open before the agent was started, and has not been seen since.
+	again     bool
 	firstSeen time.Time
 	lastSeen  time.Time
 	// count is how often it was seen since the last report.
@@ -80,7 +82,7 @@ func (f *fault) taken(now time.Time, t Timings) {
 // known is a fault of which an earlier run of the agent has told.
 func known(r *agentv1.FaultReport, t Timings) *fault {
 	return &fault{
-		name: name{r.GetEntry(), r.GetSubject()}, open: true, firstSeen: r.GetFirstSeen().AsTime(), lastSeen: r.GetLastSeen().AsTime(),
+		name: name{r.GetEntry(), r.GetSubject()}, open: true, again: true, firstSeen: r.GetFirstSeen().AsTime(), lastSeen: r.GetLastSeen().AsTime(),
 		evidence: r.GetEvidence(), told: time.Now(), pause: t.Again,
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 )
 
@@ -138,10 +140,16 @@ func (f *faults) seen(n name, since time.Time) {
 		f.open[n] = open
 	}
 	readings := f.countingFor(n)
+	evidence, stable := evidenceOf(readings), stableOf(readings)
+	if open.again && slices.EqualFunc(open.evidence, evidence, sameEvidence) {
+		open.reported = stable
+	}
 	// It may be back before its end was told.
-	open.gone, open.lastSeen, open.evidence, open.stable = false, at, evidenceOf(readings), stableOf(readings)
+	open.again, open.gone, open.lastSeen, open.evidence, open.stable = false, false, at, evidence, stable
 	open.count++
 }
+
+func sameEvidence(a, b *agentv1.Evidence) bool { return proto.Equal(a, b) }
 
 // countingFor are the readings of all rules by which a fault is there, each signal once.
 func (f *faults) countingFor(n name) []Reading {

@@ -38,6 +38,7 @@ type rule struct {
 // compile reads orders. A rule that makes no sense is an error; one that asks for a signal or a value that this agent does not know is left
 // out, since the server may be a release ahead.
 func compile(o *agentv1.Orders) (*orders, error) {
+	o = proto.CloneOf(o) // the caller may go on using it
 	compiled := &orders{version: o.GetVersion(), site: o.GetExpectations().GetSite(), by: map[string][]*rule{}}
 	if compiled.site == nil {
 		compiled.site = &actionv1.Surroundings{}

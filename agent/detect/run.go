@@ -111,7 +111,8 @@ func (r *run) start(reader *reader, now time.Time) {
 	patience := r.d.cfg.Timings.Patience
 	// The context ends a little before the deadline, for those who heed it to say why.
 	ctx, cancel := context.WithTimeout(r.ctx, patience-patience/10)
-	reader.running, reader.deadline = true, now.Add(patience)
+	// Whoever wants it read again meanwhile sets due: what is read now may be from before.
+	reader.running, reader.deadline, reader.due = true, now.Add(patience), time.Time{}
 	v := view{cfg: r.d.cfg, site: r.site}
 	go func() {
 		defer cancel()
@@ -131,7 +132,7 @@ func (r *run) giveUp(reader *reader) {
 func (r *run) done(of result) {
 	reader := of.of
 	late := reader.deadline.IsZero()
-	reader.running, reader.due = false, time.Now().Add(r.period(reader))
+	reader.running, reader.due = false, earlier(reader.due, time.Now().Add(r.period(reader)))
 	if late {
 		reader.due = time.Now()
 		return

@@ -11,7 +11,7 @@ import (
 )
 
 // WatchInterval is how often services are looked at where the operating system does not tell of changes.
-const WatchInterval = 2 * time.Second
+const WatchInterval = time.Second
 
 // WatchByPolling implements Services.Watch by reading each service every interval, and whenever woken says that something has changed; woken
 // may be nil. A service that cannot be read at the moment is read again at the next turn; when none of several turns gives any, the last error
