@@ -31,6 +31,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/notify"
 	"github.com/bandfleet/bandfleet/server/pki"
+	"github.com/bandfleet/bandfleet/server/policy"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
 	"github.com/bandfleet/bandfleet/server/sessions"
@@ -99,7 +100,6 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	if err := s.inv.FinishImports(ctx); err != nil {
 		return err
 	}
-	if s.catalogue, err = catalogue.Load(); err != nil {
 	s.catalogue, err = catalogue.Open(ctx, catalogue.Config{Store: s.store, Offers: s.inv, Keys: s.cfg.PackKeys, Now: time.Now, Log: s.cfg.Log})
 	if err != nil {
 		return err
@@ -112,9 +112,12 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	s.faults = faults.New(faults.Config{
 		Store: s.store, Inventory: s.inv, Catalogue: func() faults.Catalogue { return s.catalogue.Current() }, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
 	})
+	if s.freezes, err = policy.OpenFreezes(ctx, s.store, mortalClock()); err != nil {
+		return err
+	}
 	s.engine, err = jobs.Open(ctx, jobs.Config{
-		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Notices: s.notices, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
-		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Findings: s.faults, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
+		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Findings: s.faults,
+		Notices: s.notices, Freezes: s.freezes, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -126,10 +129,10 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	if err != nil {
 		return err
 	}
-	s.faults = faults.New(faults.Config{
-		Store: s.store, Inventory: s.inv, Catalogue: func() faults.Catalogue { return s.catalogue }, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
-	})
 	s.openGuided()
+	if err := s.openPolicies(ctx); err != nil {
+		return err
+	}
 	s.scheduler = schedule.New(schedule.Config{Store: s.store, Jobs: s.engine, Operators: s.inv, Now: mortalClock(), Log: s.cfg.Log})
 	return s.scheduler.MakeDefaults(ctx)
 }
@@ -144,6 +147,17 @@ func (s *Server) openGuided() {
 		},
 	})
 	s.bands = bands.New(bands.Config{Store: s.store, Inventory: s.inv, Tasks: s.guided, Now: now})
+}
+
+// openPolicies opens what decides on faults.
+func (s *Server) openPolicies(ctx context.Context) (err error) {
+	s.policies, err = policy.Open(ctx, policy.Config{
+		Store: s.store, Catalogue: s.catalogue, Inventory: s.inv, Faults: s.faults, Jobs: s.engine, Guided: s.guided, Breakers: s.faults,
+		Freezes: s.freezes, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
+	})
+	return err
+}
+
 // hostname is this machine's, in what receivers are told.
 func hostname() string {
 	name, err := os.Hostname()
@@ -170,9 +184,10 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	s.desk = asks.New(asks.Config{
 		Tasks: s.engine, Inventory: s.inv, Secrets: s.secrets, Scans: s.certificates, Link: s.registry, Now: mortalClock(), Log: s.cfg.Log,
 	})
+	s.policies.Attach(s.desk)
 	s.agents = sessions.New(sessions.Config{
 		Registry: s.registry, Engine: mortalEngine(s.engine), Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Asks: s.desk, Terminal: caller,
-		Epoch: epoch, Fleet: fleet, Now: mortalClock(), Log: s.cfg.Log,
+		Faults: s.faults, Orders: s.policies, Epoch: epoch, Fleet: fleet, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	s.health = health.NewServer()
 	healthv1.RegisterHealthServer(s.grpc, s.health)
@@ -189,7 +204,8 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	fleetv1.RegisterCatalogueServiceServer(s.grpc, api.NewCatalogue(s.catalogue))
 	fleetv1.RegisterNotificationServiceServer(s.grpc, api.NewNotifications(s.notices))
 	backups := upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)
-	fleetv1.RegisterFaultServiceServer(s.grpc, api.NewFaults(s.faults))
+	fleetv1.RegisterFaultServiceServer(s.grpc, api.NewFaults(s.faults, s.policies))
+	fleetv1.RegisterPolicyServiceServer(s.grpc, api.NewPolicies(s.policies))
 	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(backups))
 }
 

@@ -16,7 +16,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
-	"github.com/bandfleet/bandfleet/proto/catalogue"
 	"github.com/bandfleet/bandfleet/proto/catalogue/signing"
 	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/artifacts"
@@ -30,6 +29,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/notify"
 	"github.com/bandfleet/bandfleet/server/pki"
+	"github.com/bandfleet/bandfleet/server/policy"
 	"github.com/bandfleet/bandfleet/server/requests"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
@@ -67,7 +67,6 @@ type Config struct {
 	Artifacts artifacts.Limits
 	// PackKeys are those whose packs of the catalogue are taken.
 	PackKeys []signing.PublicKey
-	Log      *slog.Logger
 	// Receivers are told what happens; they must have been checked.
 	Receivers []notify.ReceiverConfig
 	Log       *slog.Logger
@@ -86,9 +85,10 @@ type Server struct {
 	artifacts *artifacts.Keeper
 	scheduler *schedule.Scheduler
 	faults    *faults.Desk
-	catalogue *catalogue.Catalogue
 	guided    *guided.Desk
 	bands     *bands.Register
+	freezes   *policy.Freezes
+	policies  *policy.Engine
 	secrets   *secrets.Keeper
 	catalogue *catalogue.Shelf
 	// certificates are what scans found on terminals.
@@ -199,6 +199,8 @@ func (s *Server) Run(ctx context.Context) error {
 	ordered := make(chan struct{})
 	go func() { defer close(ordered); s.agents.Run(engineCtx) }()
 	go func() { defer close(attended); s.guided.Run(schedules) }()
+	decided := make(chan struct{})
+	go func() { defer close(decided); s.policies.Run(schedules) }()
 	told := make(chan struct{})
 	go func() { defer close(told); s.notices.Run(engineCtx) }()
 	noticed := make(chan struct{})
@@ -219,6 +221,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stopSchedules()
 	<-scheduled
 	<-attended
+	<-decided
 	stopEngine()
 	err = errors.Join(err, <-engine)
 	<-swept
@@ -248,7 +251,7 @@ func (s *Server) forget(ctx context.Context) {
 	if err := requests.Prune(ctx, s.store, now); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("old requests were not forgotten", "error", err)
 	}
-	if err := errors.Join(s.secrets.Sweep(ctx), s.certificates.Sweep(ctx), s.notices.Sweep(ctx)); err != nil && ctx.Err() == nil {
+	if err := errors.Join(s.secrets.Sweep(ctx), s.certificates.Sweep(ctx), s.notices.Sweep(ctx), s.policies.Sweep(ctx)); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("what nobody needs any more was not all removed", "error", err)
 	}
 	for more := s.cfg.JobRetention > 0; more && ctx.Err() == nil; {

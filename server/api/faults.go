@@ -6,16 +6,18 @@ import (
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/faults"
+	"github.com/bandfleet/bandfleet/server/policy"
 )
 
 // Faults answers FaultService.
 type Faults struct {
 	fleetv1.UnimplementedFaultServiceServer
-	desk *faults.Desk
+	desk     *faults.Desk
+	policies *policy.Engine
 }
 
 // NewFaults makes the service.
-func NewFaults(d *faults.Desk) *Faults { return &Faults{desk: d} }
+func NewFaults(d *faults.Desk, p *policy.Engine) *Faults { return &Faults{desk: d, policies: p} }
 
 // ListFaults implements FaultService.
 func (s *Faults) ListFaults(ctx context.Context, r *fleetv1.ListFaultsRequest) (*fleetv1.ListFaultsResponse, error) {

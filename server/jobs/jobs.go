@@ -101,10 +101,6 @@ type Engine struct {
 	scans   Scans
 	freezes Freezes
 	notices Notices
-	epoch   func() uint64
-	now     func() time.Time
-	log     *slog.Logger
-	ids     *idSource
 	// findings may be nil.
 	findings Findings
 	epoch    func() uint64
@@ -144,10 +140,8 @@ type Engine struct {
 // Open reads what is not done from the store. Jobs whose creation was cut short are removed: nobody was told of them.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
-		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
-		freezes:   orNowhere(c.Freezes),
-		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, notices: c.Notices, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
-		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, findings: c.Findings, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
+		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, freezes: orNowhere(c.Freezes), notices: c.Notices,
+		findings: c.Findings, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
 		judging:   make(chan struct{}, 1),
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),

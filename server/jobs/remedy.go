@@ -8,6 +8,7 @@ import (
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/requests"
+	"github.com/bandfleet/bandfleet/server/store"
 )
 
 // PolicyRequester is what the name of whoever asked for a job begins with when that is a policy. No operator can have such a name.
@@ -50,4 +51,17 @@ func (r *Remedy) note(rec *storagev1.JobRecord) {
 	if r.Entry != "" {
 		rec.Remedies = &agentv1.Remedies{Entry: r.Entry, Subject: r.Subject, Policy: r.Policy}
 	}
+}
+
+// Stored reads a job as it is on disk, whoever asks: it may be a little behind what runs, and never behind what the store's watch has told.
+func (e *Engine) Stored(ctx context.Context, id string) (job *fleetv1.Job, err error) {
+	err = e.st.View(ctx, func(s store.Snapshot) error {
+		rec, err := readJob(s, id)
+		if err == nil && hidden(rec.GetJob()) {
+			err = errNoJob(id)
+		}
+		job = rec.GetJob()
+		return err
+	})
+	return job, err
 }

@@ -170,7 +170,7 @@ func (e *Engine) follow(ctx context.Context, c *Case) (working bool, err error) 
 	case a.GetJobId() == "" && c.entry != nil && int(a.GetStep()) < len(c.entry.Remedy.Steps):
 		return true, e.ask(ctx, c, a)
 	}
-	job, err := e.cfg.Jobs.Get(ctx, principal(a.GetPolicy()), a.GetJobId())
+	job, err := e.cfg.Jobs.Stored(ctx, a.GetJobId())
 	switch {
 	case err != nil && !isNotFound(err):
 		return false, err
@@ -180,6 +180,11 @@ func (e *Engine) follow(ctx context.Context, c *Case) (working bool, err error) 
 			return true, e.leave(ctx, c)
 		}
 		return true, e.tellJob(ctx, c, a)
+	}
+	if job != nil {
+		if err := e.cfg.Faults.JobDone(ctx, job); err != nil {
+			return false, err
+		}
 	}
 	closeAttempt(a, job, e.cfg.Now())
 	return false, e.writeRemedy(ctx, c.rec)

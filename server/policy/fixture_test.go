@@ -153,6 +153,8 @@ func (w *world) clock() time.Time { return w.now }
 
 func (w *world) Current() *catalogue.Catalogue { return w.catalogue }
 
+func (w *world) Changed() <-chan struct{} { return nil }
+
 func (w *world) Terminal(_ context.Context, id string) (*storagev1.TerminalRecord, error) {
 	if !strings.HasPrefix(id, "T-") && !strings.HasPrefix(id, "nes-") {
 		return nil, access.NotFound(access.Terminal, id)
@@ -245,9 +247,11 @@ func (j engine) CreateRemedy(_ context.Context, p *access.Principal, r jobs.Reme
 	return job, nil
 }
 
-func (j engine) Get(_ context.Context, _ *access.Principal, id string) (*fleetv1.Job, error) {
+func (j engine) Stored(_ context.Context, id string) (*fleetv1.Job, error) {
+	j.w.mu.Lock()
+	defer j.w.mu.Unlock()
 	if job := j.w.jobs[id]; job != nil {
-		return job, nil
+		return proto.CloneOf(job), nil
 	}
 	return nil, access.NotFound(access.Job, id)
 }
@@ -305,6 +309,8 @@ func (d desk) Decide(_ context.Context, id string, again time.Time, change func(
 	}
 	return f, change(f)
 }
+
+func (d desk) JobDone(context.Context, *fleetv1.Job) error { return nil }
 
 func (d desk) Changes() <-chan struct{} {
 	d.w.mu.Lock()

@@ -81,6 +81,9 @@ func (f *Freezes) List() (all []*fleetv1.FreezeState) {
 	return all
 }
 
+// Freezes returns what is frozen, everywhere first.
+func (e *Engine) Freezes() []*fleetv1.FreezeState { return e.cfg.Freezes.List() }
+
 // Freeze stops all that is started without a person, at a site or (an empty one) everywhere. One that holds already stays as it is.
 func (e *Engine) Freeze(ctx context.Context, p *access.Principal, r *fleetv1.FreezeRequest) (held *fleetv1.FreezeState, err error) {
 	site, err := e.freezable(ctx, p, r.GetSite(), r.GetReason())

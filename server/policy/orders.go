@@ -51,9 +51,6 @@ func (e *Engine) Changed() <-chan struct{} {
 	return e.orders.next
 }
 
-// CatalogueChanged tells that other entries are in force, and SiteChanged that a site is set otherwise.
-func (e *Engine) CatalogueChanged() { e.rethink() }
-
 // SiteChanged tells that a site is set otherwise.
 func (e *Engine) SiteChanged() { e.rethink() }
 

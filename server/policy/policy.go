@@ -28,6 +28,8 @@ import (
 // Catalogue knows the entries in force.
 type Catalogue interface {
 	Current() *catalogue.Catalogue
+	// Changed returns a channel that is closed when others are.
+	Changed() <-chan struct{}
 }
 
 // Inventory knows terminals and sites.
@@ -53,6 +55,8 @@ type Faults interface {
 	Get(ctx context.Context, id string) (*fleetv1.Fault, error)
 	// Decide changes a fault and says when it is due again, without anything happening to it; the zero time: not.
 	Decide(ctx context.Context, id string, again time.Time, change func(*fleetv1.Fault) error) (*fleetv1.Fault, error)
+	// JobDone tells that a job is done that was for a fault. It may be repeated.
+	JobDone(ctx context.Context, job *fleetv1.Job) error
 	// Changes is closed when any fault has changed.
 	Changes() <-chan struct{}
 	// List returns faults that are not resolved, in pages.
@@ -63,7 +67,8 @@ type Faults interface {
 type Jobs interface {
 	// CreateRemedy makes a job for a fault; asked again for the same it answers with the same job.
 	CreateRemedy(ctx context.Context, p *access.Principal, r jobs.Remedy, spec *fleetv1.JobSpec) (*fleetv1.Job, error)
-	Get(ctx context.Context, p *access.Principal, id string) (*fleetv1.Job, error)
+	// Stored reads a job as it is on disk.
+	Stored(ctx context.Context, id string) (*fleetv1.Job, error)
 	// FreezeChanged tells that freezes were set or lifted.
 	FreezeChanged(ctx context.Context) error
 }

@@ -223,7 +223,7 @@ func TestOrders(t *testing.T) {
 	if want := []string{"nbe-missing ble-restart", "nymi-agent-missing nymi-agent-restart"}; !slices.Equal(byAgent, want) {
 		t.Errorf("the agent may do %q by itself, want %q: only what starts what is stopped", byAgent, want)
 	}
-	before, changed := o.GetVersion(), w.Changed()
+	before, changed := o.GetVersion(), w.Engine.Changed()
 	if _, err := w.Freeze(t.Context(), admin(), &fleetv1.FreezeRequest{Site: "lyon", Reason: "x"}); err != nil {
 		t.Fatal(err)
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	"github.com/bandfleet/bandfleet/server/store"
 )
 
 const (
@@ -28,6 +30,10 @@ const (
 
 // Run decides on faults as they come and as their times come, until ctx ends.
 func (e *Engine) Run(ctx context.Context) {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { e.watchJobs(ctx) })
+	beside.Go(func() { e.watchCatalogue(ctx) })
 	for ctx.Err() == nil {
 		changed := e.cfg.Faults.Changes()
 		select {
@@ -43,6 +49,37 @@ func (e *Engine) Run(ctx context.Context) {
 		}
 		if !more {
 			e.wait(ctx, changed)
+		}
+	}
+}
+
+// watchJobs tells the faults when jobs that are for them are done.
+func (e *Engine) watchJobs(ctx context.Context) {
+	for event := range e.cfg.Store.Watch(ctx, store.TableActiveJobs) {
+		if event.Resync {
+			hint(e.again)
+			continue
+		}
+		job, err := e.cfg.Jobs.Stored(ctx, string(event.Key))
+		if err == nil && job.GetFaultId() != "" && job.GetState() == fleetv1.JobState_JOB_STATE_DONE {
+			err = e.cfg.Faults.JobDone(ctx, job)
+		}
+		if err != nil && !isNotFound(err) && ctx.Err() == nil {
+			e.cfg.Log.Error("a fault was not told that its job is done; it is looked at anew", "job", string(event.Key), "error", err)
+			hint(e.again)
+		}
+	}
+}
+
+// watchCatalogue thinks anew when other entries are in force.
+func (e *Engine) watchCatalogue(ctx context.Context) {
+	for {
+		changed := e.cfg.Catalogue.Changed()
+		select {
+		case <-changed:
+			e.rethink()
+		case <-ctx.Done():
+			return
 		}
 	}
 }

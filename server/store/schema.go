@@ -142,12 +142,7 @@ func Tables() []Table {
 		TablePolicies, TableFreezes, TableRemedies,
 		TableFaults, TableFaultKeys, TableOpenFaults, TableDueFaults, TableFaultEnds, TableNews, TableBreakers,
 		TableCommons, TableIncidents, TableIncidentMembers, TableUnmatchedLines, TableFindings,
-		TableAudit, TableAuditHeads,
-		TablePacks, TableAudit, TableAuditHeads,
-		TableNotices, TableNoticeCursors, TableRoutes, TableAudit, TableAuditHeads,
-		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns, TablePacks,
-		TableFaults, TableFaultKeys, TableOpenFaults, TableDueFaults, TableFaultEnds, TableNews, TableBreakers,
-		TableCommons, TableIncidents, TableIncidentMembers, TableUnmatchedLines, TableFindings,
+		TablePacks, TableNotices, TableNoticeCursors, TableRoutes,
 		TableAudit, TableAuditHeads,
 	}
 }

@@ -56,6 +56,8 @@ type config struct {
 	LogFormat           string        `mapstructure:"log_format" yaml:"log_format"`
 
 	Catalogue catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
+	// Receivers are told what happens: in the file only.
+	Receivers []notify.ReceiverConfig `mapstructure:"receivers" yaml:"receivers"`
 }
 
 // catalogueConfig is what concerns packs of the catalogue.
@@ -70,8 +72,6 @@ func (c *config) packKeys() (keys []signing.PublicKey, err error) {
 		keys, err = append(keys, key), errors.Join(err, bad)
 	}
 	return keys, err
-	// Receivers are told what happens: in the file only.
-	Receivers []notify.ReceiverConfig `mapstructure:"receivers" yaml:"receivers"`
 }
 
 func addFlags(f *pflag.FlagSet) {
