@@ -1,0 +1,137 @@
+package logs
+
+import (
+	"slices"
+	"time"
+)
+
+// assignment finds out which file of a folder each mark is of by now: logs are renamed, copied, emptied and made anew, and whoever does it
+// tells nobody.
+type assignment struct {
+	files []*file
+	marks []*mark
+	// open opens a file once.
+	open func(*file)
+	// copies are marks of files that held nothing but what another one held, when they were last looked at.
+	copies []*mark
+	taken  map[*mark]bool
+}
+
+// assign gives files their marks. A file that gets none is new.
+func (a *assignment) assign() {
+	a.taken = map[*mark]bool{}
+	a.marks = slices.DeleteFunc(slices.Clone(a.marks), func(m *mark) bool {
+		if m.Copy {
+			a.copies = append(a.copies, m)
+		}
+		return m.Copy
+	})
+	a.unchanged()
+	// The same file with the same beginning, whatever its name.
+	a.match(func(m *mark, f *file) bool { return m.ID != "" && m.ID == f.o.id && m.continues(f.o) })
+	// The same name and content: written anew by a program that replaces files, or on a machine that cannot tell files apart.
+	a.match(func(m *mark, f *file) bool { return m.Name == f.key && m.alike(f.o) && m.continues(f.o) })
+	// The same content under another name: copied away before it was emptied.
+	a.match(func(m *mark, f *file) bool { return m.Offset >= certain && m.continues(f.o) })
+}
+
+// alike says whether a file without the mark's identity may be its file.
+func (m *mark) alike(o *opened) bool { return m.Offset >= certain || m.ID == "" || o.id == "" }
+
+// unchanged gives marks to files of the same name, size and time without opening them.
+func (a *assignment) unchanged() {
+	for _, f := range a.files {
+		for _, m := range a.marks {
+			if !a.taken[m] && m.Name == f.key && m.Size == f.size && m.Modified.Equal(f.modified) && m.Offset <= f.size {
+				a.give(m, f)
+				break
+			}
+		}
+	}
+}
+
+// match gives marks to files of which the test is true.
+func (a *assignment) match(is func(*mark, *file) bool) {
+	for _, f := range a.files {
+		if f.mark != nil || len(a.taken) == len(a.marks) {
+			continue
+		}
+		if a.open(f); f.shut {
+			a.hold(f)
+			continue
+		}
+		if i := slices.IndexFunc(a.marks, func(m *mark) bool { return !a.taken[m] && is(m, f) }); i >= 0 {
+			a.give(a.marks[i], f)
+		}
+	}
+}
+
+func (a *assignment) give(m *mark, f *file) {
+	f.mark = m
+	a.taken[m] = true
+}
+
+// hold leaves a file that cannot be opened now its mark.
+func (a *assignment) hold(f *file) {
+	if i := slices.IndexFunc(a.marks, func(m *mark) bool { return !a.taken[m] && m.Name == f.key }); i >= 0 {
+		a.give(a.marks[i], f)
+	}
+}
+
+// replaced says whether a file of this name was followed before.
+func (a *assignment) replaced(f *file) bool {
+	return slices.ContainsFunc(a.marks, func(m *mark) bool { return m.Name == f.key })
+}
+
+// copied says whether a new file holds nothing that another one that is followed does not hold.
+func (a *assignment) copied(f *file) bool {
+	return f.o.size >= certain && slices.ContainsFunc(a.files, func(of *file) bool {
+		if of == f || of.mark == nil || of.mark.Copy {
+			return false
+		}
+		if a.open(of); of.shut || of.o.size < f.o.size {
+			return false
+		}
+		begin, end := min(headBytes, f.o.size), max(0, f.o.size-tailBytes)
+		return f.o.print(0, begin) == of.o.print(0, begin) && f.o.print(end, f.o.size) == of.o.print(end, f.o.size)
+	})
+}
+
+// wasCopy is the mark of a file that was a copy and is no longer one, since what it was copied from is gone.
+func (a *assignment) wasCopy(f *file) *mark {
+	i := slices.IndexFunc(a.copies, func(m *mark) bool { return m.Name == f.key && m.continues(f.o) })
+	if i < 0 {
+		return nil
+	}
+	return a.copies[i]
+}
+
+// kept are the marks after this: those of files, and those whose file is not there, since it may come back. A mark whose name another file
+// has now is gone: its file was emptied or deleted.
+func (a *assignment) kept(now time.Time) (marks []*mark) {
+	there := map[string]bool{}
+	for _, f := range a.files {
+		there[f.key] = true
+		if f.mark != nil {
+			marks = append(marks, f.mark)
+		}
+	}
+	for _, m := range a.marks {
+		if a.taken[m] || there[m.Name] {
+			continue
+		}
+		if m.Missing.IsZero() {
+			m.Missing = now
+		}
+		marks = append(marks, m)
+	}
+	return marks
+}
+
+func (a *assignment) close() {
+	for _, f := range a.files {
+		if f.o != nil {
+			_ = f.o.Close() // only read
+		}
+	}
+}
