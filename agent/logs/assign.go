@@ -27,8 +27,11 @@ func (a *assignment) assign() {
 		return m.Copy
 	})
 	a.unchanged()
-	// The same file with the same beginning, whatever its name.
-	a.match(func(m *mark, f *file) bool { return m.ID != "" && m.ID == f.o.id && m.continues(f.o) })
+	// The same file with the same beginning, whatever its name. One of which nothing was read is known by its name only: a new file may have
+	// the identity of a deleted one.
+	a.match(func(m *mark, f *file) bool {
+		return m.ID != "" && m.ID == f.o.id && (m.Name == f.key || m.Offset > enough) && m.continues(f.o)
+	})
 	// The same name and content: written anew by a program that replaces files, or on a machine that cannot tell files apart.
 	a.match(func(m *mark, f *file) bool { return m.Name == f.key && m.alike(f.o) && m.continues(f.o) })
 	// The same content under another name: copied away before it was emptied.
@@ -97,13 +100,27 @@ func (a *assignment) copied(f *file) bool {
 	})
 }
 
-// wasCopy is the mark of a file that was a copy and is no longer one, since what it was copied from is gone.
-func (a *assignment) wasCopy(f *file) *mark {
-	i := slices.IndexFunc(a.copies, func(m *mark) bool { return m.Name == f.key && m.continues(f.o) })
-	if i < 0 {
-		return nil
+// recopy gives files that were copies their marks back. What is no longer a copy, because it grew or what it was copied from is gone, is a log
+// of its own from there on.
+func (a *assignment) recopy() {
+	for _, m := range a.copies {
+		i := slices.IndexFunc(a.files, func(f *file) bool { return f.mark == nil && a.isOf(m, f) })
+		switch {
+		case i < 0:
+		case a.files[i].shut:
+			a.files[i].mark = m
+		case !a.copied(a.files[i]): // else begin makes it a copy again
+			m.Copy, a.files[i].mark = false, m
+		}
 	}
-	return a.copies[i]
+}
+
+// isOf says whether a mark of a copy is of a file.
+func (a *assignment) isOf(m *mark, f *file) bool {
+	if a.open(f); f.shut {
+		return f.key == m.Name
+	}
+	return (f.key == m.Name || m.ID != "" && m.ID == f.o.id) && m.continues(f.o)
 }
 
 // kept are the marks after this: those of files, and those whose file is not there, since it may come back. A mark whose name another file
