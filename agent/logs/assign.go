@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"slices"
 	"time"
 )
@@ -86,18 +87,30 @@ func (a *assignment) replaced(f *file) bool {
 	return slices.ContainsFunc(a.marks, func(m *mark) bool { return m.Name == f.key })
 }
 
-// copied says whether a new file holds nothing that another one that is followed does not hold.
+// copied says whether a new file holds nothing that another one that is followed does not hold: as much, or less up to the end of a line.
 func (a *assignment) copied(f *file) bool {
 	return f.o.size >= certain && slices.ContainsFunc(a.files, func(of *file) bool {
 		if of == f || of.mark == nil || of.mark.Copy {
 			return false
 		}
-		if a.open(of); of.shut || of.o.size < f.o.size {
-			return false
-		}
-		begin, end := min(headBytes, f.o.size), max(0, f.o.size-tailBytes)
-		return f.o.print(0, begin) == of.o.print(0, begin) && f.o.print(end, f.o.size) == of.o.print(end, f.o.size)
+		a.open(of)
+		return !of.shut && f.o.partOf(of.o)
 	})
+}
+
+// partOf says whether another file begins with all that is in this one.
+func (o *opened) partOf(whole *opened) bool {
+	if o.size > whole.size || o.size < whole.size && !o.endsLine() {
+		return false
+	}
+	begin, end := min(headBytes, o.size), max(0, o.size-tailBytes)
+	return o.print(0, begin) == whole.print(0, begin) && o.print(end, o.size) == whole.print(end, o.size)
+}
+
+// endsLine says whether a file ends with a line's end, in any encoding.
+func (o *opened) endsLine() bool {
+	last, err := o.part(max(0, o.size-2), o.size)
+	return err == nil && bytes.IndexByte(last, '\n') >= 0
 }
 
 // recopy gives files that were copies their marks back. What is no longer a copy, because it grew or what it was copied from is gone, is a log
