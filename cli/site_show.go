@@ -41,6 +41,7 @@ func describeSite(a *app, s *fleetv1.Site) {
 		output.Text("Time zone", orWord(s.GetSettings().GetTimeZone(), "UTC")),
 		output.Text("Nymi Agent", nymiAgentWords(s.GetSettings())),
 		output.Text("Approvals", number(s.GetSettings().GetApprovals())),
+		output.Text("Minimum band firmware", s.GetSettings().GetMinimumBandFirmware()),
 	)
 	describeLists(a, s.GetSettings())
 	if a.format == output.Wide {
