@@ -37,6 +37,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedMaintenanceServiceServer
 	fleetv1.UnimplementedArtifactServiceServer
 	fleetv1.UnimplementedScheduleServiceServer
+	fleetv1.UnimplementedGuidedServiceServer
 	fleetv1.UnimplementedSecretServiceServer
 	fleetv1.UnimplementedCertificateServiceServer
 
@@ -55,6 +56,9 @@ type fakeFleet struct {
 	jobs      []*fakeJob
 	schedules []*fleetv1.Schedule
 	runs      []*fleetv1.ScheduleRun
+	guided    []*fleetv1.GuidedTask
+	// attached is the last file that was attached to a guided task.
+	attached []byte
 	// imported is the last import, as text.
 	imported string
 	// secrets are by terminal and name; sealingKey opens them all.
@@ -101,6 +105,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterMaintenanceServiceServer(f.server, f)
 	fleetv1.RegisterArtifactServiceServer(f.server, f)
 	fleetv1.RegisterScheduleServiceServer(f.server, f)
+	fleetv1.RegisterGuidedServiceServer(f.server, f)
 	fleetv1.RegisterSecretServiceServer(f.server, f)
 	fleetv1.RegisterCertificateServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()

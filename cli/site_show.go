@@ -41,8 +41,10 @@ func describeSite(a *app, s *fleetv1.Site) {
 		output.Text("Time zone", orWord(s.GetSettings().GetTimeZone(), "UTC")),
 		output.Text("Nymi Agent", nymiAgentWords(s.GetSettings())),
 		output.Text("Approvals", number(s.GetSettings().GetApprovals())),
-		output.Text("Minimum band firmware", s.GetSettings().GetMinimumBandFirmware()),
 	)
+	if least := s.GetSettings().GetMinimumBandFirmware(); least != "" {
+		a.out.Line("Bands need firmware %s or newer.", least)
+	}
 	describeLists(a, s.GetSettings())
 	if a.format == output.Wide {
 		a.out.Fields(0, output.Text("Etag", s.GetEtag()))
