@@ -40,6 +40,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedSecretServiceServer
 	fleetv1.UnimplementedCertificateServiceServer
 	fleetv1.UnimplementedFaultServiceServer
+	fleetv1.UnimplementedNotificationServiceServer
 
 	ca      *fakeCA
 	address string
@@ -57,7 +58,8 @@ type fakeFleet struct {
 	schedules []*fleetv1.Schedule
 	runs      []*fleetv1.ScheduleRun
 	// wrong are the faults, oldest first.
-	wrong []*fleetv1.Fault
+	wrong  []*fleetv1.Fault
+	routes []*fleetv1.Route
 	// imported is the last import, as text.
 	imported string
 	// secrets are by terminal and name; sealingKey opens them all.
@@ -106,6 +108,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterMaintenanceServiceServer(f.server, f)
 	fleetv1.RegisterArtifactServiceServer(f.server, f)
 	fleetv1.RegisterScheduleServiceServer(f.server, f)
+	fleetv1.RegisterNotificationServiceServer(f.server, f)
 	fleetv1.RegisterSecretServiceServer(f.server, f)
 	fleetv1.RegisterCertificateServiceServer(f.server, f)
 	fleetv1.RegisterFaultServiceServer(f.server, f)

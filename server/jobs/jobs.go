@@ -68,6 +68,8 @@ type Config struct {
 	Scans Scans
 	// Findings is told of results with findings; nil tells nobody.
 	Findings Findings
+	// Notices is told what people must know; nil tells nobody.
+	Notices Notices
 	// Epoch of the store, told to agents with each task. It may grow.
 	Epoch func() uint64
 	Now   func() time.Time
@@ -92,11 +94,12 @@ type Engine struct {
 	st   store.Store
 	inv  Inventory
 	link Link
-	// secrets and scans may be nil.
+	// secrets, scans and notices may be nil.
 	secrets Secrets
 	scans   Scans
 	// findings may be nil.
 	findings Findings
+	notices  Notices
 	epoch    func() uint64
 	now      func() time.Time
 	log      *slog.Logger
@@ -132,7 +135,8 @@ type Engine struct {
 // Open reads what is not done from the store. Jobs whose creation was cut short are removed: nobody was told of them.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
-		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, findings: c.Findings, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
+		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, findings: c.Findings, notices: c.Notices,
+		epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
 		judging:   make(chan struct{}, 1),
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),

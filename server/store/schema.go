@@ -14,7 +14,7 @@ const SchemaVersion = 2
 // T-10000 follows T-9999), <be64> a big-endian number, <sha256> a hash in lower case hexadecimal. Values are protobuf
 // messages of package storage.v1, or fleet.v1 where marked; "number" is a big-endian number; "-" is empty.
 //
-//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, faults, incidents
+//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, faults, incidents, notices
 //	sites               <name>                        fleet.v1.Site            with its count of terminals in service
 //	terminals           <ordinal>                     TerminalRecord           by terminal id
 //	terminal-names      <name>                        fleet.v1.Terminal        folded name to id; only the id is set
@@ -55,6 +55,9 @@ const SchemaVersion = 2
 //	unmatched-lines     <name>·<sha256>               UnmatchedRecord          site, hash of class and template
 //	findings            <job><be32>                   -                        place; results whose findings are still to be made faults
 //	packs               <name>                        fleet.v1.Pack            packs of the catalogue by name
+//	notices             <be64>                        fleet.v1.Notice          place, from 1; what is still to be told to receivers
+//	notice-cursors      <name>                        number                   receiver: the place of the last notice that it is done with
+//	routes              <name>                        fleet.v1.Route           by name
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -103,6 +106,10 @@ const (
 	TableUnmatchedLines  Table = "unmatched-lines"
 	TableFindings        Table = "findings"
 
+	TableNotices       Table = "notices"
+	TableNoticeCursors Table = "notice-cursors"
+	TableRoutes        Table = "routes"
+
 	TableAudit      Table = "audit"
 	TableAuditHeads Table = "audit-heads"
 )
@@ -117,7 +124,7 @@ func Tables() []Table {
 		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns, TablePacks,
 		TableFaults, TableFaultKeys, TableOpenFaults, TableDueFaults, TableFaultEnds, TableNews, TableBreakers,
 		TableCommons, TableIncidents, TableIncidentMembers, TableUnmatchedLines, TableFindings,
-		TableAudit, TableAuditHeads,
+		TableNotices, TableNoticeCursors, TableRoutes, TableAudit, TableAuditHeads,
 	}
 }
 
@@ -139,6 +146,8 @@ const (
 	// KeyFaults and KeyIncidents count the ids that were ever given.
 	KeyFaults    = "faults"
 	KeyIncidents = "incidents"
+	// KeyNotices is the place of the newest notice.
+	KeyNotices = "notices"
 )
 
 // Key joins the parts of a key.

@@ -23,6 +23,7 @@ func migrations() []store.Migration {
 				store.TableNews, store.TableBreakers, store.TableCommons, store.TableIncidents, store.TableIncidentMembers,
 				store.TableUnmatchedLines, store.TableFindings,
 				store.TablePacks,
+				store.TableNotices, store.TableNoticeCursors, store.TableRoutes,
 			},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,
