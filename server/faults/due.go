@@ -136,7 +136,8 @@ func (d *Desk) update(ctx context.Context, id string, fn func(*storagev1.FaultRe
 
 // keepFixed puts back what nobody but this package changes.
 func keepFixed(before, f *fleetv1.Fault) {
-	f.Id, f.Entry, f.Title, f.TerminalId, f.TerminalName, f.Site = before.GetId(), before.GetEntry(), before.GetTitle(), before.GetTerminalId(), before.GetTerminalName(), before.GetSite()
+	f.Id, f.Entry, f.Title = before.GetId(), before.GetEntry(), before.GetTitle()
+	f.TerminalId, f.TerminalName, f.Site = before.GetTerminalId(), before.GetTerminalName(), before.GetSite()
 	f.Subject, f.Incident, f.Reopened, f.Count = before.GetSubject(), before.GetIncident(), before.GetReopened(), before.GetCount()
 	f.FirstSeen, f.LastSeen, f.Rule, f.ReportedBy = before.GetFirstSeen(), before.GetLastSeen(), before.GetRule(), before.GetReportedBy()
 	for _, e := range f.GetHistory() {
