@@ -77,9 +77,19 @@ func (d *Desk) NextDue(ctx context.Context) (at time.Time, err error) {
 
 // Update changes a fault: fn is given it as it is stored and may change its state, job_id, guided_task, policy, decision, next_step,
 // assignee and, by adding to it, its history; all else stays. The audit record has the actor of the last event that was added ("policy
-// start-stopped-services"). It stays due, or not, as it was. fn may run more than once. NOT_FOUND when there is no such fault.
+// start-stopped-services"). It stays due, or not, as it was; one that a person had a task for and has no more is due at once. One that is
+// resolved so ends its task. fn may run more than once. NOT_FOUND when there is no such fault.
 func (d *Desk) Update(ctx context.Context, id string, fn func(*fleetv1.Fault) error) (*fleetv1.Fault, error) {
-	return d.update(ctx, id, func(rec *storagev1.FaultRecord) error { return fn(rec.GetFault()) })
+	return d.update(ctx, id, func(rec *storagev1.FaultRecord) error {
+		wasGuided := rec.GetFault().GetState() == fleetv1.FaultState_FAULT_STATE_GUIDED
+		if err := fn(rec.GetFault()); err != nil {
+			return err
+		}
+		if wasGuided && rec.GetFault().GetState() == fleetv1.FaultState_FAULT_STATE_OPEN && rec.GetFault().GetIncident() == "" {
+			rec.Due = timestamppb.New(d.cfg.Now())
+		}
+		return nil
+	})
 }
 
 // Decide is Update for the policy engine, which also says when it wants to look at the fault again. The zero time means: when something
@@ -94,8 +104,10 @@ func (d *Desk) Decide(ctx context.Context, id string, again time.Time, fn func(*
 	})
 }
 
-func (d *Desk) update(ctx context.Context, id string, fn func(*storagev1.FaultRecord) error) (after *fleetv1.Fault, err error) {
+func (d *Desk) update(ctx context.Context, id string, fn func(*storagev1.FaultRecord) error) (changed *fleetv1.Fault, err error) {
+	var a after
 	err = d.cfg.Store.Update(ctx, func(w store.Writer) error {
+		a = after{}
 		rec, err := mustFault(w, id)
 		if err != nil {
 			return err
@@ -104,23 +116,28 @@ func (d *Desk) update(ctx context.Context, id string, fn func(*storagev1.FaultRe
 		if err := fn(rec); err != nil {
 			return err
 		}
-		after = rec.GetFault()
-		keepFixed(before.GetFault(), after)
+		changed = rec.GetFault()
+		keepFixed(before.GetFault(), changed)
 		if proto.Equal(before, rec) {
 			return nil
 		}
-		return d.keep(w, before, rec, "fault.change", actorIn(before.GetFault(), after), "")
+		if isOpen(before.GetFault()) && !isOpen(changed) && changed.GetGuidedTask() != "" {
+			a.resolved = append(a.resolved, changed)
+		}
+		return d.keep(w, before, rec, "fault.change", actorIn(before.GetFault(), changed), "")
 	})
 	if err != nil {
 		return nil, err
 	}
 	d.hint.give()
-	return after, nil
+	d.follow(ctx, a)
+	return changed, nil
 }
 
 // keepFixed puts back what nobody but this package changes.
 func keepFixed(before, f *fleetv1.Fault) {
-	f.Id, f.Entry, f.Title, f.TerminalId, f.TerminalName, f.Site = before.GetId(), before.GetEntry(), before.GetTitle(), before.GetTerminalId(), before.GetTerminalName(), before.GetSite()
+	f.Id, f.Entry, f.Title = before.GetId(), before.GetEntry(), before.GetTitle()
+	f.TerminalId, f.TerminalName, f.Site = before.GetTerminalId(), before.GetTerminalName(), before.GetSite()
 	f.Subject, f.Incident, f.Reopened, f.Count = before.GetSubject(), before.GetIncident(), before.GetReopened(), before.GetCount()
 	f.FirstSeen, f.LastSeen, f.Rule, f.ReportedBy = before.GetFirstSeen(), before.GetLastSeen(), before.GetRule(), before.GetReportedBy()
 	for _, e := range f.GetHistory() {

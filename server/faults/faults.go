@@ -69,8 +69,6 @@ type Config struct {
 	Catalogue func() Catalogue
 	// Notices may be nil.
 	Notices Notices
-	// Guided may be nil.
-	Guided Guided
 	// Online tells who has a session; nil means that nobody has. It decides who uses a host where a site's settings say so by "online".
 	Online func(terminalID string) bool
 	// Retention is how long faults and incidents are kept after their end; 0 means DefaultRetention.
@@ -82,6 +80,7 @@ type Config struct {
 // Desk keeps the faults of one store. It is safe for concurrent use.
 type Desk struct {
 	cfg     Config
+	guided  Guided
 	hint    hint
 	refused refusals
 	places  places
@@ -99,6 +98,10 @@ func New(c Config) *Desk {
 	}
 	return &Desk{cfg: c}
 }
+
+// SetGuided says who keeps the tasks of people, which end with their faults; they need a desk themselves, so that it cannot be said to New.
+// It must be called before Run and before anything is reported, if at all.
+func (d *Desk) SetGuided(g Guided) { d.guided = g }
 
 // Changes returns a channel that is closed with the next change of any fault. Ask for it before you look, then wait on it: what changes
 // in between is not missed. Any number may wait.

@@ -62,7 +62,7 @@ func (d *Desk) jobDone(w store.Writer, rec *storagev1.FaultRecord, job *fleetv1.
 	}
 	note(f, now, "server", fmt.Sprintf("%s (%s) is done: %s", how, line(job.GetAction(), maxName), map[bool]string{true: "succeeded", false: "did not help"}[helped]))
 	f.History[len(f.GetHistory())-1].JobId = job.GetId()
-	if rec.GetDue() == nil && f.GetIncident() == "" {
+	if f.GetIncident() == "" {
 		rec.Due = timestamppb.New(now)
 	}
 	return d.keep(w, before, rec, "fault.job-done", identity.Name{}, "")

@@ -190,10 +190,10 @@ func (d *Desk) follow(ctx context.Context, a after) {
 		}
 	}
 	for _, f := range a.resolved {
-		if d.cfg.Guided == nil {
+		if d.guided == nil {
 			return
 		}
-		if err := d.cfg.Guided.FaultResolved(ctx, f.GetId(), f.GetResolvedBy()); err != nil && ctx.Err() == nil {
+		if err := d.guided.FaultResolved(ctx, f.GetId(), f.GetResolvedBy()); err != nil && ctx.Err() == nil {
 			d.cfg.Log.Warn("a guided task was not closed with its fault", "fault", f.GetId(), "task", f.GetGuidedTask(), "error", err)
 		}
 	}

@@ -166,7 +166,33 @@ func (d *Desk) closeIncident(ctx context.Context, c *storagev1.CommonRecord, p *
 // Sweep forgets faults and incidents that ended long ago, lines that nobody has seen for long, and ends the faults of terminals that were
 // decommissioned. It may be called at any time.
 func (d *Desk) Sweep(ctx context.Context) error {
-	return errors.Join(d.forgetFaults(ctx), d.forgetIncidents(ctx), d.forgetLines(ctx), d.endRetired(ctx))
+	return errors.Join(d.endTasks(ctx), d.forgetFaults(ctx), d.forgetIncidents(ctx), d.forgetLines(ctx), d.endRetired(ctx))
+}
+
+// endTasks tells once more which faults have ended within the last day that people had tasks for: a server that was killed may have told
+// nobody.
+func (d *Desk) endTasks(ctx context.Context) error {
+	if d.guided == nil {
+		return nil
+	}
+	var ended []*fleetv1.Fault
+	from := store.Number(uint64(max(0, d.cfg.Now().Add(-sameFault).UnixNano())))
+	err := d.cfg.Store.View(ctx, func(v store.Snapshot) error {
+		ended = nil
+		var bad error
+		err := v.Scan(store.TableFaultEnds, nil, from, func(key, _ []byte) bool {
+			var rec *storagev1.FaultRecord
+			if rec, bad = readFault(v, store.LastNumber(key)); rec.GetFault().GetGuidedTask() != "" {
+				ended = append(ended, rec.GetFault())
+			}
+			return bad == nil
+		})
+		return errors.Join(err, bad)
+	})
+	for _, f := range ended {
+		err = errors.Join(err, d.guided.FaultResolved(ctx, f.GetId(), f.GetResolvedBy()))
+	}
+	return err
 }
 
 func (d *Desk) forgetFaults(ctx context.Context) error {

@@ -100,9 +100,9 @@ type Engine struct {
 	secrets Secrets
 	scans   Scans
 	freezes Freezes
-	notices Notices
 	// findings may be nil.
 	findings Findings
+	notices  Notices
 	epoch    func() uint64
 	now      func() time.Time
 	log      *slog.Logger
