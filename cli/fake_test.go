@@ -40,6 +40,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedSecretServiceServer
 	fleetv1.UnimplementedCertificateServiceServer
 	fleetv1.UnimplementedCatalogueServiceServer
+	fleetv1.UnimplementedNotificationServiceServer
 
 	ca      *fakeCA
 	address string
@@ -57,6 +58,7 @@ type fakeFleet struct {
 	schedules []*fleetv1.Schedule
 	runs      []*fleetv1.ScheduleRun
 	packs     []*fleetv1.Pack
+	routes    []*fleetv1.Route
 	// imported is the last import, as text.
 	imported string
 	// secrets are by terminal and name; sealingKey opens them all.
@@ -103,6 +105,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterMaintenanceServiceServer(f.server, f)
 	fleetv1.RegisterArtifactServiceServer(f.server, f)
 	fleetv1.RegisterScheduleServiceServer(f.server, f)
+	fleetv1.RegisterNotificationServiceServer(f.server, f)
 	fleetv1.RegisterSecretServiceServer(f.server, f)
 	fleetv1.RegisterCertificateServiceServer(f.server, f)
 	fleetv1.RegisterCatalogueServiceServer(f.server, f)

@@ -27,6 +27,8 @@ type Client struct {
 	// Certificates are those of machines and of the fleet itself.
 	Certificates fleetv1.CertificateServiceClient
 	Catalogue    fleetv1.CatalogueServiceClient
+	// Notifications say who is told of what.
+	Notifications fleetv1.NotificationServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -59,8 +61,9 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Maintenance: fleetv1.NewMaintenanceServiceClient(conn),
 		Secrets:     fleetv1.NewSecretServiceClient(conn),
 
-		Certificates: fleetv1.NewCertificateServiceClient(conn),
-		Catalogue:    fleetv1.NewCatalogueServiceClient(conn),
+		Certificates:  fleetv1.NewCertificateServiceClient(conn),
+		Catalogue:     fleetv1.NewCatalogueServiceClient(conn),
+		Notifications: fleetv1.NewNotificationServiceClient(conn),
 
 		conn: conn,
 	}, nil

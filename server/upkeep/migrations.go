@@ -20,6 +20,7 @@ func migrations() []store.Migration {
 				store.TableArtifacts, store.TableArtifactJobs, store.TableArtifactTerminals, store.TableArtifactFiles,
 				store.TableSecrets, store.TableCertificates, store.TableCertificateEnds, store.TableSchedules, store.TableScheduleRuns,
 				store.TablePacks,
+				store.TableNotices, store.TableNoticeCursors, store.TableRoutes,
 			},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,

@@ -18,6 +18,7 @@ import (
 
 	"github.com/bandfleet/bandfleet/proto/catalogue/signing"
 	"github.com/bandfleet/bandfleet/server/artifacts"
+	"github.com/bandfleet/bandfleet/server/notify"
 )
 
 // envPrefix begins the name of every environment variable that is read.
@@ -53,6 +54,8 @@ type config struct {
 	ArtifactsRetention  time.Duration `mapstructure:"artifacts_retention" yaml:"artifacts_retention"`
 	LogLevel            string        `mapstructure:"log_level" yaml:"log_level"`
 	LogFormat           string        `mapstructure:"log_format" yaml:"log_format"`
+	// Receivers are told what happens: in the file only.
+	Receivers []notify.ReceiverConfig `mapstructure:"receivers" yaml:"receivers"`
 
 	Catalogue catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
 }
@@ -198,6 +201,7 @@ func (c *config) check() error {
 	if _, err := c.packKeys(); err != nil {
 		bad("catalogue.trusted-keys: %w", err)
 	}
+	problems = append(problems, notify.CheckReceivers(c.Receivers))
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		bad("log-level: is %q, want debug, info, warn or error", c.LogLevel)

@@ -102,6 +102,8 @@ func TestBadConfigurationIsReportedWhole(t *testing.T) {
 		"no key of packs":   {file: "data_dir: x\ncatalogue:\n  trusted_keys: [nonsense]\n", want: []string{"catalogue.trusted-keys: public key: does not begin with bandfleet-pack-key-1"}},
 		"unknown subkey":    {file: "data_dir: x\ncatalogue:\n  keys: [nonsense]\n", want: []string{"line 3: unknown key keys"}},
 		"wrong type":        {file: "agent_certificate_ttl: soon\n", want: []string{"line 1"}},
+		"bad receivers":     {file: "data_dir: x\nreceivers:\n- {name: a, kind: pager}\n- {name: b, kind: webhook, url: \"http://chat.example/x\"}\n", want: []string{"receivers[0] \"a\": kind", "receivers[1] \"b\": url"}},
+		"unknown in one":    {file: "data_dir: x\nreceivers:\n- {name: a, kind: file, colour: red}\n", want: []string{"colour"}},
 		"not YAML":          {file: "{", want: []string{"line 1"}},
 		"unknown variable":  {environ: []string{"BANDFLEET_FLEETD_COLOUR=red"}, args: []string{"--data-dir", "x"}, want: []string{"BANDFLEET_FLEETD_COLOUR"}},
 		"file and variable": {file: "colour: red\n", environ: []string{"BANDFLEET_FLEETD_SHAPE=round"}, want: []string{"colour", "BANDFLEET_FLEETD_SHAPE"}},
@@ -121,6 +123,16 @@ func TestBadConfigurationIsReportedWhole(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestReceiversAreRead(t *testing.T) {
+	c, err := read(t, nil, "--config", file(t, "data_dir: /x\nreceivers:\n- name: desk-mail\n  kind: email\n  server: mail.example:587\n  from: f@example.com\n  to: [d@example.com, n@example.com]\n- {name: book, kind: file, path: /var/log/notices.jsonl}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Receivers) != 2 || len(c.Receivers[0].To) != 2 || c.Receivers[1].Path != "/var/log/notices.jsonl" {
+		t.Errorf("receivers are %+v, want the two of the file", c.Receivers)
 	}
 }
 
