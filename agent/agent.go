@@ -37,7 +37,9 @@ type Config struct {
 	Spool spool.Limits
 	// MinLease is the least time that a change which ends by itself may be asked for; 0 means 5 minutes.
 	MinLease time.Duration
-	Log      *slog.Logger
+	// LookEvery is the most time between two looks at anything that may be wrong; 0 leaves it to what each look costs.
+	LookEvery time.Duration
+	Log       *slog.Logger
 	// Ready is called once when everything is up, whether or not the server can be reached.
 	Ready func()
 }
@@ -82,6 +84,7 @@ type parts struct {
 	runner    *runner.Runner
 	link      *link.Link
 	collector *facts.Collector
+	guide     *guide
 }
 
 // storage is where an agent keeps what must outlast it.
@@ -106,18 +109,27 @@ func assemble(ctx context.Context, c Config, id *identity.Identity, s storage) (
 	}
 	collector := facts.New(facts.Config{Host: machine, AgentVersion: c.Version, Simulated: simulated, Log: c.Log.With("part", "facts")})
 	first := collector.Collect(ctx)
+	watch, err := newGuide(s.book, set, c.Log)
+	if err != nil {
+		return nil, err
+	}
 	run := runner.New(runner.Config{
 		Host: mortalHost(machine), Journal: mortalJournal(s.book), Plugins: set, Spool: s.files, Kept: s.kept, MinLease: c.MinLease, BootID: first.GetBootId(), Log: c.Log.With("part", "runner"),
-		Unsealer: id,
+		Unsealer: id, Remedies: watch.engine,
 		Terminal: &actionv1.Terminal{Id: record.TerminalID, Name: record.Name, Site: record.Site, Role: record.Role},
 	})
+	if err := watch.complete(c, id, machine, s.book, run); err != nil {
+		return nil, err
+	}
 	session := link.New(link.Config{
-		Identity: id, Runner: run, Journal: s.book, Plugins: set.Report(), Spool: s.files, Prober: machine.Network, Log: c.Log.With("part", "link"),
+		Identity: id, Runner: run, Journal: s.book, Plugins: set.Report(), Spool: s.files, Prober: machine.Network, Guide: watch.carried(),
+		Log: c.Log.With("part", "link"),
 	})
 	session.SetFacts(first)
+	watch.engine.SetFacts(first)
 	run.SetReporter(session)
 	run.SetAsker(session)
-	return &parts{runner: run, link: session, collector: collector}, nil
+	return &parts{runner: run, link: session, collector: collector, guide: watch}, nil
 }
 
 func openMachine(m Machine) (h *host.Host, simulated bool, err error) {
@@ -151,8 +163,12 @@ func (p *parts) run(ctx context.Context) error {
 	})
 	group.Go(func() error { return p.link.Run(linked) })
 	group.Go(func() error {
-		p.collector.Watch(ctx, func(f *agentv1.Facts) { p.link.SetFacts(f) })
+		p.collector.Watch(ctx, func(f *agentv1.Facts) {
+			p.link.SetFacts(f)
+			p.guide.engine.SetFacts(f)
+		})
 		return nil
 	})
+	p.guide.run(ctx, group)
 	return group.Wait()
 }

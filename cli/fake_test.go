@@ -41,6 +41,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedCertificateServiceServer
 	fleetv1.UnimplementedCatalogueServiceServer
 	fleetv1.UnimplementedNotificationServiceServer
+	fleetv1.UnimplementedFaultServiceServer
 
 	ca      *fakeCA
 	address string
@@ -59,6 +60,8 @@ type fakeFleet struct {
 	runs      []*fleetv1.ScheduleRun
 	packs     []*fleetv1.Pack
 	routes    []*fleetv1.Route
+	// wrong are the faults, oldest first.
+	wrong []*fleetv1.Fault
 	// imported is the last import, as text.
 	imported string
 	// secrets are by terminal and name; sealingKey opens them all.
@@ -73,6 +76,8 @@ type fakeFleet struct {
 	outcomes map[string]string
 	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "die-in-watch" and "shut-out" (while watching),
 	// "targets-changed", "cut-backup", "spoil-backup", "hide-tasks" (the first one of a list), "miscount" (in GetJob),
+	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact",
+	// "refuse-watch" (of faults, after the first messages).
 	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact", "other-catalogue".
 	faults map[string]bool
 }
@@ -85,6 +90,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	}
 	f := &fakeFleet{ca: ca, outcomes: map[string]string{}, faults: map[string]bool{}, secrets: map[string]*fakeSecret{}}
 	f.populate()
+	f.populateFaults()
 	if f.sealingKey, err = ecdh.X25519().GenerateKey(rand.Reader); err != nil {
 		return nil, err
 	}
@@ -108,6 +114,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterNotificationServiceServer(f.server, f)
 	fleetv1.RegisterSecretServiceServer(f.server, f)
 	fleetv1.RegisterCertificateServiceServer(f.server, f)
+	fleetv1.RegisterFaultServiceServer(f.server, f)
 	fleetv1.RegisterCatalogueServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()
 	return f, f.writeContext(filepath.Join(dir, "admin.yaml"), "operator/admin", time.Now().AddDate(10, 0, 0))

@@ -20,12 +20,16 @@ import (
 	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/asks"
+	"github.com/bandfleet/bandfleet/server/bands"
 	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
+	"github.com/bandfleet/bandfleet/server/faults"
+	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/notify"
 	"github.com/bandfleet/bandfleet/server/pki"
+	"github.com/bandfleet/bandfleet/server/policy"
 	"github.com/bandfleet/bandfleet/server/requests"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
@@ -76,9 +80,15 @@ type Server struct {
 	inv       *inventory.Inventory
 	gate      *admission.Gate
 	registry  *sessions.Registry
+	agents    *sessions.Service
 	engine    *jobs.Engine
 	artifacts *artifacts.Keeper
 	scheduler *schedule.Scheduler
+	faults    *faults.Desk
+	guided    *guided.Desk
+	bands     *bands.Register
+	freezes   *policy.Freezes
+	policies  *policy.Engine
 	secrets   *secrets.Keeper
 	catalogue *catalogue.Shelf
 	// certificates are what scans found on terminals.
@@ -184,10 +194,17 @@ func (s *Server) Run(ctx context.Context) error {
 	go func() { engine <- s.engine.Run(engineCtx) }()
 	schedules, stopSchedules := context.WithCancel(engineCtx)
 	defer stopSchedules()
-	scheduled := make(chan struct{})
+	scheduled, attended := make(chan struct{}), make(chan struct{})
 	go func() { defer close(scheduled); s.scheduler.Run(schedules) }()
+	ordered := make(chan struct{})
+	go func() { defer close(ordered); s.agents.Run(engineCtx) }()
+	go func() { defer close(attended); s.guided.Run(schedules) }()
+	decided := make(chan struct{})
+	go func() { defer close(decided); s.policies.Run(schedules) }()
 	told := make(chan struct{})
 	go func() { defer close(told); s.notices.Run(engineCtx) }()
+	noticed := make(chan struct{})
+	go func() { defer close(noticed); s.faults.Run(engineCtx) }()
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(s.listener) }()
 
@@ -200,13 +217,17 @@ func (s *Server) Run(ctx context.Context) error {
 	s.cfg.Log.Info("stopping", "sessions", s.registry.Count())
 	s.health.Shutdown()
 	s.registry.Shutdown(goodbyePatience)
-	// Before the engine, which it creates jobs with.
+	// Before the engine, which they create jobs with and ask.
 	stopSchedules()
 	<-scheduled
+	<-attended
+	<-decided
 	stopEngine()
 	err = errors.Join(err, <-engine)
 	<-swept
+	<-ordered
 	<-told
+	<-noticed
 	s.stopCalls()
 	return errors.Join(err, s.close())
 }
@@ -230,7 +251,7 @@ func (s *Server) forget(ctx context.Context) {
 	if err := requests.Prune(ctx, s.store, now); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("old requests were not forgotten", "error", err)
 	}
-	if err := errors.Join(s.secrets.Sweep(ctx), s.certificates.Sweep(ctx), s.notices.Sweep(ctx)); err != nil && ctx.Err() == nil {
+	if err := errors.Join(s.secrets.Sweep(ctx), s.certificates.Sweep(ctx), s.notices.Sweep(ctx), s.policies.Sweep(ctx)); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("what nobody needs any more was not all removed", "error", err)
 	}
 	for more := s.cfg.JobRetention > 0; more && ctx.Err() == nil; {

@@ -4,19 +4,16 @@ import (
 	"context"
 	"path"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/bandfleet/bandfleet/agent/places"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
-
-// place is where files of a source lie: a root of the agent's configuration, and a path below it in which "*" stands for any one name.
-type place struct{ root, path string }
 
 // source is a kind of logs.
 type source struct {
 	name   string
-	places []place
+	places []places.Place
 	// config files have their secrets masked; whatever cannot be masked stays out.
 	config bool
 }
@@ -25,18 +22,18 @@ type source struct {
 func sources() []source {
 	return []source{
 		// The Nymi Band Application: each user's own logs.
-		{name: "nba", places: []place{{"profiles", "*/AppData/Roaming/Nymi/NEM/Logs/*"}}},
-		{name: "lock-control", places: []place{{"public", "unlock/Log/*"}}},
-		{name: "ziplog", places: []place{{"profiles", "*/AppData/Roaming/Nymi/unlock/ZipLog/*"}}},
-		{name: "install-logs", places: []place{{"programdata", "NESg2.install/log"}, {"programdata", "NESg2.install/log/*"}}},
-		{name: "nes-admin", places: []place{{"programdata", "NESg2.Admin/Default_Web_Site/*/log/*"}}},
-		{name: "nes-enrollment", places: []place{{"programdata", "NEnrollment/Default_Web_Site/*/log/*"}}},
-		{name: "nes-authentication", places: []place{{"programdata", "AuthenticationService/Default_Web_Site/*/log/*"}}},
-		{name: "instance-config", config: true, places: []place{
-			{"nes", "web.config"}, {"nenrollment", "web.config"}, {"authenticationservice", "web.config"},
+		{name: "nba", places: []places.Place{places.BandApplication()}},
+		{name: "lock-control", places: []places.Place{places.LockControl()}},
+		{name: "ziplog", places: []places.Place{{Root: places.Profiles, Path: "*/AppData/Roaming/Nymi/unlock/ZipLog/*"}}},
+		{name: "install-logs", places: places.Installation()},
+		{name: "nes-admin", places: []places.Place{places.AdminService()}},
+		{name: "nes-enrollment", places: []places.Place{places.EnrollmentService()}},
+		{name: "nes-authentication", places: []places.Place{places.AuthenticationService()}},
+		{name: "instance-config", config: true, places: []places.Place{
+			{Root: "nes", Path: "web.config"}, {Root: "nenrollment", Path: "web.config"}, {Root: "authenticationservice", Path: "web.config"},
 		}},
-		{name: "endpoint-config", config: true, places: []place{{"endpoint", "nbe.toml"}, {"endpoint", "nbe.default.toml"}}},
-		{name: "event-logs", places: []place{{"eventlogs", "Application.evtx"}, {"eventlogs", "System.evtx"}}},
+		{name: "endpoint-config", config: true, places: []places.Place{{Root: "endpoint", Path: "nbe.toml"}, {Root: "endpoint", Path: "nbe.default.toml"}}},
+		{name: "event-logs", places: []places.Place{{Root: "eventlogs", Path: "Application.evtx"}, {Root: "eventlogs", Path: "System.evtx"}}},
 	}
 }
 
@@ -73,8 +70,8 @@ func (a *archive) find(ctx context.Context, now time.Time) (all []found) {
 		s, _ := sourceOf(name)
 		before := len(all)
 		for _, p := range s.places {
-			for _, file := range a.expand(ctx, p) {
-				all = append(all, found{source: s, root: p.root, state: file})
+			for _, file := range p.Files(ctx, a.files, 10*maxFiles) {
+				all = append(all, found{source: s, root: p.Root, state: file})
 			}
 		}
 		if len(all) == before {
@@ -95,44 +92,4 @@ func (a *archive) find(ctx context.Context, now time.Time) (all []found) {
 func (a *archive) tooOld(f found, now time.Time) bool {
 	since := a.asked.GetSince().AsDuration()
 	return since > 0 && !f.source.config && f.state.GetModified() != nil && f.state.GetModified().AsTime().Before(now.Add(-since))
-}
-
-// expand finds the files of a place. What cannot be listed is as good as empty: most machines have few of the places.
-func (a *archive) expand(ctx context.Context, p place) (files []*actionv1.FileState) {
-	folders := []string{""}
-	elements := strings.Split(p.path, "/")
-	for _, element := range elements[:len(elements)-1] {
-		folders = a.step(ctx, p.root, folders, element)
-	}
-	for _, name := range a.step(ctx, p.root, folders, elements[len(elements)-1]) {
-		// A folder, a link or a pipe is no file.
-		if state, err := a.files.Stat(ctx, p.root, name); err == nil && state.GetExists() {
-			files = append(files, state)
-		}
-	}
-	return files
-}
-
-// step goes from folders to what lies in them under a name, or under any.
-func (a *archive) step(ctx context.Context, root string, folders []string, element string) (next []string) {
-	for _, folder := range folders {
-		names := []string{element}
-		if element == "*" {
-			names, _ = a.files.List(ctx, root, orRoot(folder))
-		}
-		for _, name := range names {
-			next = append(next, path.Join(folder, name))
-		}
-		if len(next) > 10*maxFiles {
-			return next
-		}
-	}
-	return next
-}
-
-func orRoot(folder string) string {
-	if folder == "" {
-		return "."
-	}
-	return folder
 }

@@ -26,6 +26,7 @@ const (
 	journalFile     = "journal.db"
 	spoolFolder     = "spool"
 	keptFolder      = "kept"
+	marksFile       = "log-marks.json"
 )
 
 // stagingFolder is where an enrolment happens. What it makes moves into the data directory only when the server has
@@ -51,6 +52,9 @@ func (d Dir) Spool() string { return d.file(spoolFolder) }
 
 // Kept is the folder of what files held before they were changed. It belongs to the journal, as the spool does.
 func (d Dir) Kept() string { return d.file(keptFolder) }
+
+// Marks is the path of what remembers how far each log of the product was read. Without it they are read from their ends.
+func (d Dir) Marks() string { return d.file(marksFile) }
 
 // Pins is the path of the agent's own copy of the plugins' hashes and manifests.
 func (d Dir) Pins() string { return d.file(pinsFile) }

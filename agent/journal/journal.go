@@ -77,6 +77,7 @@ func fill(tx tables) error {
 		seal(meta, keyID, []byte(strings.ToLower(ulid.Make().String()))),
 		seal(meta, keyEpoch, binary.BigEndian.AppendUint64(nil, 0)),
 		seal(meta, keySequence, binary.BigEndian.AppendUint64(nil, 1)),
+		noNews(meta),
 	)
 }
 

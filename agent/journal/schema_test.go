@@ -22,7 +22,7 @@ func TestDrawing(t *testing.T) {
 	for _, m := range regexp.MustCompile(`(?m)^//\t(\s*)(\S+?)(/$| .*→)`).FindAllStringSubmatch(string(source), -1) {
 		drawn = append(drawn, strings.TrimSpace(m[2]))
 	}
-	want := map[string]string{"meta": "id version epoch sequence", "tasks": "TASK", "open": "TASK", "retired": "TIME", "effects": "TASK", "obligations": "RESOURCE", "artifacts": "FILE", "leases": "LEASE"}
+	want := map[string]string{"meta": "id version epoch sequence news sent orders", "news": "NEWS", "faults": "FAULT", "breakers": "BREAKER", "tasks": "TASK", "open": "TASK", "retired": "TIME", "effects": "TASK", "obligations": "RESOURCE", "artifacts": "FILE", "leases": "LEASE"}
 	j := fresh(t)
 	finish(t, j, "j-1", noon)
 	_, _, err = j.Accept(task("j-2"), noon)
@@ -33,6 +33,10 @@ func TestDrawing(t *testing.T) {
 	must(t, j.PutObligation(&storagev1.Obligation{Resource: "r"}))
 	must(t, j.PutLease(&storagev1.JournalLease{Id: "l"}))
 	must(t, j.PutArtifact(&storagev1.JournalArtifact{File: "f"}))
+	must(t, j.PutNews(&agentv1.News{Sequence: 1}, Beside{
+		Opened: &agentv1.FaultReport{Entry: "e"}, Breaker: &storagev1.JournalBreaker{Entry: "e", Action: "a"},
+	}))
+	must(t, j.PutOrders(&agentv1.Orders{Version: "v"}))
 	must(t, j.db.View(func(tx *bbolt.Tx) error {
 		return tx.ForEach(func(name []byte, b *bbolt.Bucket) error {
 			if !slices.Contains(drawn, string(name)) {

@@ -93,27 +93,29 @@ func (j *Journal) Finish(k *agentv1.TaskKey, result *actionv1.TaskResult, at tim
 
 // Acknowledge notes that the server has a finished task's result on its disk. Repeating it changes nothing.
 func (j *Journal) Acknowledge(k *agentv1.TaskKey, at time.Time) error {
+	return j.write(func(tx tables) error { return j.acknowledge(tx, k, at) })
+}
+
+func (j *Journal) acknowledge(tx tables, k *agentv1.TaskKey, at time.Time) error {
 	key, err := taskKey(k)
 	if err != nil {
 		return err
 	}
-	return j.write(func(tx tables) error {
-		rec, err := j.task(tx, key)
-		if err != nil {
-			return err
-		}
-		if rec.GetState() != agentv1.TaskState_TASK_STATE_FINISHED {
-			return fmt.Errorf("task %q: has no result to acknowledge", nameOf(k))
-		}
-		if rec.GetAcknowledged() {
-			return nil
-		}
-		rec.Acknowledged = true
-		if err := put(tx.Bucket(bucketTasks), key, rec); err != nil {
-			return err
-		}
-		return j.retire(tx, key, at)
-	})
+	rec, err := j.task(tx, key)
+	if err != nil {
+		return err
+	}
+	if rec.GetState() != agentv1.TaskState_TASK_STATE_FINISHED {
+		return fmt.Errorf("task %q: has no result to acknowledge", nameOf(k))
+	}
+	if rec.GetAcknowledged() {
+		return nil
+	}
+	rec.Acknowledged = true
+	if err := put(tx.Bucket(bucketTasks), key, rec); err != nil {
+		return err
+	}
+	return j.retire(tx, key, at)
 }
 
 // OpenTasks returns the tasks without an acknowledged result, the one accepted first at the head.

@@ -41,12 +41,15 @@ func upgradeFrom(tx tables, found uint32) error {
 			return err
 		}
 	}
-	// Version 3 has leases, and counts what is written to it.
-	if _, err := tx.CreateBucket(bucketLeases); err != nil {
-		return err
+	// Version 3 has leases, faults and what is told of them, and counts what is written to it.
+	for _, name := range [][]byte{bucketLeases, bucketNews, bucketFaults, bucketBreakers} {
+		if _, err := tx.CreateBucket(name); err != nil {
+			return err
+		}
 	}
 	meta := tx.Bucket(bucketMeta)
 	return errors.Join(
+		noNews(meta),
 		seal(meta, keySequence, binary.BigEndian.AppendUint64(nil, 1)),
 		seal(meta, keyVersion, binary.BigEndian.AppendUint32(nil, schemaVersion)),
 	)

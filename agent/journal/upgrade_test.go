@@ -8,6 +8,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	"github.com/bandfleet/bandfleet/proto/boltfile"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 )
@@ -30,8 +31,12 @@ func testTakeover(t *testing.T, version byte) {
 		if version < 2 {
 			must(t, tx.DeleteBucket(bucketArtifacts))
 		}
-		must(t, tx.DeleteBucket(bucketLeases))
-		must(t, tx.Bucket(bucketMeta).Delete(keySequence))
+		for _, name := range [][]byte{bucketLeases, bucketNews, bucketFaults, bucketBreakers} {
+			must(t, tx.DeleteBucket(name))
+		}
+		for _, key := range [][]byte{keySequence, keyNews, keySent} {
+			must(t, tx.Bucket(bucketMeta).Delete(key))
+		}
 		return tx.Bucket(bucketMeta).Put(keyVersion, boltfile.SealFor(keyVersion, []byte{0, 0, 0, version}))
 	}))
 	must(t, j.Close())
@@ -46,6 +51,7 @@ func testTakeover(t *testing.T, version byte) {
 			t.Fatalf("the journal holds %v, %v and has the id %q, want its task and the id %q", recs, err, j.ID(), id)
 		}
 		must(t, j.PutArtifact(&storagev1.JournalArtifact{File: "f", Reference: &actionv1.ArtifactReference{Kind: "output"}}))
+		must(t, j.PutNews(&agentv1.News{Sequence: 1}, Beside{}))
 		told = j.Sequence()
 		must(t, j.Close())
 	}

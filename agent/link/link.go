@@ -73,6 +73,8 @@ type Config struct {
 	Plugins []*agentv1.Plugin
 	// Spool holds the files that are to be brought to the server; nil for none.
 	Spool Spool
+	// Guide is what is told and ordered of faults; nil for an agent that looks for none.
+	Guide *Guide
 	// Prober connects to hosts for tasks of other terminals; nil refuses that.
 	Prober Prober
 	// Dial opens the connection to the server; nil connects by TCP. A simulated fleet cuts its lines by it.

@@ -26,6 +26,11 @@ type session struct {
 	// probes holds a token for each probe that is made for another terminal, and probing waits for them.
 	probes  chan struct{}
 	probing sync.WaitGroup
+	// open is closed when the server has sent orders: from then on it is told news. acked holds the latest acknowledgement of news that
+	// tellGuide has not seen.
+	open   chan struct{}
+	opened bool
+	acked  chan uint64
 }
 
 // runSession opens a session and serves it to its end.
@@ -62,7 +67,10 @@ func (l *Link) serve(ctx context.Context, cut context.CancelCauseFunc, conn *grp
 	if hello.JournalSequence, err = l.config.Journal.BeginSession(); err != nil {
 		return ending{err: err}
 	}
-	s := &session{link: l, stream: st, box: newOutbox(cut), greeted: hello, probes: make(chan struct{}, maxProbes)}
+	s := &session{
+		link: l, stream: st, box: newOutbox(cut), greeted: hello, probes: make(chan struct{}, maxProbes),
+		open: make(chan struct{}), acked: make(chan uint64, 1),
+	}
 	first, err := s.greet()
 	if err != nil {
 		return ending{err: err, goodbye: first.GetGoodbye()}
@@ -100,6 +108,9 @@ func (l *Link) hello() (*agentv1.Hello, error) {
 		Epoch:           epoch,
 		SealingKey:      sealingKey,
 		SealingKeyProof: proof,
+	}
+	if g := l.config.Guide; g != nil {
+		h.OrdersVersion = g.Orders.Version()
 	}
 	for _, p := range l.config.Plugins {
 		h.PluginSha256 = append(h.PluginSha256, p.GetSha256())
@@ -161,6 +172,7 @@ func (s *session) run(ctx context.Context) (*agentv1.Goodbye, error) {
 	var sender sync.WaitGroup
 	sender.Go(func() { s.box.drain(ctx, backlog, s.stream.Send) })
 	sender.Go(func() { s.link.keepUploads(ctx) })
+	sender.Go(func() { s.tellGuide(ctx) })
 	goodbye, err := s.receive(ctx)
 	s.box.cut(err)
 	stop()
@@ -244,6 +256,12 @@ func (s *session) handle(ctx context.Context, m *agentv1.ConnectResponse) error 
 		s.box.put(&agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_Plugins{
 			Plugins: &agentv1.PluginsReport{Plugins: s.link.pluginsOf(m.PluginsRequest.GetSha256())},
 		}})
+	case *agentv1.ConnectResponse_Orders:
+		s.ordered(m.Orders)
+	case *agentv1.ConnectResponse_NewsAck:
+		return s.newsAcknowledged(m.NewsAck)
+	case *agentv1.ConnectResponse_BreakerReset:
+		s.resetBreaker(m.BreakerReset)
 	case *agentv1.ConnectResponse_Told:
 		s.link.tell(m.Told)
 	case *agentv1.ConnectResponse_ProbeOrder:

@@ -83,7 +83,7 @@ func (c *course) surroundings(ctx context.Context) (*actionv1.Surroundings, erro
 		return c.site, nil
 	}
 	site, err := asked(ctx, "what the server knows of the site", askTimeout, func(ctx context.Context) (*actionv1.Surroundings, error) {
-		return c.r.server().Site(ctx, c.key())
+		return c.r.askerFor(c.key()).Site(ctx, c.key())
 	})
 	if err == nil {
 		c.site = site
@@ -128,7 +128,7 @@ func (p *phaseCalls) queryCoverage(ctx context.Context, q *actionv1.CoverageQuer
 		return nil, p.refuse("it asked who trusts one of %d roots, want 1 to %d", n, maxCoverageRoots)
 	}
 	coverage, err := asked(ctx, "trust of the terminals that use this host", askTimeout, func(ctx context.Context) (*actionv1.Coverage, error) {
-		return p.c.r.server().Coverage(ctx, p.c.key(), q)
+		return p.c.r.askerFor(p.c.key()).Coverage(ctx, p.c.key(), q)
 	})
 	if err != nil {
 		return nil, err

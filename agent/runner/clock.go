@@ -26,6 +26,16 @@ func (c serverClock) now() time.Time {
 	return c.told.Add(time.Since(c.at))
 }
 
+// ClockOffset is how far this machine's clock is ahead of the server's; false while the server has not told its time.
+func (r *Runner) ClockOffset() (offset time.Duration, known bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.clock.known() {
+		return 0, false
+	}
+	return time.Now().Round(0).Sub(r.clock.now().Round(0)), true
+}
+
 // clockOffset is the name of what MachineState says of the clock.
 const clockOffset = "clock_offset"
 
@@ -39,5 +49,6 @@ func (r *Runner) addClock(s *actionv1.MachineState) {
 		s.Unknown = append(s.GetUnknown(), clockOffset)
 		return
 	}
-	s.ClockOffset = durationpb.New(time.Now().Round(0).Sub(clock.now().Round(0)))
+	// A simulated machine says by how much its own clock is off besides.
+	s.ClockOffset = durationpb.New(s.GetClockOffset().AsDuration() + time.Now().Round(0).Sub(clock.now().Round(0)))
 }

@@ -74,6 +74,10 @@ func (r *Runner) begin(ctx context.Context, t *agentv1.Task) {
 		r.close(t.GetKey(), refusal)
 		return
 	}
+	if err := r.countRemedy(t); err != nil {
+		r.fail(err)
+		return
+	}
 	now := time.Now()
 	if err := r.journal.Start(t.GetKey(), now, r.cfg.BootID); err != nil {
 		r.fail(err)

@@ -39,7 +39,7 @@ func (d collectDeed) read(context.Context) (*actionv1.State, error) {
 }
 
 func (d collectDeed) do(ctx context.Context, _ *actionv1.State) (*actionv1.State, error) {
-	if d.r.cfg.Spool == nil || d.c == nil {
+	if d.r.spool(d.key) == nil || d.c == nil {
 		return nil, errors.New("this agent keeps no files for the server")
 	}
 	place := d.r.place()
@@ -51,7 +51,7 @@ func (d collectDeed) do(ctx context.Context, _ *actionv1.State) (*actionv1.State
 		_ = write.CloseWithError(err) // never fails
 		collected <- got
 	}()
-	ref, err := d.r.cfg.Spool.Add(ctx, d.key, kindLogs, "", read)
+	ref, err := d.r.spool(d.key).Add(ctx, d.key, kindLogs, "", read)
 	_ = read.CloseWithError(errors.Join(err, io.ErrClosedPipe)) // never fails
 	got := <-collected
 	switch {

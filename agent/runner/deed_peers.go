@@ -77,7 +77,7 @@ func (d peersDeed) do(ctx context.Context, _ *actionv1.State) (*actionv1.State, 
 	if !isSelf(site, d.e.GetTarget()) {
 		return peersState(nil), fmt.Errorf("host %q: the server does not know it as this host; set the site's NES hosts right", d.e.GetTarget().GetHost())
 	}
-	verdicts, err := d.r.server().PeerProbe(ctx, d.key, d.e)
+	verdicts, err := d.r.askerFor(d.key).PeerProbe(ctx, d.key, d.e)
 	if err != nil {
 		return peersState(nil), fmt.Errorf("%s: %w", d.resource(), err)
 	}

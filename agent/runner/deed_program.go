@@ -96,7 +96,7 @@ func (d programDeed) keepNew(ctx context.Context, s *actionv1.ProgramState) erro
 }
 
 func (d programDeed) keepFile(ctx context.Context, path string) (*actionv1.ArtifactReference, error) {
-	if d.r.cfg.Spool == nil {
+	if d.r.spool(d.key) == nil {
 		return nil, errors.New("this agent keeps no files")
 	}
 	file, err := d.r.host.Programs.Open(ctx, d.e.GetProgram(), path)
@@ -104,7 +104,7 @@ func (d programDeed) keepFile(ctx context.Context, path string) (*actionv1.Artif
 		return nil, err
 	}
 	defer func() { _ = file.Close() }() // only read
-	return d.r.cfg.Spool.Add(ctx, d.key, d.e.GetNewFilesKind(), d.e.GetSubject(), file)
+	return d.r.spool(d.key).Add(ctx, d.key, d.e.GetNewFilesKind(), d.e.GetSubject(), file)
 }
 
 func (d programDeed) reached(now *actionv1.State) error {

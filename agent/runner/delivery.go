@@ -20,6 +20,9 @@ import (
 func (r *Runner) Dispatch(_ context.Context, d *agentv1.Dispatch) error {
 	arrived := time.Now()
 	t := proto.CloneOf(d.GetTask())
+	if IsOwn(t.GetKey()) {
+		return fmt.Errorf("task %q: no job of a server is called so", nameOf(t.GetKey()))
+	}
 	rec, known, err := r.admit(t)
 	if err != nil {
 		return fmt.Errorf("task %q: %w", nameOf(t.GetKey()), err)

@@ -42,7 +42,11 @@ func (r *Runner) LeaseNews() ([]*agentv1.LeaseNews, error) {
 	}
 	var news []*agentv1.LeaseNews
 	for _, l := range leases {
-		if l.GetEnded() == nil && l.GetTries() < triesToTell {
+		switch {
+		case l.GetEnded() == nil && l.GetTries() < triesToTell:
+			continue
+		case IsOwn(l.GetTask()):
+			r.forgetOwn(l)
 			continue
 		}
 		news = append(news, newsOf(l))
@@ -51,6 +55,13 @@ func (r *Runner) LeaseNews() ([]*agentv1.LeaseNews, error) {
 		}
 	}
 	return news, nil
+}
+
+// forgetOwn forgets an ended lease of a task that the server has not: there is nobody to tell of it.
+func (r *Runner) forgetOwn(l *storagev1.JournalLease) {
+	if l.GetEnded() != nil {
+		r.dropNews(l.GetId())
+	}
 }
 
 // LeaseNewsAcknowledged notes that the server knows that a lease has ended. Of one that has not, the news is told again at each session.

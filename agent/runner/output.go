@@ -56,10 +56,11 @@ func (c *course) keepOutput(text string, cut bool) {
 
 // beginOutput makes the place where all that the plugin writes goes; nil when there is none.
 func (c *course) beginOutput() io.Writer {
-	if c.r.cfg.Spool == nil {
+	spool := c.r.spool(c.key())
+	if spool == nil {
 		return nil
 	}
-	c.whole = c.r.cfg.Spool.Begin(kindOutput)
+	c.whole = spool.Begin(kindOutput)
 	return c.whole
 }
 

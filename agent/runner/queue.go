@@ -22,6 +22,8 @@ type entry struct {
 	// needsPermit is true for a task that has not started. permit is the last moment at which it may, zero for none.
 	needsPermit bool
 	permit      time.Time
+	// own is true for a task that the agent asked of itself: it needs no permit, and is taken back when a session begins.
+	own bool
 	// due is the first moment at which an entry without a permit may run; clock, unless zero, the same by the machine's clock, whichever
 	// comes first.
 	due, clock time.Time
@@ -43,7 +45,7 @@ type obstacle struct {
 
 // newEntry makes the entry of a task that was accepted.
 func (r *Runner) newEntry(t *agentv1.Task) *entry {
-	e := &entry{task: t, who: "job " + t.GetKey().GetJobId(), claim: r.claimOf(t.GetAction()), needsPermit: true}
+	e := &entry{task: t, who: "job " + t.GetKey().GetJobId(), claim: r.claimOf(t.GetAction()), needsPermit: true, own: IsOwn(t.GetKey())}
 	e.run = func(ctx context.Context) { r.begin(ctx, t) }
 	return e
 }
@@ -215,6 +217,9 @@ func (e *entry) keepWaiting(what string) {
 }
 
 func (e *entry) mayRun(now time.Time) bool {
+	if e.own && e.needsPermit {
+		return true
+	}
 	if e.needsPermit {
 		return permits(e.permit, now)
 	}
@@ -247,6 +252,8 @@ func (r *Runner) untilDue(now time.Time) time.Duration {
 			}
 		case !e.permit.IsZero():
 			sooner(e.permit.Sub(now))
+			sooner(r.untilLook(e, now))
+		case e.own:
 			sooner(r.untilLook(e, now))
 		}
 		if e.needsPermit && r.clock.known() {

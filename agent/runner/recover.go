@@ -51,7 +51,12 @@ func (r *Runner) Recover() error {
 		}
 	}
 	for _, rec := range recs {
-		if rec.GetState() == agentv1.TaskState_TASK_STATE_ACCEPTED {
+		switch k := rec.GetTask().GetKey(); {
+		case rec.GetState() != agentv1.TaskState_TASK_STATE_ACCEPTED:
+		case IsOwn(k):
+			// Whether it is still wanted is for whoever asked for it to say.
+			r.close(k, unstarted(actionv1.TaskStatus_TASK_STATUS_CANCELLED, "the agent was started again before it had begun", ""))
+		default:
 			r.enqueue(r.newEntry(rec.GetTask()))
 		}
 	}

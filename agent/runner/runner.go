@@ -23,6 +23,8 @@ type Config struct {
 	Kept Kept
 	// Unsealer opens the terminal's secrets; nil means that no action can use one.
 	Unsealer Unsealer
+	// Remedies counts the tasks that are to remedy a fault; nil counts none.
+	Remedies Remedies
 	// Terminal is what is known of the machine's place in the inventory before the first Welcome.
 	Terminal *actionv1.Terminal
 	Log      *slog.Logger
@@ -84,6 +86,9 @@ func New(cfg Config) *Runner {
 	if cfg.MaxConcurrent <= 0 {
 		cfg.MaxConcurrent = 4
 	}
+	if cfg.Remedies == nil {
+		cfg.Remedies = nobody{}
+	}
 	return &Runner{
 		cfg: cfg, host: cfg.Host, journal: cfg.Journal, plugins: cfg.Plugins, log: cfg.Log,
 		wake: make(chan struct{}, 1), reporter: silent{}, asker: unreachable{}, terminal: cfg.Terminal,
@@ -94,7 +99,7 @@ func New(cfg Config) *Runner {
 func (r *Runner) SetReporter(rep Reporter) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.reporter = rep
+	r.reporter = serversOnly{rep}
 }
 
 // SetTerminal notes the machine's place in the inventory, as told at Welcome.
@@ -124,15 +129,23 @@ func (r *Runner) Epoch() (uint64, error) {
 // SetEpoch journals the server's epoch, as told at Welcome. Tasks of an older one are refused from then on.
 func (r *Runner) SetEpoch(epoch uint64) error { return r.journal.RaiseEpoch(epoch) }
 
-// SessionStarted says that permits may come.
+// SessionStarted says that permits may come. From here on the server decides: what the agent has asked of itself and has not begun is taken
+// back.
 func (r *Runner) SessionStarted() {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.session = true
+	r.mu.Unlock()
+	r.withdrawOwn()
+	r.cfg.Remedies.Session(true)
 }
 
 // SessionEnded voids every permit that was not used: whatever the server decides meanwhile cannot reach this machine.
 func (r *Runner) SessionEnded() {
+	r.voidPermits()
+	r.cfg.Remedies.Session(false)
+}
+
+func (r *Runner) voidPermits() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.session = false
@@ -153,7 +166,9 @@ func (r *Runner) OpenTasks() ([]*agentv1.OpenTask, error) {
 	recs, err := r.openRecords()
 	var open []*agentv1.OpenTask
 	for _, rec := range recs {
-		open = append(open, &agentv1.OpenTask{Key: rec.GetTask().GetKey(), State: rec.GetState()})
+		if !IsOwn(rec.GetTask().GetKey()) {
+			open = append(open, &agentv1.OpenTask{Key: rec.GetTask().GetKey(), State: rec.GetState()})
+		}
 	}
 	return open, err
 }
@@ -163,7 +178,7 @@ func (r *Runner) Unacknowledged() ([]*agentv1.Result, error) {
 	recs, err := r.openRecords()
 	var results []*agentv1.Result
 	for _, rec := range recs {
-		if rec.GetState() == agentv1.TaskState_TASK_STATE_FINISHED {
+		if rec.GetState() == agentv1.TaskState_TASK_STATE_FINISHED && !IsOwn(rec.GetTask().GetKey()) {
 			results = append(results, &agentv1.Result{Key: rec.GetTask().GetKey(), Result: rec.GetResult()})
 		}
 	}
@@ -194,6 +209,7 @@ func (r *Runner) closed(k *agentv1.TaskKey, result *actionv1.TaskResult) {
 		r.letGo()
 	}
 	r.log.Info("task ended", "task", nameOf(k), "status", result.GetStatus(), "reason", result.GetReason())
+	r.cfg.Remedies.Ended(k, result)
 	r.report().Result(&agentv1.Result{Key: k, Result: result})
 }
 

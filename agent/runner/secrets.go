@@ -56,7 +56,7 @@ func (c *course) openSecret(ctx context.Context, reference string, use func(plai
 		return fmt.Errorf("secret %q: this agent has no key to open it", name)
 	}
 	s, err := asked(ctx, fmt.Sprintf("secret %q", name), askTimeout, func(ctx context.Context) (*agentv1.SealedSecret, error) {
-		return c.r.server().Secret(ctx, c.key(), name)
+		return c.r.askerFor(c.key()).Secret(ctx, c.key(), name)
 	})
 	if err != nil {
 		return err

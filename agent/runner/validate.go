@@ -51,7 +51,7 @@ func (r *Runner) judge(t *agentv1.Task) *actionv1.TaskResult {
 	if _, err := params.Resolve(action, t.GetParams()); err != nil {
 		return unstarted(actionv1.TaskStatus_TASK_STATUS_REFUSED, problems(err), "ask for the job again with the parameters put right")
 	}
-	return nil
+	return r.refusedRemedy(t)
 }
 
 // otherPlugin says that the plugin installed here is not the one that the task was approved for, nil when it is or when none

@@ -29,6 +29,7 @@ type Client struct {
 	Catalogue    fleetv1.CatalogueServiceClient
 	// Notifications say who is told of what.
 	Notifications fleetv1.NotificationServiceClient
+	Faults        fleetv1.FaultServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -64,6 +65,7 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Certificates:  fleetv1.NewCertificateServiceClient(conn),
 		Catalogue:     fleetv1.NewCatalogueServiceClient(conn),
 		Notifications: fleetv1.NewNotificationServiceClient(conn),
+		Faults:        fleetv1.NewFaultServiceClient(conn),
 
 		conn: conn,
 	}, nil

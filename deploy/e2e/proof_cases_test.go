@@ -129,8 +129,7 @@ func deploymentProofs() map[string]proof {
 		"nes-slow-after-iis-removal": {stage: nesOnly, at: "nes", cause: "Windows waits for a restart", do: host("reboot-pending", "yes")},
 		"nes-prereq-iis-components":  {stage: nesOnly, at: "nes", cause: "ISAPI filters are not installed", do: host("feature", "IIS-ISAPIFilter", "absent")},
 		"ndes-csp-wrong": {
-			stage: nesOnly, at: "nes", cause: "the authority has another provider", do: host("ca-provider", "RSA#Microsoft Software Key Storage Provider"),
-			mend: host("ca-provider", "ECDSA_P256#Microsoft Software Key Storage Provider"),
+			stage: nesOnly, at: "nes", cause: "the authority has another provider", do: host("ca-provider", "other"), mend: host("ca-provider", "ok"),
 		},
 		"ndes-ca-unreachable": {stage: nesOnly, at: "nes", cause: "CertSvc is stopped", do: host("service", certService, "stopped")},
 		"ca-revocation-offline": {

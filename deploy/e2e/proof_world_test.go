@@ -72,7 +72,7 @@ func (w *world) rootFile() string { return filepath.Join(w.nes.machine, "authori
 func (w *world) machine(kind, role string) *agent {
 	w.t.Helper()
 	f, dir := w.hall.fleet, w.t.TempDir()
-	a := &agent{t: w.t, name: kind + "-" + w.site, dataDir: filepath.Join(dir, "agent"), machine: filepath.Join(dir, "machine"), role: role}
+	a := &agent{t: w.t, name: kind + "-" + w.site, dataDir: filepath.Join(dir, "agent"), machine: filepath.Join(dir, "machine"), role: role, flags: []string{"--look-every", "2s"}}
 	mustRun(w.t, program("fleet-agent"), "sim", "init", a.machine, "--role", role, "--hostname", a.name+".example")
 	w.t.Cleanup(func() { mustRun(w.t, program("fleet-agent"), "sim", "stop", a.machine) })
 	for _, file := range []string{logOf("nem"), logOf("nymi-api"), logOf("credential-provider"), logOf("nes-install"), logOf("nes-service"), logOf("authentication")} {

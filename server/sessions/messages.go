@@ -60,6 +60,13 @@ func (v *Service) take(ctx context.Context, s *session, m *agentv1.ConnectReques
 		return v.Engine.Question(ctx, s.terminalID, m.Question)
 	case *agentv1.ConnectRequest_LeaseNews:
 		return v.leaseNews(ctx, s, m.LeaseNews)
+	case *agentv1.ConnectRequest_News:
+		return v.news(ctx, s, m.News)
+	case *agentv1.ConnectRequest_UnmatchedLines:
+		return v.unmatched(ctx, s, m.UnmatchedLines)
+	case *agentv1.ConnectRequest_OrdersTaken:
+		v.ordersTaken(s, m.OrdersTaken)
+		return nil
 	case *agentv1.ConnectRequest_Result:
 		return v.result(ctx, s, m.Result)
 	case *agentv1.ConnectRequest_Facts:

@@ -64,6 +64,17 @@ func (r *Registry) Online(terminalID string) bool {
 	return s != nil && s.isOpen()
 }
 
+// all returns every session that there is now.
+func (r *Registry) all() []*session {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	all := make([]*session, 0, len(r.current))
+	for _, s := range r.current {
+		all = append(all, s)
+	}
+	return all
+}
+
 // Count is how many terminals have a session.
 func (r *Registry) Count() int {
 	r.mu.RLock()
@@ -135,11 +146,8 @@ func (r *Registry) returnWithin(fleet int) time.Duration {
 func (r *Registry) Shutdown(patience time.Duration) {
 	r.mu.Lock()
 	r.closing = true
-	all := make([]*session, 0, len(r.current))
-	for _, s := range r.current {
-		all = append(all, s)
-	}
 	r.mu.Unlock()
+	all := r.all()
 	spread := r.admission.Spread(len(all))
 	for _, s := range all {
 		wait := time.Second + rand.N(spread) //nolint:gosec // it only spreads the load

@@ -90,6 +90,9 @@ type Config struct {
 	Renewer   Renewer
 	Artifacts Artifacts
 	Asks      Asks
+	// Faults and Orders may be nil: then news is not acknowledged, and nobody is sent orders.
+	Faults Faults
+	Orders Orders
 	// Terminal returns whom the client certificate of a call speaks for, nil when it is no terminal.
 	Terminal func(ctx context.Context) *storagev1.TerminalRecord
 	Epoch    Epoch
@@ -169,6 +172,9 @@ func (v *Service) receive(ctx context.Context, st stream, s *session) {
 	}
 	defer v.Registry.running.Done()
 	defer v.close(ctx, s)
+	ctx, over := context.WithCancel(ctx)
+	defer s.news.done.Wait()
+	defer over()
 	if err := v.open(ctx, s, hello); err != nil {
 		s.cut(err)
 		return
@@ -227,13 +233,15 @@ func (v *Service) open(ctx context.Context, s *session, h *agentv1.Hello) error 
 		return err
 	}
 	// What the certificate's record said when the call came in; it is told anew at each session.
-	terminal := v.Terminal(ctx).GetTerminal()
+	record := v.Terminal(ctx)
+	terminal := record.GetTerminal()
 	welcome := &agentv1.Welcome{
 		SessionId: fmt.Sprintf("%s-%d", s.terminalID, s.number), Epoch: v.Epoch.Current(), ServerTime: timestamppb.New(v.Now()),
 		TerminalId: s.terminalID, Name: terminal.GetName(), Site: terminal.GetSite(), Role: identity.RoleWord(terminal.GetRole()),
 		ReturnWithin: durationpb.New(v.Registry.returnWithin(v.Fleet)),
 	}
 	s.start(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_Welcome{Welcome: welcome}})
+	v.beginOrders(ctx, s, h, record)
 	if len(opening.Unknown) > 0 {
 		s.plugins = h.GetPluginSha256()
 		ask := &agentv1.PluginsRequest{Sha256: opening.Unknown}

@@ -7,6 +7,7 @@ import (
 
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
+	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/refusal"
 )
 
@@ -37,6 +38,14 @@ type session struct {
 	refused, foreign atomic.Int32
 	// plugins are those that its agent has, kept while manifests of some are wanted. Only the receiving goroutine uses it.
 	plugins []string
+	// news is what its agent has told and is not on disk yet.
+	news newsQueue
+
+	// ordering is held while orders are sent: ordered is the version of those that its agent has, or was sent last, and terminal its record; nil
+	// when it takes none.
+	ordering sync.Mutex
+	ordered  string
+	terminal *storagev1.TerminalRecord
 
 	ended chan struct{}
 

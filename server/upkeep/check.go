@@ -11,9 +11,12 @@ import (
 	"github.com/bandfleet/bandfleet/server/audit"
 	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
+	"github.com/bandfleet/bandfleet/server/faults"
+	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/notify"
+	"github.com/bandfleet/bandfleet/server/policy"
 	"github.com/bandfleet/bandfleet/server/requests"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
@@ -49,7 +52,8 @@ func checkStore(ctx context.Context, st store.Store, path string, say func(line 
 	}{
 		{"inventory", inventory.Verify}, {"requests", requests.Verify}, {"jobs", jobs.Verify}, {"artefacts", artifacts.Verify},
 		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify},
-		{"catalogue", catalogue.Verify}, {"notices", notify.Verify}, {"audit", verifyAudit},
+		{"catalogue", catalogue.Verify}, {"guided tasks", guided.Verify}, {"notices", notify.Verify}, {"faults", faults.Verify},
+		{"policies", policy.Verify}, {"audit", verifyAudit},
 	} {
 		found, err := part.verify(ctx, st)
 		if err != nil {

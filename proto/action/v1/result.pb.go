@@ -4375,9 +4375,11 @@ type NetProbeResult struct {
 	Trusted      bool   `protobuf:"varint,8,opt,name=trusted,proto3" json:"trusted,omitempty"`
 	TrustProblem string `protobuf:"bytes,9,opt,name=trust_problem,json=trustProblem,proto3" json:"trust_problem,omitempty"`
 	// 0 when none was asked for or none came.
-	HttpStatus    uint32               `protobuf:"varint,10,opt,name=http_status,json=httpStatus,proto3" json:"http_status,omitempty"`
-	HttpProblem   string               `protobuf:"bytes,11,opt,name=http_problem,json=httpProblem,proto3" json:"http_problem,omitempty"`
-	Took          *durationpb.Duration `protobuf:"bytes,12,opt,name=took,proto3" json:"took,omitempty"`
+	HttpStatus  uint32               `protobuf:"varint,10,opt,name=http_status,json=httpStatus,proto3" json:"http_status,omitempty"`
+	HttpProblem string               `protobuf:"bytes,11,opt,name=http_problem,json=httpProblem,proto3" json:"http_problem,omitempty"`
+	Took        *durationpb.Duration `protobuf:"bytes,12,opt,name=took,proto3" json:"took,omitempty"`
+	// What the page of an error says after the status ("500.19" is 19), as IIS shows it to its own machine; 0 when it says nothing.
+	HttpSubstatus uint32 `protobuf:"varint,13,opt,name=http_substatus,json=httpSubstatus,proto3" json:"http_substatus,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4494,6 +4496,13 @@ func (x *NetProbeResult) GetTook() *durationpb.Duration {
 		return x.Took
 	}
 	return nil
+}
+
+func (x *NetProbeResult) GetHttpSubstatus() uint32 {
+	if x != nil {
+		return x.HttpSubstatus
+	}
+	return 0
 }
 
 // Certificate is what is public of a certificate.
@@ -6247,7 +6256,7 @@ const file_action_v1_result_proto_rawDesc = "" +
 	"\bterminal\x18\x01 \x01(\tR\bterminal\x12\x0e\n" +
 	"\x02ok\x18\x02 \x01(\bR\x02ok\x12\x16\n" +
 	"\x06reason\x18\x03 \x01(\tR\x06reason\x121\n" +
-	"\x06result\x18\x04 \x01(\v2\x19.action.v1.NetProbeResultR\x06result\"\xb7\x03\n" +
+	"\x06result\x18\x04 \x01(\v2\x19.action.v1.NetProbeResultR\x06result\"\xde\x03\n" +
 	"\x0eNetProbeResult\x12\x1c\n" +
 	"\taddresses\x18\x01 \x03(\tR\taddresses\x12!\n" +
 	"\fname_problem\x18\x02 \x01(\tR\vnameProblem\x12\x1c\n" +
@@ -6263,7 +6272,8 @@ const file_action_v1_result_proto_rawDesc = "" +
 	" \x01(\rR\n" +
 	"httpStatus\x12!\n" +
 	"\fhttp_problem\x18\v \x01(\tR\vhttpProblem\x12-\n" +
-	"\x04took\x18\f \x01(\v2\x19.google.protobuf.DurationR\x04took\"\xcc\x03\n" +
+	"\x04took\x18\f \x01(\v2\x19.google.protobuf.DurationR\x04took\x12%\n" +
+	"\x0ehttp_substatus\x18\r \x01(\rR\rhttpSubstatus\"\xcc\x03\n" +
 	"\vCertificate\x12\x16\n" +
 	"\x06sha256\x18\x01 \x01(\tR\x06sha256\x12\x12\n" +
 	"\x04sha1\x18\x02 \x01(\tR\x04sha1\x12\x18\n" +

@@ -2310,8 +2310,11 @@ type Hello struct {
 	// The X25519 public key that secrets are sealed to, and the signature of the TLS key over it (package proto/sealed).
 	SealingKey      []byte `protobuf:"bytes,8,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
 	SealingKeyProof []byte `protobuf:"bytes,9,opt,name=sealing_key_proof,json=sealingKeyProof,proto3" json:"sealing_key_proof,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Version of the orders that the agent goes by, "none" when it has none yet. Empty is an agent of the release before, which takes none:
+	// it is sent none.
+	OrdersVersion string `protobuf:"bytes,10,opt,name=orders_version,json=ordersVersion,proto3" json:"orders_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Hello) Reset() {
@@ -2405,6 +2408,13 @@ func (x *Hello) GetSealingKeyProof() []byte {
 		return x.SealingKeyProof
 	}
 	return nil
+}
+
+func (x *Hello) GetOrdersVersion() string {
+	if x != nil {
+		return x.OrdersVersion
+	}
+	return ""
 }
 
 type OpenTask struct {
@@ -3607,8 +3617,10 @@ type Orders struct {
 	FrozenReason string `protobuf:"bytes,7,opt,name=frozen_reason,json=frozenReason,proto3" json:"frozen_reason,omitempty"`
 	// Version of the catalogue that the rules are of, for people.
 	CatalogueVersion string `protobuf:"bytes,8,opt,name=catalogue_version,json=catalogueVersion,proto3" json:"catalogue_version,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// True: they are those that the hello named, and the rest is left out. They are not hashed.
+	Unchanged     bool `protobuf:"varint,9,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Orders) Reset() {
@@ -3695,6 +3707,13 @@ func (x *Orders) GetCatalogueVersion() string {
 		return x.CatalogueVersion
 	}
 	return ""
+}
+
+func (x *Orders) GetUnchanged() bool {
+	if x != nil {
+		return x.Unchanged
+	}
+	return false
 }
 
 // OrdersTaken says which orders the agent goes by now.
@@ -5106,7 +5125,7 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\fProbeVerdict\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x121\n" +
 	"\x06result\x18\x02 \x01(\v2\x19.action.v1.NetProbeResultR\x06result\x12\x18\n" +
-	"\aproblem\x18\x03 \x01(\tR\aproblem\"\xde\x02\n" +
+	"\aproblem\x18\x03 \x01(\tR\aproblem\"\x85\x03\n" +
 	"\x05Hello\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12\x1d\n" +
 	"\n" +
@@ -5119,7 +5138,9 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x10journal_sequence\x18\a \x01(\x04R\x0fjournalSequence\x12\x1f\n" +
 	"\vsealing_key\x18\b \x01(\fR\n" +
 	"sealingKey\x12*\n" +
-	"\x11sealing_key_proof\x18\t \x01(\fR\x0fsealingKeyProof\"Z\n" +
+	"\x11sealing_key_proof\x18\t \x01(\fR\x0fsealingKeyProof\x12%\n" +
+	"\x0eorders_version\x18\n" +
+	" \x01(\tR\rordersVersion\"Z\n" +
 	"\bOpenTask\x12#\n" +
 	"\x03key\x18\x01 \x01(\v2\x11.agent.v1.TaskKeyR\x03key\x12)\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x13.agent.v1.TaskStateR\x05state\"\x98\x02\n" +
@@ -5199,7 +5220,7 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12:\n" +
 	"\vretry_after\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"retryAfter\x12\x14\n" +
-	"\x05final\x18\x03 \x01(\bR\x05final\"\xca\x02\n" +
+	"\x05final\x18\x03 \x01(\bR\x05final\"\xe8\x02\n" +
 	"\x06Orders\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12+\n" +
 	"\x06states\x18\x02 \x03(\v2\x13.agent.v1.StateRuleR\x06states\x12%\n" +
@@ -5208,7 +5229,8 @@ const file_agent_v1_agent_proto_rawDesc = "" +
 	"\breflexes\x18\x05 \x03(\v2\x10.agent.v1.ReflexR\breflexes\x12\x16\n" +
 	"\x06frozen\x18\x06 \x01(\bR\x06frozen\x12#\n" +
 	"\rfrozen_reason\x18\a \x01(\tR\ffrozenReason\x12+\n" +
-	"\x11catalogue_version\x18\b \x01(\tR\x10catalogueVersion\"A\n" +
+	"\x11catalogue_version\x18\b \x01(\tR\x10catalogueVersion\x12\x1c\n" +
+	"\tunchanged\x18\t \x01(\bR\tunchanged\"A\n" +
 	"\vOrdersTaken\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x18\n" +
 	"\aproblem\x18\x02 \x01(\tR\aproblem\"t\n" +

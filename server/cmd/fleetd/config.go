@@ -54,10 +54,10 @@ type config struct {
 	ArtifactsRetention  time.Duration `mapstructure:"artifacts_retention" yaml:"artifacts_retention"`
 	LogLevel            string        `mapstructure:"log_level" yaml:"log_level"`
 	LogFormat           string        `mapstructure:"log_format" yaml:"log_format"`
-	// Receivers are told what happens: in the file only.
-	Receivers []notify.ReceiverConfig `mapstructure:"receivers" yaml:"receivers"`
 
 	Catalogue catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
+	// Receivers are told what happens: in the file only.
+	Receivers []notify.ReceiverConfig `mapstructure:"receivers" yaml:"receivers"`
 }
 
 // catalogueConfig is what concerns packs of the catalogue.
