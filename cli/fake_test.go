@@ -40,9 +40,9 @@ type fakeFleet struct {
 	fleetv1.UnimplementedGuidedServiceServer
 	fleetv1.UnimplementedSecretServiceServer
 	fleetv1.UnimplementedCertificateServiceServer
+	fleetv1.UnimplementedCatalogueServiceServer
 	fleetv1.UnimplementedNotificationServiceServer
 	fleetv1.UnimplementedFaultServiceServer
-	fleetv1.UnimplementedCatalogueServiceServer
 
 	ca      *fakeCA
 	address string
@@ -59,6 +59,7 @@ type fakeFleet struct {
 	jobs      []*fakeJob
 	schedules []*fleetv1.Schedule
 	runs      []*fleetv1.ScheduleRun
+	packs     []*fleetv1.Pack
 	routes    []*fleetv1.Route
 	// wrong are the faults, oldest first.
 	wrong  []*fleetv1.Fault

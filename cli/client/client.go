@@ -27,6 +27,7 @@ type Client struct {
 	Secrets     fleetv1.SecretServiceClient
 	// Certificates are those of machines and of the fleet itself.
 	Certificates fleetv1.CertificateServiceClient
+	Catalogue    fleetv1.CatalogueServiceClient
 	// Notifications say who is told of what.
 	Notifications fleetv1.NotificationServiceClient
 	Faults        fleetv1.FaultServiceClient
