@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"slices"
 	"time"
 )
@@ -27,8 +28,11 @@ func (a *assignment) assign() {
 		return m.Copy
 	})
 	a.unchanged()
-	// The same file with the same beginning, whatever its name.
-	a.match(func(m *mark, f *file) bool { return m.ID != "" && m.ID == f.o.id && m.continues(f.o) })
+	// The same file with the same beginning, whatever its name. One of which nothing was read is known by its name only: a new file may have
+	// the identity of a deleted one.
+	a.match(func(m *mark, f *file) bool {
+		return m.ID != "" && m.ID == f.o.id && (m.Name == f.key || m.Offset > enough) && m.continues(f.o)
+	})
 	// The same name and content: written anew by a program that replaces files, or on a machine that cannot tell files apart.
 	a.match(func(m *mark, f *file) bool { return m.Name == f.key && m.alike(f.o) && m.continues(f.o) })
 	// The same content under another name: copied away before it was emptied.
@@ -83,27 +87,53 @@ func (a *assignment) replaced(f *file) bool {
 	return slices.ContainsFunc(a.marks, func(m *mark) bool { return m.Name == f.key })
 }
 
-// copied says whether a new file holds nothing that another one that is followed does not hold.
+// copied says whether a new file holds nothing that another one that is followed does not hold: as much, or less up to the end of a line.
 func (a *assignment) copied(f *file) bool {
 	return f.o.size >= certain && slices.ContainsFunc(a.files, func(of *file) bool {
 		if of == f || of.mark == nil || of.mark.Copy {
 			return false
 		}
-		if a.open(of); of.shut || of.o.size < f.o.size {
-			return false
-		}
-		begin, end := min(headBytes, f.o.size), max(0, f.o.size-tailBytes)
-		return f.o.print(0, begin) == of.o.print(0, begin) && f.o.print(end, f.o.size) == of.o.print(end, f.o.size)
+		a.open(of)
+		return !of.shut && f.o.partOf(of.o)
 	})
 }
 
-// wasCopy is the mark of a file that was a copy and is no longer one, since what it was copied from is gone.
-func (a *assignment) wasCopy(f *file) *mark {
-	i := slices.IndexFunc(a.copies, func(m *mark) bool { return m.Name == f.key && m.continues(f.o) })
-	if i < 0 {
-		return nil
+// partOf says whether another file begins with all that is in this one.
+func (o *opened) partOf(whole *opened) bool {
+	if o.size > whole.size || o.size < whole.size && !o.endsLine() {
+		return false
 	}
-	return a.copies[i]
+	begin, end := min(headBytes, o.size), max(0, o.size-tailBytes)
+	return o.print(0, begin) == whole.print(0, begin) && o.print(end, o.size) == whole.print(end, o.size)
+}
+
+// endsLine says whether a file ends with a line's end, in any encoding.
+func (o *opened) endsLine() bool {
+	last, err := o.part(max(0, o.size-2), o.size)
+	return err == nil && bytes.IndexByte(last, '\n') >= 0
+}
+
+// recopy gives files that were copies their marks back. What is no longer a copy, because it grew or what it was copied from is gone, is a log
+// of its own from there on.
+func (a *assignment) recopy() {
+	for _, m := range a.copies {
+		i := slices.IndexFunc(a.files, func(f *file) bool { return f.mark == nil && a.isOf(m, f) })
+		switch {
+		case i < 0:
+		case a.files[i].shut:
+			a.files[i].mark = m
+		case !a.copied(a.files[i]): // else begin makes it a copy again
+			m.Copy, a.files[i].mark = false, m
+		}
+	}
+}
+
+// isOf says whether a mark of a copy is of a file.
+func (a *assignment) isOf(m *mark, f *file) bool {
+	if a.open(f); f.shut {
+		return f.key == m.Name
+	}
+	return (f.key == m.Name || m.ID != "" && m.ID == f.o.id) && m.continues(f.o)
 }
 
 // kept are the marks after this: those of files, and those whose file is not there, since it may come back. A mark whose name another file

@@ -197,7 +197,9 @@ func (w *Watcher) through(ctx context.Context, f *folder, files []*file, read fu
 	defer a.close()
 	a.assign()
 	now := time.Now()
-	for _, file := range files {
+	a.recopy()
+	// The largest and oldest first: a copy has no more than what it was copied from.
+	for _, file := range slices.SortedStableFunc(slices.Values(files), largerFirst) {
 		if file.mark == nil && file.isLog && !file.shut {
 			file.mark = w.begin(f, file, a)
 		}
@@ -226,4 +228,8 @@ func (w *Watcher) open(ctx context.Context, f *folder, file *file) {
 		return
 	}
 	file.o = o
+}
+
+func largerFirst(a, b *file) int {
+	return cmp.Or(cmp.Compare(b.size, a.size), a.modified.Compare(b.modified))
 }

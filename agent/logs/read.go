@@ -24,8 +24,8 @@ func (w *Watcher) begin(f *folder, file *file, a *assignment) *mark {
 	if a.open(file); file.shut {
 		return nil
 	}
-	if m := w.beginCopy(f, file, a); m != nil {
-		return m
+	if a.copied(file) {
+		return beginCopy(f, file)
 	}
 	m := &mark{Folder: f.key, Name: file.key, ID: file.o.id}
 	before, looked := w.memory.Scanned[f.class]
@@ -42,18 +42,11 @@ func (w *Watcher) begin(f *folder, file *file, a *assignment) *mark {
 }
 
 // beginCopy makes the mark of a file of which all is known from another.
-func (w *Watcher) beginCopy(f *folder, file *file, a *assignment) *mark {
-	if a.copied(file) {
-		m := &mark{Folder: f.key, Name: file.key, Copy: true}
-		m.Encoding, _ = encodingOf(file.o.head())
-		m.moveTo(file.o.size, false)
-		m.remember(file.o)
-		return m
-	}
-	m := a.wasCopy(file)
-	if m != nil {
-		m.Copy = false
-	}
+func beginCopy(f *folder, file *file) *mark {
+	m := &mark{Folder: f.key, Name: file.key, Copy: true}
+	m.Encoding, _ = encodingOf(file.o.head())
+	m.moveTo(file.o.size, false)
+	m.remember(file.o)
 	return m
 }
 
