@@ -39,6 +39,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedScheduleServiceServer
 	fleetv1.UnimplementedSecretServiceServer
 	fleetv1.UnimplementedCertificateServiceServer
+	fleetv1.UnimplementedNotificationServiceServer
 
 	ca      *fakeCA
 	address string
@@ -55,6 +56,7 @@ type fakeFleet struct {
 	jobs      []*fakeJob
 	schedules []*fleetv1.Schedule
 	runs      []*fleetv1.ScheduleRun
+	routes    []*fleetv1.Route
 	// imported is the last import, as text.
 	imported string
 	// secrets are by terminal and name; sealingKey opens them all.
@@ -101,6 +103,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterMaintenanceServiceServer(f.server, f)
 	fleetv1.RegisterArtifactServiceServer(f.server, f)
 	fleetv1.RegisterScheduleServiceServer(f.server, f)
+	fleetv1.RegisterNotificationServiceServer(f.server, f)
 	fleetv1.RegisterSecretServiceServer(f.server, f)
 	fleetv1.RegisterCertificateServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()

@@ -14,7 +14,7 @@ const SchemaVersion = 2
 // T-10000 follows T-9999), <be64> a big-endian number, <sha256> a hash in lower case hexadecimal. Values are protobuf
 // messages of package storage.v1, or fleet.v1 where marked; "number" is a big-endian number; "-" is empty.
 //
-//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules
+//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, notices
 //	sites               <name>                        fleet.v1.Site            with its count of terminals in service
 //	terminals           <ordinal>                     TerminalRecord           by terminal id
 //	terminal-names      <name>                        fleet.v1.Terminal        folded name to id; only the id is set
@@ -42,6 +42,9 @@ const SchemaVersion = 2
 //	certificate-ends    <be64><ordinal>               -                        the first end of those that it found, in s since 1970; terminal id
 //	schedules           <name>                        ScheduleRecord           by name
 //	schedule-runs       <name>·<be64>                 fleet.v1.ScheduleRun     schedule, its time in ns since 1970
+//	notices             <be64>                        fleet.v1.Notice          place, from 1; what is still to be told to receivers
+//	notice-cursors      <name>                        number                   receiver: the place of the last notice that it is done with
+//	routes              <name>                        fleet.v1.Route           by name
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -76,6 +79,10 @@ const (
 	TableSchedules       Table = "schedules"
 	TableScheduleRuns    Table = "schedule-runs"
 
+	TableNotices       Table = "notices"
+	TableNoticeCursors Table = "notice-cursors"
+	TableRoutes        Table = "routes"
+
 	TableAudit      Table = "audit"
 	TableAuditHeads Table = "audit-heads"
 )
@@ -87,7 +94,8 @@ func Tables() []Table {
 		TableTokens, TableEnrolments, TableOperators, TablePlugins, TableRequests, TableRequestTimes,
 		TableImports, TableImportParts, TableJobs, TableActiveJobs, TableTasks, TablePermits,
 		TableArtifacts, TableArtifactJobs, TableArtifactTerminals, TableArtifactFiles,
-		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns, TableAudit, TableAuditHeads,
+		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns,
+		TableNotices, TableNoticeCursors, TableRoutes, TableAudit, TableAuditHeads,
 	}
 }
 
@@ -106,6 +114,8 @@ const (
 	KeyRestored = "restored"
 	// KeySchedules counts the schedules that came with the server; it is there once they were made, so that one that was deleted stays so.
 	KeySchedules = "schedules"
+	// KeyNotices is the place of the newest notice.
+	KeyNotices = "notices"
 )
 
 // Key joins the parts of a key.

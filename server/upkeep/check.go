@@ -12,6 +12,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
+	"github.com/bandfleet/bandfleet/server/notify"
 	"github.com/bandfleet/bandfleet/server/requests"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
@@ -46,7 +47,7 @@ func checkStore(ctx context.Context, st store.Store, path string, say func(line 
 		verify func(context.Context, store.Store) (string, error)
 	}{
 		{"inventory", inventory.Verify}, {"requests", requests.Verify}, {"jobs", jobs.Verify}, {"artefacts", artifacts.Verify},
-		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify}, {"audit", verifyAudit},
+		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify}, {"notices", notify.Verify}, {"audit", verifyAudit},
 	} {
 		found, err := part.verify(ctx, st)
 		if err != nil {

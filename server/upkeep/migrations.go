@@ -19,6 +19,7 @@ func migrations() []store.Migration {
 				store.TableImports, store.TableImportParts,
 				store.TableArtifacts, store.TableArtifactJobs, store.TableArtifactTerminals, store.TableArtifactFiles,
 				store.TableSecrets, store.TableCertificates, store.TableCertificateEnds, store.TableSchedules, store.TableScheduleRuns,
+				store.TableNotices, store.TableNoticeCursors, store.TableRoutes,
 			},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,
