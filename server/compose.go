@@ -22,14 +22,20 @@ import (
 	"github.com/bandfleet/bandfleet/server/api"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/asks"
+	"github.com/bandfleet/bandfleet/server/bands"
+	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
+	"github.com/bandfleet/bandfleet/server/faults"
+	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/notify"
 	"github.com/bandfleet/bandfleet/server/pki"
+	"github.com/bandfleet/bandfleet/server/policy"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
 	"github.com/bandfleet/bandfleet/server/sessions"
+	"github.com/bandfleet/bandfleet/server/store"
 	"github.com/bandfleet/bandfleet/server/upkeep"
 )
 
@@ -69,6 +75,8 @@ func (s *Server) compose(ctx context.Context) error {
 	resolvers[access.Job] = s.engine.Sites
 	resolvers[access.Artifact] = s.artifacts.Sites
 	resolvers[access.Schedule] = s.scheduler.Sites
+	resolvers[access.Fault] = s.faults.Sites
+	resolvers[access.Guided] = s.guided.Sites
 	authorizer, err := access.NewAuthorizer(s.store, time.Now, resolvers)
 	if err != nil {
 		return err
@@ -92,13 +100,24 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	if err := s.inv.FinishImports(ctx); err != nil {
 		return err
 	}
+	s.catalogue, err = catalogue.Open(ctx, catalogue.Config{Store: s.store, Offers: s.inv, Keys: s.cfg.PackKeys, Now: time.Now, Log: s.cfg.Log})
+	if err != nil {
+		return err
+	}
 	s.secrets = secrets.New(secrets.Config{Store: s.store, Terminals: s.inv, Now: time.Now})
 	s.certificates = certificates.New(certificates.Config{
 		Store: s.store, Inventory: s.inv, Own: s.ownCertificates, Now: time.Now, AgentLife: cmp.Or(s.cfg.AgentCertificateTTL, pki.DefaultAgentTTL),
 		Notices: s.notices,
 	})
+	s.faults = faults.New(faults.Config{
+		Store: s.store, Inventory: s.inv, Catalogue: func() faults.Catalogue { return s.catalogue.Current() }, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
+	})
+	if s.freezes, err = policy.OpenFreezes(ctx, s.store, mortalClock()); err != nil {
+		return err
+	}
 	s.engine, err = jobs.Open(ctx, jobs.Config{
-		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Notices: s.notices, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
+		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Findings: s.faults,
+		Notices: s.notices, Freezes: s.freezes, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -110,8 +129,33 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	if err != nil {
 		return err
 	}
+	s.openGuided()
+	if err := s.openPolicies(ctx); err != nil {
+		return err
+	}
 	s.scheduler = schedule.New(schedule.Config{Store: s.store, Jobs: s.engine, Operators: s.inv, Now: mortalClock(), Log: s.cfg.Log})
 	return s.scheduler.MakeDefaults(ctx)
+}
+
+// openGuided opens the desk of guided tasks and the register of bands, which makes some.
+func (s *Server) openGuided() {
+	now := mortalClock()
+	s.guided = guided.New(guided.Config{
+		Store: s.store, Inventory: s.inv, Catalogue: func() guided.Catalogue { return s.catalogue.Current() }, Questions: s.engine, Now: now, Log: s.cfg.Log,
+		TellBand: func(w store.Writer, serial, by, note string) error {
+			return inventory.NoteBand(w, now(), serial, by, note)
+		},
+	})
+	s.bands = bands.New(bands.Config{Store: s.store, Inventory: s.inv, Tasks: s.guided, Now: now})
+}
+
+// openPolicies opens what decides on faults.
+func (s *Server) openPolicies(ctx context.Context) (err error) {
+	s.policies, err = policy.Open(ctx, policy.Config{
+		Store: s.store, Catalogue: s.catalogue, Inventory: s.inv, Faults: s.faults, Jobs: s.engine, Guided: s.guided, Breakers: s.faults,
+		Freezes: s.freezes, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
+	})
+	return err
 }
 
 // hostname is this machine's, in what receivers are told.
@@ -140,23 +184,28 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	s.desk = asks.New(asks.Config{
 		Tasks: s.engine, Inventory: s.inv, Secrets: s.secrets, Scans: s.certificates, Link: s.registry, Now: mortalClock(), Log: s.cfg.Log,
 	})
+	s.policies.Attach(s.desk)
 	s.agents = sessions.New(sessions.Config{
 		Registry: s.registry, Engine: mortalEngine(s.engine), Inventory: s.inv, Renewer: enrolment, Artifacts: s.artifacts, Asks: s.desk, Terminal: caller,
-		Epoch: epoch, Fleet: fleet, Now: mortalClock(), Log: s.cfg.Log,
+		Faults: s.faults, Orders: s.policies, Epoch: epoch, Fleet: fleet, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	s.health = health.NewServer()
 	healthv1.RegisterHealthServer(s.grpc, s.health)
 	agentv1.RegisterEnrollmentServiceServer(s.grpc, enrolment)
 	agentv1.RegisterAgentServiceServer(s.grpc, s.agents)
 	fleetv1.RegisterJobServiceServer(s.grpc, api.NewJobs(s.engine, s.inv, s.registry))
-	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine, s.secrets, s.certificates))
+	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine, s.bands, s.secrets, s.certificates))
 	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.engine, s.cfg.Version))
 	fleetv1.RegisterArtifactServiceServer(s.grpc, api.NewArtifacts(s.artifacts))
+	fleetv1.RegisterGuidedServiceServer(s.grpc, api.NewGuided(s.guided))
 	fleetv1.RegisterScheduleServiceServer(s.grpc, api.NewSchedules(s.scheduler))
 	fleetv1.RegisterSecretServiceServer(s.grpc, api.NewSecrets(s.secrets, s.engine))
 	fleetv1.RegisterCertificateServiceServer(s.grpc, api.NewCertificates(s.certificates))
+	fleetv1.RegisterCatalogueServiceServer(s.grpc, api.NewCatalogue(s.catalogue))
 	fleetv1.RegisterNotificationServiceServer(s.grpc, api.NewNotifications(s.notices))
 	backups := upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)
+	fleetv1.RegisterFaultServiceServer(s.grpc, api.NewFaults(s.faults, s.policies))
+	fleetv1.RegisterPolicyServiceServer(s.grpc, api.NewPolicies(s.policies))
 	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(backups))
 }
 

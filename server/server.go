@@ -16,14 +16,20 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
+	"github.com/bandfleet/bandfleet/proto/catalogue/signing"
 	"github.com/bandfleet/bandfleet/server/admission"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/asks"
+	"github.com/bandfleet/bandfleet/server/bands"
+	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
+	"github.com/bandfleet/bandfleet/server/faults"
+	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/notify"
 	"github.com/bandfleet/bandfleet/server/pki"
+	"github.com/bandfleet/bandfleet/server/policy"
 	"github.com/bandfleet/bandfleet/server/requests"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
@@ -59,6 +65,8 @@ type Config struct {
 	JobRetention time.Duration
 	// Artifacts bound the files that tasks bring.
 	Artifacts artifacts.Limits
+	// PackKeys are those whose packs of the catalogue are taken.
+	PackKeys []signing.PublicKey
 	// Receivers are told what happens; they must have been checked.
 	Receivers []notify.ReceiverConfig
 	Log       *slog.Logger
@@ -76,7 +84,13 @@ type Server struct {
 	engine    *jobs.Engine
 	artifacts *artifacts.Keeper
 	scheduler *schedule.Scheduler
+	faults    *faults.Desk
+	guided    *guided.Desk
+	bands     *bands.Register
+	freezes   *policy.Freezes
+	policies  *policy.Engine
 	secrets   *secrets.Keeper
+	catalogue *catalogue.Shelf
 	// certificates are what scans found on terminals.
 	certificates *certificates.Keeper
 	desk         *asks.Desk
@@ -180,12 +194,17 @@ func (s *Server) Run(ctx context.Context) error {
 	go func() { engine <- s.engine.Run(engineCtx) }()
 	schedules, stopSchedules := context.WithCancel(engineCtx)
 	defer stopSchedules()
-	scheduled := make(chan struct{})
+	scheduled, attended := make(chan struct{}), make(chan struct{})
 	go func() { defer close(scheduled); s.scheduler.Run(schedules) }()
 	ordered := make(chan struct{})
 	go func() { defer close(ordered); s.agents.Run(engineCtx) }()
+	go func() { defer close(attended); s.guided.Run(schedules) }()
+	decided := make(chan struct{})
+	go func() { defer close(decided); s.policies.Run(schedules) }()
 	told := make(chan struct{})
 	go func() { defer close(told); s.notices.Run(engineCtx) }()
+	noticed := make(chan struct{})
+	go func() { defer close(noticed); s.faults.Run(engineCtx) }()
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(s.listener) }()
 
@@ -198,14 +217,17 @@ func (s *Server) Run(ctx context.Context) error {
 	s.cfg.Log.Info("stopping", "sessions", s.registry.Count())
 	s.health.Shutdown()
 	s.registry.Shutdown(goodbyePatience)
-	// Before the engine, which it creates jobs with.
+	// Before the engine, which they create jobs with and ask.
 	stopSchedules()
 	<-scheduled
+	<-attended
+	<-decided
 	stopEngine()
 	err = errors.Join(err, <-engine)
 	<-swept
 	<-ordered
 	<-told
+	<-noticed
 	s.stopCalls()
 	return errors.Join(err, s.close())
 }
@@ -229,7 +251,7 @@ func (s *Server) forget(ctx context.Context) {
 	if err := requests.Prune(ctx, s.store, now); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("old requests were not forgotten", "error", err)
 	}
-	if err := errors.Join(s.secrets.Sweep(ctx), s.certificates.Sweep(ctx), s.notices.Sweep(ctx)); err != nil && ctx.Err() == nil {
+	if err := errors.Join(s.secrets.Sweep(ctx), s.certificates.Sweep(ctx), s.notices.Sweep(ctx), s.policies.Sweep(ctx)); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("what nobody needs any more was not all removed", "error", err)
 	}
 	for more := s.cfg.JobRetention > 0; more && ctx.Err() == nil; {

@@ -22,6 +22,8 @@ import (
 	"github.com/bandfleet/bandfleet/proto/identity"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/api"
+	"github.com/bandfleet/bandfleet/server/bands"
+	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/store/storetest"
@@ -74,6 +76,7 @@ type fixture struct {
 	authorizer *access.Authorizer
 	sessions   *sessions
 	tasks      *tasks
+	bands      *bands.Register
 	log        *logBuffer
 	address    string
 }
@@ -85,7 +88,7 @@ func newFixture(t *testing.T) *fixture {
 		grpc.Creds(credentials.NewTLS(identity.ServerTLS(f.ca.ServerCertificate, f.ca.Pool()))),
 		grpc.UnaryInterceptor(f.guard.Unary), grpc.StreamInterceptor(f.guard.Stream),
 	)
-	fleetv1.RegisterInventoryServiceServer(server, api.NewInventory(f.inventory, f.sessions, f.tasks))
+	fleetv1.RegisterInventoryServiceServer(server, api.NewInventory(f.inventory, f.sessions, f.tasks, f.bands))
 	fleetv1.RegisterAccessServiceServer(server, api.NewAccess(f.inventory, f.ca, f.tasks, "1.2.3"))
 	healthv1.RegisterHealthServer(server, health.NewServer())
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -108,6 +111,8 @@ func newDomain(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{t: t, ca: ca, inventory: inventory.New(inventory.Config{Store: st, CA: ca.Fingerprint()}), log: &logBuffer{}}
+	desk := guided.New(guided.Config{Store: st, Inventory: f.inventory, Now: time.Now})
+	f.bands = bands.New(bands.Config{Store: st, Inventory: f.inventory, Tasks: desk, Now: time.Now})
 	f.sessions, f.tasks = &sessions{online: map[string]bool{}}, &tasks{}
 	resolvers := f.inventory.Resolvers()
 	resolvers[access.Job] = func(_ context.Context, id string) ([]string, error) {

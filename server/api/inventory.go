@@ -11,6 +11,7 @@ import (
 	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/bands"
 	"github.com/bandfleet/bandfleet/server/inventory"
 )
 
@@ -39,6 +40,7 @@ type Inventory struct {
 	inventory *inventory.Inventory
 	sessions  Sessions
 	tasks     Tasks
+	bands     *bands.Register
 	estates   []Estate
 }
 
@@ -49,7 +51,7 @@ type Estate interface {
 }
 
 // NewInventory makes the service.
-func NewInventory(i *inventory.Inventory, s Sessions, t Tasks, estates ...Estate) *Inventory {
+func NewInventory(i *inventory.Inventory, s Sessions, t Tasks, b *bands.Register, estates ...Estate) *Inventory {
 	return &Inventory{inventory: i, sessions: s, tasks: t, estates: estates}
 }
 
@@ -223,7 +225,7 @@ func (s *Inventory) CreateBand(ctx context.Context, req *fleetv1.CreateBandReque
 
 // GetBand implements the service.
 func (s *Inventory) GetBand(ctx context.Context, req *fleetv1.GetBandRequest) (*fleetv1.GetBandResponse, error) {
-	b, err := s.inventory.Band(ctx, req.GetSerial())
+	b, err := s.bands.Band(ctx, req.GetSerial())
 	return &fleetv1.GetBandResponse{Band: b}, err
 }
 
@@ -249,4 +251,9 @@ func (s *Inventory) ListActions(ctx context.Context, _ *fleetv1.ListActionsReque
 func (s *Inventory) GetAction(ctx context.Context, req *fleetv1.GetActionRequest) (*fleetv1.GetActionResponse, error) {
 	actions, err := s.inventory.Action(ctx, access.From(ctx), req.GetName())
 	return &fleetv1.GetActionResponse{Actions: actions}, err
+}
+
+// ReportBand implements the service.
+func (s *Inventory) ReportBand(ctx context.Context, req *fleetv1.ReportBandRequest) (*fleetv1.ReportBandResponse, error) {
+	return s.bands.Report(ctx, access.From(ctx), req)
 }

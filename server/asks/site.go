@@ -33,6 +33,11 @@ func (d *Desk) place(ctx context.Context, terminalID string) (*place, error) {
 	return &place{r.GetTerminal(), s}, err
 }
 
+// Surroundings is what the server knows of a terminal's site: what its running tasks are told when they ask, and what it is held to.
+func (d *Desk) Surroundings(ctx context.Context, terminalID string) (*actionv1.Surroundings, error) {
+	return d.surroundings(ctx, terminalID)
+}
+
 // surroundings is what the server knows of a terminal's site.
 func (d *Desk) surroundings(ctx context.Context, terminalID string) (*actionv1.Surroundings, error) {
 	p, err := d.place(ctx, terminalID)

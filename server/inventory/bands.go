@@ -16,7 +16,7 @@ import (
 )
 
 // maxHistory is how many events a band keeps; the oldest go first. The audit chain keeps all.
-const maxHistory = 100
+const maxHistory = 200
 
 // CreateBand adds a band.
 func (i *Inventory) CreateBand(ctx context.Context, by identity.Name, req *fleetv1.CreateBandRequest) (*fleetv1.Band, error) {
@@ -100,10 +100,7 @@ func (i *Inventory) addBand(w store.Writer, by identity.Name, request *requests.
 
 // note adds an event of the band's present state to its history.
 func (i *Inventory) note(b *fleetv1.Band, by identity.Name, text string) {
-	b.History = append(b.History, &fleetv1.BandEvent{
-		Time: timestamppb.New(i.now()), Actor: by.String(), Status: b.GetStatus(), Wearer: b.GetWearer(), Note: text,
-	})
-	b.History = b.History[max(0, len(b.History)-maxHistory):]
+	remember(b, &fleetv1.BandEvent{Time: timestamppb.New(i.now()), Actor: by.String(), Note: text})
 }
 
 // Band returns a band by serial.
@@ -160,7 +157,10 @@ func (i *Inventory) SetBandStatus(ctx context.Context, by identity.Name, req *fl
 			return err
 		}
 		old := proto.CloneOf(b)
-		b.Status = req.GetStatus()
+		if err := MayBecome(b, req.GetStatus()); err != nil {
+			return err
+		}
+		setStatus(b, req.GetStatus())
 		if req.GetClearWearer() || req.GetWearer() != "" {
 			b.Wearer = req.GetWearer()
 		}

@@ -74,6 +74,8 @@ func (s *seen) oldBand(l *lookup, cells map[string]string, old *fleetv1.Band) {
 		s.problem("serial", cells["serial"], "is at site %q, which you may not administer", old.GetSite())
 	case wanted != "" && access.Fold(wanted) != old.GetSite():
 		s.problem("site", wanted, "the band is at site %q, and an import moves none", old.GetSite())
+	case MayBecome(old, bandAfter(old, cells).GetStatus()) != nil:
+		s.problem("status", cells["status"], "the band was lost; report it found and wiped first, with `fleetctl band found` and `fleetctl band wiped`")
 	case bandText(bandAfter(old, cells)) == bandText(old):
 		s.outcome = unchanged
 	}
@@ -94,6 +96,8 @@ func (i bandImport) carryOut(w store.Writer, o order, row *storagev1.ImportedRow
 	switch {
 	case b.GetSite() != o.site:
 		return moot, nil, nil
+	case MayBecome(old, b.GetStatus()) != nil:
+		return moot, nil, nil
 	case bandText(b) == bandText(old):
 		return unchanged, nil, nil
 	}
@@ -109,7 +113,7 @@ func (i bandImport) carryOut(w store.Writer, o order, row *storagev1.ImportedRow
 func bandAfter(old *fleetv1.Band, cells map[string]string) *fleetv1.Band {
 	b := proto.CloneOf(old)
 	status, _ := bandStatusNamed(cells["status"])
-	b.Status = cmp.Or(status, old.GetStatus(), fleetv1.BandStatus_BAND_STATUS_IN_STOCK)
+	setStatus(b, cmp.Or(status, old.GetStatus(), fleetv1.BandStatus_BAND_STATUS_IN_STOCK))
 	b.FirmwareVersion = cmp.Or(cells["firmware_version"], old.GetFirmwareVersion())
 	b.Wearer = cmp.Or(cells["wearer"], old.GetWearer())
 	return b

@@ -16,8 +16,10 @@ var (
 	terminalID   = regexp.MustCompile(`^[Tt]-[0-9]{1,12}$`)
 	operatorName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
 	bandSerial   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9-]{1,62}$`)
-	labelKey     = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
-	pluginHash   = regexp.MustCompile(`^[0-9a-f]{64}$`)
+	// firmwareVersion is numbers with dots between them; what follows them is the vendor's.
+	firmwareVersion = regexp.MustCompile(`^[0-9]{1,9}(\.[0-9]{1,9}){0,5}[A-Za-z0-9._+-]{0,20}$`)
+	labelKey        = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,62}$`)
+	pluginHash      = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
 // Longest texts, in bytes.

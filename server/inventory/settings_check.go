@@ -103,6 +103,9 @@ func (v *violations) settings(s *fleetv1.SiteSettings) {
 	if s.GetApprovals() > maxApprovals {
 		v.add("settings.approvals", "is %d, want 0 to %d", s.GetApprovals(), maxApprovals)
 	}
+	if s.GetMinimumBandFirmware() != "" && !firmwareVersion.MatchString(s.GetMinimumBandFirmware()) {
+		v.add("settings.minimum_band_firmware", "%q is no firmware version; write it as the band shows it, such as 4.1.0", clipped(s.GetMinimumBandFirmware()))
+	}
 }
 
 func (v *violations) calendar(s *fleetv1.SiteSettings) {

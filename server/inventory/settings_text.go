@@ -38,6 +38,8 @@ func settingText(s *fleetv1.SiteSettings, name string) string {
 		return s.GetNymiAgentUrl()
 	case "approvals":
 		return strconv.FormatUint(uint64(s.GetApprovals()), 10)
+	case "minimum_band_firmware":
+		return s.GetMinimumBandFirmware()
 	default:
 		return ""
 	}

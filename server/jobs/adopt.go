@@ -15,6 +15,7 @@ func (e *Engine) adopt(rec *storagev1.JobRecord, tasks []*storagev1.TaskRecord, 
 		id: asked.GetId(), rec: rec, sites: make(map[string]*fleetv1.JobCounts), nextPermit: given.next, watches: make(map[*Watch]struct{}),
 		bound: rec.GetChanges() && asked.GetBreakGlass() == "", spread: newSpread(asked, servable(tasks)),
 	}
+	j.unasked = asked.GetPolicy() != "" || asked.GetSchedule() != "" && rec.GetChanges()
 	j.takesOut = rec.GetDisruptive() && !asked.GetDryRun() || j.plan.Floor() != nil
 	groups := e.formGroups(j, all)
 	j.tasks = make([]*task, len(tasks))

@@ -45,6 +45,8 @@ type asking struct {
 	before *fleetv1.Job
 	// schedule is what asks for it; empty when a person does.
 	schedule string
+	// remedy is the fault that it is for; nil when there is none.
+	remedy *Remedy
 }
 
 // make makes a job and starts it.
@@ -69,6 +71,7 @@ func (e *Engine) make(ctx context.Context, p *access.Principal, o *asking) (*fle
 		rec.Job.RetryOf, rec.Job.Attempt = o.before.GetId(), 1+max(1, o.before.GetAttempt())
 	}
 	rec.Job.Schedule = o.schedule
+	o.remedy.note(rec)
 	if rec.SecretsSha256, err = e.stampSecrets(ctx, d); err != nil {
 		return nil, err
 	}
@@ -270,6 +273,9 @@ func created(p *access.Principal, rec *storagev1.JobRecord, tasks []*storagev1.T
 	}
 	if job.GetSchedule() != "" {
 		add("schedule", job.GetSchedule())
+	}
+	if job.GetFaultId() != "" {
+		add("fault", job.GetFaultId())
 	}
 	if job.GetRetryOf() != "" {
 		add("retry_of", job.GetRetryOf())

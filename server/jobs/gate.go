@@ -22,6 +22,7 @@ const (
 	byPause
 	byNotBefore
 	// What keeps every task at a site.
+	byFreeze
 	byWindow
 	// What keeps one task.
 	byQuarantine
@@ -109,6 +110,8 @@ func (t *task) wait(now time.Time) *fleetv1.Wait {
 		return pausedWait(t.job.rec.GetJob().GetPause())
 	case byNotBefore:
 		return notBeforeWait(t.job.notBefore())
+	case byFreeze:
+		return frozenWait(t.queue.site.frozen)
 	case byWindow:
 		return windowWait(t.queue.site.name, t.queue.site.at(now))
 	case byQuarantine:

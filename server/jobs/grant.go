@@ -121,7 +121,7 @@ func (e *Engine) dispatch(t *task, permit time.Duration) bool {
 	dispatch := &agentv1.Dispatch{Task: &agentv1.Task{
 		Key: t.key(), Action: rec.GetAction(), Params: rec.GetParams(), DryRun: rec.GetDryRun(), Expires: rec.GetExpires(),
 		Requester: rec.GetRequester(), Reason: rec.GetReason(), Epoch: e.epoch(), WaitWhileInUse: t.job.yields(),
-		PluginSha256: t.frozenPlugin(),
+		PluginSha256: t.frozenPlugin(), Remedies: t.job.rec.GetRemedies(),
 	}}
 	if permit > 0 {
 		dispatch.PermitValidFor = durationpb.New(permit)

@@ -66,8 +66,12 @@ type Config struct {
 	Secrets Secrets
 	// Scans keeps what results tell of certificates; nil keeps nothing.
 	Scans Scans
+	// Freezes says where nothing starts that no person asked for; nil means nowhere.
+	Freezes Freezes
 	// Notices is told what people must know; nil tells nobody.
 	Notices Notices
+	// Findings is told of results with findings; nil tells nobody.
+	Findings Findings
 	// Epoch of the store, told to agents with each task. It may grow.
 	Epoch func() uint64
 	Now   func() time.Time
@@ -95,17 +99,22 @@ type Engine struct {
 	// secrets, scans and notices may be nil.
 	secrets Secrets
 	scans   Scans
+	freezes Freezes
 	notices Notices
-	epoch   func() uint64
-	now     func() time.Time
-	log     *slog.Logger
-	ids     *idSource
+	// findings may be nil.
+	findings Findings
+	epoch    func() uint64
+	now      func() time.Time
+	log      *slog.Logger
+	ids      *idSource
 	// judging holds one token while approvals of a job change.
 	judging chan struct{}
 
 	inbox     chan func()
 	committed chan *batch
 	stopped   chan struct{}
+	// asks holds one hint that a question has come or gone.
+	asks chan struct{}
 
 	// All below belongs to Run's goroutine.
 	active []*job // oldest first
@@ -131,11 +140,13 @@ type Engine struct {
 // Open reads what is not done from the store. Jobs whose creation was cut short are removed: nobody was told of them.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
-		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, notices: c.Notices, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
+		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, freezes: orNowhere(c.Freezes), notices: c.Notices,
+		findings: c.Findings, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
 		judging:   make(chan struct{}, 1),
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),
 		stopped:   make(chan struct{}),
+		asks:      make(chan struct{}, 1),
 		byID:      make(map[string]*job),
 		terminals: make(map[string]*terminal),
 		sites:     make(map[string]*site),

@@ -111,7 +111,7 @@ func (o obstacle) reason() fleetv1.WaitReason {
 		return fleetv1.WaitReason_WAIT_REASON_NOT_BEFORE
 	case byWindow:
 		return fleetv1.WaitReason_WAIT_REASON_WINDOW
-	case byQuarantine:
+	case byQuarantine, byFreeze:
 		return fleetv1.WaitReason_WAIT_REASON_FROZEN
 	case byOffline:
 		return fleetv1.WaitReason_WAIT_REASON_OFFLINE

@@ -44,6 +44,7 @@ func (e *Engine) asked(t *task, q *agentv1.Question) {
 		t.question = &fleetv1.Question{PlanId: q.GetPlanId(), Prompt: onePrintableLine(q.GetPrompt()), Asked: asked, Deadline: q.GetDeadline()}
 	})
 	e.questions[t] = struct{}{}
+	e.hintAsked()
 }
 
 // onePrintableLine keeps what a plugin wrote from steering the screens on which people read it.
@@ -216,6 +217,7 @@ func (e *Engine) answerGiven(task *fleetv1.Task, a *fleetv1.Answer) {
 	t.answers = append(t.answers, a)
 	if t.question.GetPlanId() == a.GetPlanId() {
 		delete(e.questions, t)
+		e.hintAsked()
 		t.change(func() { t.question = nil })
 	}
 	e.tell(t, a)

@@ -71,6 +71,9 @@ func (j *job) dismiss() {
 
 // shut is what keeps every task at the site, also one that was granted a permit and has not started.
 func (q *queue) shut(now time.Time) obstacle {
+	if q.job.unasked && q.site.frozen != nil {
+		return byFreeze
+	}
 	if q.job.bound && !q.site.at(now).Open {
 		return byWindow
 	}

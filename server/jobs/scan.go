@@ -15,6 +15,12 @@ type Scans interface {
 	Store(w store.Writer, t *fleetv1.Task, r *actionv1.CertificateReport, now time.Time) error
 }
 
+// Findings is told of results that hold findings.
+type Findings interface {
+	// NoteResult notes a task's result, within its update. It writes one key at most.
+	NoteResult(w store.Writer, t *fleetv1.Task) error
+}
+
 // ScanWrites is how many keys a scan may add to the update of its result.
 const ScanWrites = 5
 
@@ -53,10 +59,21 @@ func first[T any](list []T, most int) []T { return list[:min(len(list), most)] }
 
 // weight is what a result counts for in an update: one that brings a scan writes more.
 func (s *settlement) weight() int {
-	if s.result.GetCertificates() == nil || s.byServer {
-		return 1
+	weight := 1
+	if s.byServer {
+		return weight
 	}
-	return 1 + ScanWrites
+	if s.result.GetCertificates() != nil {
+		weight += ScanWrites
+	}
+	if s.tellsFindings() {
+		weight++
+	}
+	return weight
+}
+
+func (s *settlement) tellsFindings() bool {
+	return !s.byServer && (len(s.result.GetFindings()) > 0 || s.result.GetCertificates() != nil)
 }
 
 // updatesOf cuts results into what is written in one update each.

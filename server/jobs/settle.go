@@ -120,7 +120,10 @@ func (e *Engine) settled(s *settlement) {
 }
 
 func (e *Engine) closed(t *task, status actionv1.TaskStatus) {
-	delete(e.questions, t)
+	if _, asked := e.questions[t]; asked {
+		delete(e.questions, t)
+		e.hintAsked()
+	}
 	t.end(status)
 	t.job.tally(t.index, status)
 	e.forget(t.terminal)
@@ -205,6 +208,11 @@ func (e *Engine) writeResult(w store.Writer, s *settlement) (*storagev1.AuditCha
 	s.outcome.changed, s.outcome.now = true, task.GetStatus()
 	if report := s.result.GetCertificates(); report != nil && e.scans != nil && !s.byServer {
 		if err := e.scans.Store(w, task, report, s.finished); err != nil {
+			return nil, err
+		}
+	}
+	if e.findings != nil && s.tellsFindings() {
+		if err := e.findings.NoteResult(w, task); err != nil {
 			return nil, err
 		}
 	}

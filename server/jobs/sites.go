@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/server/calendar"
 )
 
@@ -20,6 +21,8 @@ type site struct {
 	checked time.Time
 	// open is how it stood when the engine looked last.
 	open bool
+	// frozen is set while nothing that no person asked for starts there.
+	frozen *fleetv1.FreezeState
 }
 
 // SiteChanged tells that a site's settings were written. Those of a site without active jobs are read when the next one comes.
@@ -40,6 +43,7 @@ func (e *Engine) site(name string) *site {
 		e.sites[name] = s
 		e.readSite(s)
 		s.open = s.at(e.now()).Open
+		s.frozen = e.freezes.Frozen(name)
 	}
 	return s
 }

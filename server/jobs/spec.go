@@ -62,6 +62,14 @@ func CheckKnown(request proto.Message) error {
 	return nil
 }
 
+// CheckAllKnown refuses a request in which anything is not known to this server.
+func CheckAllKnown(request proto.Message, name string) error {
+	if field := unknownField(request.ProtoReflect(), name); field != "" {
+		return errUnknownField(field).At(field)
+	}
+	return nil
+}
+
 func errUnknownField(of string) *refusal.Error {
 	return refusal.New(refusal.Invalid, "UNKNOWN_FIELD", "%s: has a field that this server does not know: it is older than what asks it", of).
 		Then("ask without what is new, or bring the server up to date")

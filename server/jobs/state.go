@@ -46,6 +46,8 @@ type job struct {
 	sites map[string]*fleetv1.JobCounts
 	// bound is true when windows and blackouts bind it, and takesOut when a terminal counts as out of use while it is served.
 	bound, takesOut bool
+	// unasked is true when no person has asked for it, so that a freeze holds it.
+	unasked bool
 	// early is true while its time had not come when it was looked at last.
 	early bool
 	spread

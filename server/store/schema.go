@@ -14,7 +14,7 @@ const SchemaVersion = 2
 // T-10000 follows T-9999), <be64> a big-endian number, <sha256> a hash in lower case hexadecimal. Values are protobuf
 // messages of package storage.v1, or fleet.v1 where marked; "number" is a big-endian number; "-" is empty.
 //
-//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, notices
+//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, guided, policies, faults, incidents, notices
 //	sites               <name>                        fleet.v1.Site            with its count of terminals in service
 //	terminals           <ordinal>                     TerminalRecord           by terminal id
 //	terminal-names      <name>                        fleet.v1.Terminal        folded name to id; only the id is set
@@ -42,6 +42,26 @@ const SchemaVersion = 2
 //	certificate-ends    <be64><ordinal>               -                        the first end of those that it found, in s since 1970; terminal id
 //	schedules           <name>                        ScheduleRecord           by name
 //	schedule-runs       <name>·<be64>                 fleet.v1.ScheduleRun     schedule, its time in ns since 1970
+//	guided              <guided>                      GuidedRecord             by id
+//	guided-open         <name>·<name>·<name>          fleet.v1.GuidedTask      kind of what it is for, which, entry: the one that is open; only the id
+//	guided-due          <be64><guided>                -                        when something is to be done about it, in s since 1970; id
+//	guided-files        <guided>·<sha256>             GuidedFile               id, hash of the file
+//	policies            <name>                        fleet.v1.Policy          by name
+//	freezes             <name>                        fleet.v1.FreezeState     site, or * for all
+//	remedies            <name>                        RemedyRecord             fault id: how far the policies are with it
+//	faults              <be64>                        FaultRecord              by the number in its id
+//	fault-keys          <ordinal>·<name>·<sha256>     number                   terminal id, entry, hash of the subject: the last fault of it
+//	faults-open         <name>·<be64>                 -                        site, number; those that are not resolved
+//	faults-due          <be64><be64>                  -                        time in ns since 1970, number; what the policy engine is to decide on
+//	fault-ends          <be64><be64>                  -                        time in ns since 1970, number; those that are resolved
+//	news                <ordinal>                     NewsRecord               terminal id: up to where its news is stored
+//	breakers            <ordinal>·<name>·<sha256>·<name>  fleet.v1.Breaker     terminal id, entry, hash of the subject, action
+//	commons             <name>·<name>·<sha256>        CommonRecord             site, kind, hash of the subject
+//	incidents           <be64>                        IncidentRecord           by the number in its id
+//	incident-members    <be64><be64>                  -                        numbers of the incident and of the fault
+//	unmatched-lines     <name>·<sha256>               UnmatchedRecord          site, hash of class and template
+//	findings            <job><be32>                   -                        place; results whose findings are still to be made faults
+//	packs               <name>                        fleet.v1.Pack            packs of the catalogue by name
 //	notices             <be64>                        fleet.v1.Notice          place, from 1; what is still to be told to receivers
 //	notice-cursors      <name>                        number                   receiver: the place of the last notice that it is done with
 //	routes              <name>                        fleet.v1.Route           by name
@@ -78,6 +98,29 @@ const (
 	TableCertificateEnds Table = "certificate-ends"
 	TableSchedules       Table = "schedules"
 	TableScheduleRuns    Table = "schedule-runs"
+	TablePacks           Table = "packs"
+
+	TableGuided      Table = "guided"
+	TableGuidedOpen  Table = "guided-open"
+	TableGuidedDue   Table = "guided-due"
+	TableGuidedFiles Table = "guided-files"
+
+	TablePolicies Table = "policies"
+	TableFreezes  Table = "freezes"
+	TableRemedies Table = "remedies"
+
+	TableFaults          Table = "faults"
+	TableFaultKeys       Table = "fault-keys"
+	TableOpenFaults      Table = "faults-open"
+	TableDueFaults       Table = "faults-due"
+	TableFaultEnds       Table = "fault-ends"
+	TableNews            Table = "news"
+	TableBreakers        Table = "breakers"
+	TableCommons         Table = "commons"
+	TableIncidents       Table = "incidents"
+	TableIncidentMembers Table = "incident-members"
+	TableUnmatchedLines  Table = "unmatched-lines"
+	TableFindings        Table = "findings"
 
 	TableNotices       Table = "notices"
 	TableNoticeCursors Table = "notice-cursors"
@@ -95,7 +138,12 @@ func Tables() []Table {
 		TableImports, TableImportParts, TableJobs, TableActiveJobs, TableTasks, TablePermits,
 		TableArtifacts, TableArtifactJobs, TableArtifactTerminals, TableArtifactFiles,
 		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns,
-		TableNotices, TableNoticeCursors, TableRoutes, TableAudit, TableAuditHeads,
+		TableGuided, TableGuidedOpen, TableGuidedDue, TableGuidedFiles,
+		TablePolicies, TableFreezes, TableRemedies,
+		TableFaults, TableFaultKeys, TableOpenFaults, TableDueFaults, TableFaultEnds, TableNews, TableBreakers,
+		TableCommons, TableIncidents, TableIncidentMembers, TableUnmatchedLines, TableFindings,
+		TablePacks, TableNotices, TableNoticeCursors, TableRoutes,
+		TableAudit, TableAuditHeads,
 	}
 }
 
@@ -114,6 +162,13 @@ const (
 	KeyRestored = "restored"
 	// KeySchedules counts the schedules that came with the server; it is there once they were made, so that one that was deleted stays so.
 	KeySchedules = "schedules"
+	// KeyGuided counts the ids of guided tasks that were ever given.
+	KeyGuided = "guided"
+	// KeyPolicies counts the policies that came with the server, likewise.
+	KeyPolicies = "policies"
+	// KeyFaults and KeyIncidents count the ids that were ever given.
+	KeyFaults    = "faults"
+	KeyIncidents = "incidents"
 	// KeyNotices is the place of the newest notice.
 	KeyNotices = "notices"
 )
@@ -228,3 +283,17 @@ func TerminalOfEndKey(key []byte) (end int64, terminal string) {
 
 // ScheduleRunKey is the key of what came of a time of a schedule, in nanoseconds since 1970.
 func ScheduleRunKey(name string, at int64) []byte { return append(Prefix(name), Number(uint64(at))...) }
+
+// GuidedKey is the key of a guided task.
+func GuidedKey(id string) []byte { return []byte(Ordinal(id)) }
+
+// GuidedDueKey is the key of a guided task under the time at which something is to be done about it, in seconds since 1970.
+func GuidedDueKey(at int64, id string) []byte {
+	return append(Number(uint64(max(0, at))), Ordinal(id)...)
+}
+
+// GuidedOfDueKey reads the time and the id out of a key of TableGuidedDue.
+func GuidedOfDueKey(key []byte) (at int64, id string) { return TerminalOfEndKey(key) }
+
+// GuidedFileKey is the key of a file of a guided task.
+func GuidedFileKey(id, sha256 string) []byte { return Key(Ordinal(id), sha256) }

@@ -53,6 +53,7 @@ var parts = strings.NewReplacer(
 	"<chain>", `(?:<fleet>|[a-z0-9-]+)`,
 	"<job>", `[0-9A-Z]{26}`,
 	"<import>", `[0-9A-Z]{26}`,
+	"<guided>", `.G-[0-9]+`,
 )
 
 // drawing reads the comment over the tables.
@@ -204,6 +205,7 @@ func fillSchedules(t *testing.T, st store.Store) {
 	must(t, st.Update(t.Context(), func(w store.Writer) error {
 		return errors.Join(
 			put(w, store.TableSchedules, store.Key("cert-scan"), &storagev1.ScheduleRecord{Schedule: &fleetv1.Schedule{Name: "cert-scan"}}),
+			put(w, store.TablePacks, store.Key("lyon"), &fleetv1.Pack{Name: "lyon"}),
 			put(w, store.TableScheduleRuns, store.ScheduleRunKey("cert-scan", 1), &fleetv1.ScheduleRun{JobId: "j"}),
 		)
 	}))

@@ -9,10 +9,14 @@ import (
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/audit"
+	"github.com/bandfleet/bandfleet/server/catalogue"
 	"github.com/bandfleet/bandfleet/server/certificates"
+	"github.com/bandfleet/bandfleet/server/faults"
+	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/notify"
+	"github.com/bandfleet/bandfleet/server/policy"
 	"github.com/bandfleet/bandfleet/server/requests"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
@@ -47,7 +51,9 @@ func checkStore(ctx context.Context, st store.Store, path string, say func(line 
 		verify func(context.Context, store.Store) (string, error)
 	}{
 		{"inventory", inventory.Verify}, {"requests", requests.Verify}, {"jobs", jobs.Verify}, {"artefacts", artifacts.Verify},
-		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify}, {"notices", notify.Verify}, {"audit", verifyAudit},
+		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify},
+		{"catalogue", catalogue.Verify}, {"guided tasks", guided.Verify}, {"notices", notify.Verify}, {"faults", faults.Verify},
+		{"policies", policy.Verify}, {"audit", verifyAudit},
 	} {
 		found, err := part.verify(ctx, st)
 		if err != nil {

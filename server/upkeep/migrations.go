@@ -19,6 +19,12 @@ func migrations() []store.Migration {
 				store.TableImports, store.TableImportParts,
 				store.TableArtifacts, store.TableArtifactJobs, store.TableArtifactTerminals, store.TableArtifactFiles,
 				store.TableSecrets, store.TableCertificates, store.TableCertificateEnds, store.TableSchedules, store.TableScheduleRuns,
+				store.TableGuided, store.TableGuidedOpen, store.TableGuidedDue, store.TableGuidedFiles,
+				store.TablePolicies, store.TableFreezes, store.TableRemedies,
+				store.TableFaults, store.TableFaultKeys, store.TableOpenFaults, store.TableDueFaults, store.TableFaultEnds,
+				store.TableNews, store.TableBreakers, store.TableCommons, store.TableIncidents, store.TableIncidentMembers,
+				store.TableUnmatchedLines, store.TableFindings,
+				store.TablePacks,
 				store.TableNotices, store.TableNoticeCursors, store.TableRoutes,
 			},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){

@@ -30,12 +30,14 @@ type Pack struct {
 	// YAML, as it was signed.
 	Content []byte `protobuf:"bytes,3,opt,name=content,proto3" json:"content,omitempty"`
 	// Ed25519, by the key with this id.
-	Signature     []byte                 `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
-	KeyId         string                 `protobuf:"bytes,5,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	Published     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=published,proto3" json:"published,omitempty"`
-	PublishedBy   string                 `protobuf:"bytes,7,opt,name=published_by,json=publishedBy,proto3" json:"published_by,omitempty"`
-	Entries       uint32                 `protobuf:"varint,8,opt,name=entries,proto3" json:"entries,omitempty"`
-	Sha256        string                 `protobuf:"bytes,9,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Signature   []byte                 `protobuf:"bytes,4,opt,name=signature,proto3" json:"signature,omitempty"`
+	KeyId       string                 `protobuf:"bytes,5,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	Published   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=published,proto3" json:"published,omitempty"`
+	PublishedBy string                 `protobuf:"bytes,7,opt,name=published_by,json=publishedBy,proto3" json:"published_by,omitempty"`
+	Entries     uint32                 `protobuf:"varint,8,opt,name=entries,proto3" json:"entries,omitempty"`
+	Sha256      string                 `protobuf:"bytes,9,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// Why it is not in force, after the server's own catalogue has changed; empty when it is.
+	Problem       string `protobuf:"bytes,10,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -129,6 +131,13 @@ func (x *Pack) GetEntries() uint32 {
 func (x *Pack) GetSha256() string {
 	if x != nil {
 		return x.Sha256
+	}
+	return ""
+}
+
+func (x *Pack) GetProblem() string {
+	if x != nil {
+		return x.Problem
 	}
 	return ""
 }
@@ -443,7 +452,7 @@ var File_fleet_v1_catalogue_proto protoreflect.FileDescriptor
 
 const file_fleet_v1_catalogue_proto_rawDesc = "" +
 	"\n" +
-	"\x18fleet/v1/catalogue.proto\x12\bfleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x02\n" +
+	"\x18fleet/v1/catalogue.proto\x12\bfleet.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xac\x02\n" +
 	"\x04Pack\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\tR\aversion\x12\x18\n" +
@@ -453,7 +462,9 @@ const file_fleet_v1_catalogue_proto_rawDesc = "" +
 	"\tpublished\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tpublished\x12!\n" +
 	"\fpublished_by\x18\a \x01(\tR\vpublishedBy\x12\x18\n" +
 	"\aentries\x18\b \x01(\rR\aentries\x12\x16\n" +
-	"\x06sha256\x18\t \x01(\tR\x06sha256\"\x15\n" +
+	"\x06sha256\x18\t \x01(\tR\x06sha256\x12\x18\n" +
+	"\aproblem\x18\n" +
+	" \x01(\tR\aproblem\"\x15\n" +
 	"\x13GetCatalogueRequest\"p\n" +
 	"\x14GetCatalogueResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x18\n" +

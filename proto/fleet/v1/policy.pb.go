@@ -112,7 +112,11 @@ type Policy struct {
 	ChangedBy string                 `protobuf:"bytes,17,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
 	Etag      string                 `protobuf:"bytes,18,opt,name=etag,proto3" json:"etag,omitempty"`
 	// How many must approve in the mode ASK: 1 or 2. 0 means 1.
-	Approvals     uint32 `protobuf:"varint,19,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	Approvals uint32 `protobuf:"varint,19,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	// Names of actions: only for entries whose remedy takes no others. None means any.
+	Actions []string `protobuf:"bytes,20,rep,name=actions,proto3" json:"actions,omitempty"`
+	// "auto", "auto-with-approval", "guided": only for entries whose remedy is of one of these kinds. None means any.
+	Kinds         []string `protobuf:"bytes,21,rep,name=kinds,proto3" json:"kinds,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -278,6 +282,20 @@ func (x *Policy) GetApprovals() uint32 {
 		return x.Approvals
 	}
 	return 0
+}
+
+func (x *Policy) GetActions() []string {
+	if x != nil {
+		return x.Actions
+	}
+	return nil
+}
+
+func (x *Policy) GetKinds() []string {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
 }
 
 type SetPolicyRequest struct {
@@ -1205,7 +1223,7 @@ var File_fleet_v1_policy_proto protoreflect.FileDescriptor
 
 const file_fleet_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x15fleet/v1/policy.proto\x12\bfleet.v1\x1a\x14agent/v1/agent.proto\x1a\x14fleet/v1/fault.proto\x1a\x18fleet/v1/inventory.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x83\x05\n" +
+	"\x15fleet/v1/policy.proto\x12\bfleet.v1\x1a\x14agent/v1/agent.proto\x1a\x14fleet/v1/fault.proto\x1a\x18fleet/v1/inventory.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\x05\n" +
 	"\x06Policy\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05order\x18\x02 \x01(\rR\x05order\x12\x18\n" +
@@ -1230,7 +1248,9 @@ const file_fleet_v1_policy_proto_rawDesc = "" +
 	"\n" +
 	"changed_by\x18\x11 \x01(\tR\tchangedBy\x12\x12\n" +
 	"\x04etag\x18\x12 \x01(\tR\x04etag\x12\x1c\n" +
-	"\tapprovals\x18\x13 \x01(\rR\tapprovals\"h\n" +
+	"\tapprovals\x18\x13 \x01(\rR\tapprovals\x12\x18\n" +
+	"\aactions\x18\x14 \x03(\tR\aactions\x12\x14\n" +
+	"\x05kinds\x18\x15 \x03(\tR\x05kinds\"h\n" +
 	"\x10SetPolicyRequest\x12(\n" +
 	"\x06policy\x18\x01 \x01(\v2\x10.fleet.v1.PolicyR\x06policy\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x12\n" +

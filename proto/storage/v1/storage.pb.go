@@ -556,6 +556,8 @@ type JobRecord struct {
 	// Hash of the versions of the secrets that its parameters name, on all targets, as they were when it was made or put again since; empty
 	// when they name none. Part of what lies behind approval.digest.
 	SecretsSha256 string `protobuf:"bytes,13,opt,name=secrets_sha256,json=secretsSha256,proto3" json:"secrets_sha256,omitempty"`
+	// The fault that it is to remedy, as its tasks tell it to agents; unset when there is none or it runs on other terminals.
+	Remedies      *v11.Remedies `protobuf:"bytes,14,opt,name=remedies,proto3" json:"remedies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -679,6 +681,13 @@ func (x *JobRecord) GetSecretsSha256() string {
 		return x.SecretsSha256
 	}
 	return ""
+}
+
+func (x *JobRecord) GetRemedies() *v11.Remedies {
+	if x != nil {
+		return x.Remedies
+	}
+	return nil
 }
 
 // PermitBatch says which tasks of a job were given a permit for the first time. It is on disk before the permits are sent, so
@@ -2227,12 +2236,815 @@ func (x *Obligation) GetEffects() []*v12.RecordedEffect {
 	return nil
 }
 
+// GuidedRecord is a guided task as the server stores it.
+type GuidedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Task  *v1.GuidedTask         `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	// Of the question of a running task: the planned effect that asks; empty otherwise.
+	PlanId string `protobuf:"bytes,2,opt,name=plan_id,json=planId,proto3" json:"plan_id,omitempty"`
+	// What it is for, as in the table of what is open: while it is open nothing else is made for the same.
+	Slot string `protobuf:"bytes,3,opt,name=slot,proto3" json:"slot,omitempty"`
+	// How long after its last escalation it is escalated again; it doubles each time.
+	Patience *durationpb.Duration `protobuf:"bytes,4,opt,name=patience,proto3" json:"patience,omitempty"`
+	// Closed, and its fault is told so at this time; unset when there is nothing to tell.
+	TellFault *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=tell_fault,json=tellFault,proto3" json:"tell_fault,omitempty"`
+	// What the caller gave for the entry.
+	Params        map[string]string `protobuf:"bytes,6,rep,name=params,proto3" json:"params,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuidedRecord) Reset() {
+	*x = GuidedRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuidedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuidedRecord) ProtoMessage() {}
+
+func (x *GuidedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuidedRecord.ProtoReflect.Descriptor instead.
+func (*GuidedRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GuidedRecord) GetTask() *v1.GuidedTask {
+	if x != nil {
+		return x.Task
+	}
+	return nil
+}
+
+func (x *GuidedRecord) GetPlanId() string {
+	if x != nil {
+		return x.PlanId
+	}
+	return ""
+}
+
+func (x *GuidedRecord) GetSlot() string {
+	if x != nil {
+		return x.Slot
+	}
+	return ""
+}
+
+func (x *GuidedRecord) GetPatience() *durationpb.Duration {
+	if x != nil {
+		return x.Patience
+	}
+	return nil
+}
+
+func (x *GuidedRecord) GetTellFault() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TellFault
+	}
+	return nil
+}
+
+func (x *GuidedRecord) GetParams() map[string]string {
+	if x != nil {
+		return x.Params
+	}
+	return nil
+}
+
+// GuidedFile is a file of a note of a guided task.
+type GuidedFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Content       []byte                 `protobuf:"bytes,1,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuidedFile) Reset() {
+	*x = GuidedFile{}
+	mi := &file_storage_v1_storage_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuidedFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuidedFile) ProtoMessage() {}
+
+func (x *GuidedFile) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuidedFile.ProtoReflect.Descriptor instead.
+func (*GuidedFile) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GuidedFile) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+// RemedyRecord is how far the policies are with a fault. It is kept for a day after the fault's end, so that what was tried counts when
+// the fault comes back.
+type RemedyRecord struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	FaultId string                 `protobuf:"bytes,1,opt,name=fault_id,json=faultId,proto3" json:"fault_id,omitempty"`
+	// The jobs that were asked for, oldest first; the last 50.
+	Attempts []*RemedyAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// How many were ever asked for.
+	Begun uint32 `protobuf:"varint,3,opt,name=begun,proto3" json:"begun,omitempty"`
+	// The guided task that was made last, and how often the fault had come back then: there is one at most each time.
+	GuidedTask    string `protobuf:"bytes,4,opt,name=guided_task,json=guidedTask,proto3" json:"guided_task,omitempty"`
+	GuidedRound   uint32 `protobuf:"varint,5,opt,name=guided_round,json=guidedRound,proto3" json:"guided_round,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemedyRecord) Reset() {
+	*x = RemedyRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemedyRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemedyRecord) ProtoMessage() {}
+
+func (x *RemedyRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemedyRecord.ProtoReflect.Descriptor instead.
+func (*RemedyRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *RemedyRecord) GetFaultId() string {
+	if x != nil {
+		return x.FaultId
+	}
+	return ""
+}
+
+func (x *RemedyRecord) GetAttempts() []*RemedyAttempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *RemedyRecord) GetBegun() uint32 {
+	if x != nil {
+		return x.Begun
+	}
+	return 0
+}
+
+func (x *RemedyRecord) GetGuidedTask() string {
+	if x != nil {
+		return x.GuidedTask
+	}
+	return ""
+}
+
+func (x *RemedyRecord) GetGuidedRound() uint32 {
+	if x != nil {
+		return x.GuidedRound
+	}
+	return 0
+}
+
+// RemedyAttempt is a job that was asked for. One of a policy is written before its job, so that a server that is killed between the two asks
+// again for the same.
+type RemedyAttempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From 1.
+	Number uint32 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// How often the fault had come back when it was asked for.
+	Round uint32 `protobuf:"varint,2,opt,name=round,proto3" json:"round,omitempty"`
+	// Place in the catalogue's remedy, from 0.
+	Step   uint32 `protobuf:"varint,3,opt,name=step,proto3" json:"step,omitempty"`
+	Action string `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
+	// Empty when a person asked.
+	Policy string                 `protobuf:"bytes,5,opt,name=policy,proto3" json:"policy,omitempty"`
+	Begun  *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=begun,proto3" json:"begun,omitempty"`
+	// As it was asked for.
+	Approvals  uint32 `protobuf:"varint,7,opt,name=approvals,proto3" json:"approvals,omitempty"`
+	BreakGlass string `protobuf:"bytes,8,opt,name=break_glass,json=breakGlass,proto3" json:"break_glass,omitempty"`
+	// Empty until the job is known. One that has ended without a job was refused.
+	JobId string `protobuf:"bytes,9,opt,name=job_id,json=jobId,proto3" json:"job_id,omitempty"`
+	// When its job was found to be done; unset while it is not.
+	Ended *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=ended,proto3" json:"ended,omitempty"`
+	// What came of it, for people ("1 failed").
+	Outcome string `protobuf:"bytes,11,opt,name=outcome,proto3" json:"outcome,omitempty"`
+	// True: a person has said no to it, or nobody has said yes.
+	Declined      bool `protobuf:"varint,12,opt,name=declined,proto3" json:"declined,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemedyAttempt) Reset() {
+	*x = RemedyAttempt{}
+	mi := &file_storage_v1_storage_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemedyAttempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemedyAttempt) ProtoMessage() {}
+
+func (x *RemedyAttempt) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemedyAttempt.ProtoReflect.Descriptor instead.
+func (*RemedyAttempt) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *RemedyAttempt) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *RemedyAttempt) GetRound() uint32 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *RemedyAttempt) GetStep() uint32 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *RemedyAttempt) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *RemedyAttempt) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *RemedyAttempt) GetBegun() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Begun
+	}
+	return nil
+}
+
+func (x *RemedyAttempt) GetApprovals() uint32 {
+	if x != nil {
+		return x.Approvals
+	}
+	return 0
+}
+
+func (x *RemedyAttempt) GetBreakGlass() string {
+	if x != nil {
+		return x.BreakGlass
+	}
+	return ""
+}
+
+func (x *RemedyAttempt) GetJobId() string {
+	if x != nil {
+		return x.JobId
+	}
+	return ""
+}
+
+func (x *RemedyAttempt) GetEnded() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+func (x *RemedyAttempt) GetOutcome() string {
+	if x != nil {
+		return x.Outcome
+	}
+	return ""
+}
+
+func (x *RemedyAttempt) GetDeclined() bool {
+	if x != nil {
+		return x.Declined
+	}
+	return false
+}
+
+// FaultRecord is a fault as the server stores it.
+type FaultRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Fault *v1.Fault              `protobuf:"bytes,1,opt,name=fault,proto3" json:"fault,omitempty"`
+	// When it was opened last: with first_seen, or when it came back.
+	Opened *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=opened,proto3" json:"opened,omitempty"`
+	// It stood in a log before the agent first looked: nothing is done by itself.
+	Historical bool `protobuf:"varint,3,opt,name=historical,proto3" json:"historical,omitempty"`
+	// What succeeded last since then: "job 01J…", "reflex start-stopped-services". Empty when nothing did.
+	Helped string `protobuf:"bytes,4,opt,name=helped,proto3" json:"helped,omitempty"`
+	// When the policy engine is to decide on it; unset when it is not. The key in the table of what is due is made of it.
+	Due *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=due,proto3" json:"due,omitempty"`
+	// What it has in common with faults of other terminals, in the form in which that is compared; empty when nothing.
+	CommonKind    string `protobuf:"bytes,6,opt,name=common_kind,json=commonKind,proto3" json:"common_kind,omitempty"`
+	CommonSubject string `protobuf:"bytes,7,opt,name=common_subject,json=commonSubject,proto3" json:"common_subject,omitempty"`
+	// The job that was at it when it was resolved.
+	JobAtEnd string `protobuf:"bytes,8,opt,name=job_at_end,json=jobAtEnd,proto3" json:"job_at_end,omitempty"`
+	// Grows with each change.
+	Revision uint64 `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Of what kind of thing it is the cause on this terminal ("nes-host"), and which; empty when of none.
+	CauseKind     string   `protobuf:"bytes,10,opt,name=cause_kind,json=causeKind,proto3" json:"cause_kind,omitempty"`
+	CauseSubjects []string `protobuf:"bytes,11,rep,name=cause_subjects,json=causeSubjects,proto3" json:"cause_subjects,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FaultRecord) Reset() {
+	*x = FaultRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FaultRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FaultRecord) ProtoMessage() {}
+
+func (x *FaultRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FaultRecord.ProtoReflect.Descriptor instead.
+func (*FaultRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *FaultRecord) GetFault() *v1.Fault {
+	if x != nil {
+		return x.Fault
+	}
+	return nil
+}
+
+func (x *FaultRecord) GetOpened() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Opened
+	}
+	return nil
+}
+
+func (x *FaultRecord) GetHistorical() bool {
+	if x != nil {
+		return x.Historical
+	}
+	return false
+}
+
+func (x *FaultRecord) GetHelped() string {
+	if x != nil {
+		return x.Helped
+	}
+	return ""
+}
+
+func (x *FaultRecord) GetDue() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Due
+	}
+	return nil
+}
+
+func (x *FaultRecord) GetCommonKind() string {
+	if x != nil {
+		return x.CommonKind
+	}
+	return ""
+}
+
+func (x *FaultRecord) GetCommonSubject() string {
+	if x != nil {
+		return x.CommonSubject
+	}
+	return ""
+}
+
+func (x *FaultRecord) GetJobAtEnd() string {
+	if x != nil {
+		return x.JobAtEnd
+	}
+	return ""
+}
+
+func (x *FaultRecord) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *FaultRecord) GetCauseKind() string {
+	if x != nil {
+		return x.CauseKind
+	}
+	return ""
+}
+
+func (x *FaultRecord) GetCauseSubjects() []string {
+	if x != nil {
+		return x.CauseSubjects
+	}
+	return nil
+}
+
+// NewsRecord is up to where a terminal's news is stored.
+type NewsRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The agent's journal that the sequence is of.
+	JournalId     string `protobuf:"bytes,1,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	Sequence      uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *NewsRecord) Reset() {
+	*x = NewsRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *NewsRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NewsRecord) ProtoMessage() {}
+
+func (x *NewsRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NewsRecord.ProtoReflect.Descriptor instead.
+func (*NewsRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *NewsRecord) GetJournalId() string {
+	if x != nil {
+		return x.JournalId
+	}
+	return ""
+}
+
+func (x *NewsRecord) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// CommonRecord is what many terminals of one site may have in common, while somebody has a fault of it.
+type CommonRecord struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Site    string                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
+	Kind    string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Subject string                 `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	// Open faults that are not members of an incident yet, oldest first.
+	Lone []*LoneFault `protobuf:"bytes,4,rep,name=lone,proto3" json:"lone,omitempty"`
+	// Number of the incident that is open; 0 when none is.
+	Incident uint64 `protobuf:"varint,5,opt,name=incident,proto3" json:"incident,omitempty"`
+	// Number of the fault at the thing itself; 0 when none is known.
+	Cause         uint64 `protobuf:"varint,6,opt,name=cause,proto3" json:"cause,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CommonRecord) Reset() {
+	*x = CommonRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CommonRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CommonRecord) ProtoMessage() {}
+
+func (x *CommonRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CommonRecord.ProtoReflect.Descriptor instead.
+func (*CommonRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *CommonRecord) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *CommonRecord) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *CommonRecord) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *CommonRecord) GetLone() []*LoneFault {
+	if x != nil {
+		return x.Lone
+	}
+	return nil
+}
+
+func (x *CommonRecord) GetIncident() uint64 {
+	if x != nil {
+		return x.Incident
+	}
+	return 0
+}
+
+func (x *CommonRecord) GetCause() uint64 {
+	if x != nil {
+		return x.Cause
+	}
+	return 0
+}
+
+// LoneFault is one fault of what may become an incident.
+type LoneFault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fault         uint64                 `protobuf:"varint,1,opt,name=fault,proto3" json:"fault,omitempty"`
+	TerminalId    string                 `protobuf:"bytes,2,opt,name=terminal_id,json=terminalId,proto3" json:"terminal_id,omitempty"`
+	Opened        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=opened,proto3" json:"opened,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LoneFault) Reset() {
+	*x = LoneFault{}
+	mi := &file_storage_v1_storage_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LoneFault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LoneFault) ProtoMessage() {}
+
+func (x *LoneFault) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LoneFault.ProtoReflect.Descriptor instead.
+func (*LoneFault) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *LoneFault) GetFault() uint64 {
+	if x != nil {
+		return x.Fault
+	}
+	return 0
+}
+
+func (x *LoneFault) GetTerminalId() string {
+	if x != nil {
+		return x.TerminalId
+	}
+	return ""
+}
+
+func (x *LoneFault) GetOpened() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Opened
+	}
+	return nil
+}
+
+// IncidentRecord is an incident as the server stores it.
+type IncidentRecord struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Incident *v1.Incident           `protobuf:"bytes,1,opt,name=incident,proto3" json:"incident,omitempty"`
+	// When a member came or went last.
+	Changed       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=changed,proto3" json:"changed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IncidentRecord) Reset() {
+	*x = IncidentRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IncidentRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IncidentRecord) ProtoMessage() {}
+
+func (x *IncidentRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IncidentRecord.ProtoReflect.Descriptor instead.
+func (*IncidentRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *IncidentRecord) GetIncident() *v1.Incident {
+	if x != nil {
+		return x.Incident
+	}
+	return nil
+}
+
+func (x *IncidentRecord) GetChanged() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Changed
+	}
+	return nil
+}
+
+// UnmatchedRecord counts lines of one kind at one site.
+type UnmatchedRecord struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Line  *v1.UnmatchedLine      `protobuf:"bytes,1,opt,name=line,proto3" json:"line,omitempty"`
+	// Terminals that had it; so many are told apart and no more.
+	TerminalIds   []string `protobuf:"bytes,2,rep,name=terminal_ids,json=terminalIds,proto3" json:"terminal_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UnmatchedRecord) Reset() {
+	*x = UnmatchedRecord{}
+	mi := &file_storage_v1_storage_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UnmatchedRecord) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UnmatchedRecord) ProtoMessage() {}
+
+func (x *UnmatchedRecord) ProtoReflect() protoreflect.Message {
+	mi := &file_storage_v1_storage_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UnmatchedRecord.ProtoReflect.Descriptor instead.
+func (*UnmatchedRecord) Descriptor() ([]byte, []int) {
+	return file_storage_v1_storage_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *UnmatchedRecord) GetLine() *v1.UnmatchedLine {
+	if x != nil {
+		return x.Line
+	}
+	return nil
+}
+
+func (x *UnmatchedRecord) GetTerminalIds() []string {
+	if x != nil {
+		return x.TerminalIds
+	}
+	return nil
+}
+
 var File_storage_v1_storage_proto protoreflect.FileDescriptor
 
 const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"\x18storage/v1/storage.proto\x12\n" +
-	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x1afleet/v1/certificate.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x17fleet/v1/schedule.proto\x1a\x15fleet/v1/secret.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x03\n" +
+	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x1afleet/v1/certificate.proto\x1a\x15fleet/v1/guided.proto\x1a\x14fleet/v1/fault.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x17fleet/v1/schedule.proto\x1a\x15fleet/v1/secret.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x03\n" +
 	"\x0eTerminalRecord\x12.\n" +
 	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\x12\x1f\n" +
 	"\vsealing_key\x18\x02 \x01(\fR\n" +
@@ -2268,7 +3080,7 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\x04task\x18\x01 \x01(\v2\x0e.fleet.v1.TaskR\x04task\x12\x18\n" +
 	"\asettled\x18\x02 \x01(\bR\asettled\x12\x1b\n" +
 	"\tby_server\x18\x03 \x01(\bR\bbyServer\x12\x14\n" +
-	"\x05order\x18\x04 \x01(\x04R\x05order\"\xe6\x04\n" +
+	"\x05order\x18\x04 \x01(\x04R\x05order\"\x96\x05\n" +
 	"\tJobRecord\x12\x1f\n" +
 	"\x03job\x18\x01 \x01(\v2\r.fleet.v1.JobR\x03job\x12<\n" +
 	"\fmax_duration\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12%\n" +
@@ -2286,7 +3098,8 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"disruptive\x12#\n" +
 	"\rplugin_sha256\x18\v \x03(\tR\fpluginSha256\x12\x1c\n" +
 	"\tunwatched\x18\f \x03(\rR\tunwatched\x12%\n" +
-	"\x0esecrets_sha256\x18\r \x01(\tR\rsecretsSha256\x1aR\n" +
+	"\x0esecrets_sha256\x18\r \x01(\tR\rsecretsSha256\x12.\n" +
+	"\bremedies\x18\x0e \x01(\v2\x12.agent.v1.RemediesR\bremedies\x1aR\n" +
 	"\x0fSiteCountsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12)\n" +
 	"\x05value\x18\x02 \x01(\v2\x13.fleet.v1.JobCountsR\x05value:\x028\x01\"\xab\x01\n" +
@@ -2430,7 +3243,84 @@ const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"last_error\x18\x06 \x01(\tR\tlastError\x12\x14\n" +
 	"\x05locks\x18\a \x03(\tR\x05locks\x123\n" +
-	"\aeffects\x18\b \x03(\v2\x19.action.v1.RecordedEffectR\aeffects*v\n" +
+	"\aeffects\x18\b \x03(\v2\x19.action.v1.RecordedEffectR\aeffects\"\xd0\x02\n" +
+	"\fGuidedRecord\x12(\n" +
+	"\x04task\x18\x01 \x01(\v2\x14.fleet.v1.GuidedTaskR\x04task\x12\x17\n" +
+	"\aplan_id\x18\x02 \x01(\tR\x06planId\x12\x12\n" +
+	"\x04slot\x18\x03 \x01(\tR\x04slot\x125\n" +
+	"\bpatience\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bpatience\x129\n" +
+	"\n" +
+	"tell_fault\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\ttellFault\x12<\n" +
+	"\x06params\x18\x06 \x03(\v2$.storage.v1.GuidedRecord.ParamsEntryR\x06params\x1a9\n" +
+	"\vParamsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"&\n" +
+	"\n" +
+	"GuidedFile\x12\x18\n" +
+	"\acontent\x18\x01 \x01(\fR\acontent\"\xba\x01\n" +
+	"\fRemedyRecord\x12\x19\n" +
+	"\bfault_id\x18\x01 \x01(\tR\afaultId\x125\n" +
+	"\battempts\x18\x02 \x03(\v2\x19.storage.v1.RemedyAttemptR\battempts\x12\x14\n" +
+	"\x05begun\x18\x03 \x01(\rR\x05begun\x12\x1f\n" +
+	"\vguided_task\x18\x04 \x01(\tR\n" +
+	"guidedTask\x12!\n" +
+	"\fguided_round\x18\x05 \x01(\rR\vguidedRound\"\xf1\x02\n" +
+	"\rRemedyAttempt\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\rR\x06number\x12\x14\n" +
+	"\x05round\x18\x02 \x01(\rR\x05round\x12\x12\n" +
+	"\x04step\x18\x03 \x01(\rR\x04step\x12\x16\n" +
+	"\x06action\x18\x04 \x01(\tR\x06action\x12\x16\n" +
+	"\x06policy\x18\x05 \x01(\tR\x06policy\x120\n" +
+	"\x05begun\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05begun\x12\x1c\n" +
+	"\tapprovals\x18\a \x01(\rR\tapprovals\x12\x1f\n" +
+	"\vbreak_glass\x18\b \x01(\tR\n" +
+	"breakGlass\x12\x15\n" +
+	"\x06job_id\x18\t \x01(\tR\x05jobId\x120\n" +
+	"\x05ended\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x05ended\x12\x18\n" +
+	"\aoutcome\x18\v \x01(\tR\aoutcome\x12\x1a\n" +
+	"\bdeclined\x18\f \x01(\bR\bdeclined\"\x96\x03\n" +
+	"\vFaultRecord\x12%\n" +
+	"\x05fault\x18\x01 \x01(\v2\x0f.fleet.v1.FaultR\x05fault\x122\n" +
+	"\x06opened\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06opened\x12\x1e\n" +
+	"\n" +
+	"historical\x18\x03 \x01(\bR\n" +
+	"historical\x12\x16\n" +
+	"\x06helped\x18\x04 \x01(\tR\x06helped\x12,\n" +
+	"\x03due\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x03due\x12\x1f\n" +
+	"\vcommon_kind\x18\x06 \x01(\tR\n" +
+	"commonKind\x12%\n" +
+	"\x0ecommon_subject\x18\a \x01(\tR\rcommonSubject\x12\x1c\n" +
+	"\n" +
+	"job_at_end\x18\b \x01(\tR\bjobAtEnd\x12\x1a\n" +
+	"\brevision\x18\t \x01(\x04R\brevision\x12\x1d\n" +
+	"\n" +
+	"cause_kind\x18\n" +
+	" \x01(\tR\tcauseKind\x12%\n" +
+	"\x0ecause_subjects\x18\v \x03(\tR\rcauseSubjects\"G\n" +
+	"\n" +
+	"NewsRecord\x12\x1d\n" +
+	"\n" +
+	"journal_id\x18\x01 \x01(\tR\tjournalId\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xad\x01\n" +
+	"\fCommonRecord\x12\x12\n" +
+	"\x04site\x18\x01 \x01(\tR\x04site\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\x12)\n" +
+	"\x04lone\x18\x04 \x03(\v2\x15.storage.v1.LoneFaultR\x04lone\x12\x1a\n" +
+	"\bincident\x18\x05 \x01(\x04R\bincident\x12\x14\n" +
+	"\x05cause\x18\x06 \x01(\x04R\x05cause\"v\n" +
+	"\tLoneFault\x12\x14\n" +
+	"\x05fault\x18\x01 \x01(\x04R\x05fault\x12\x1f\n" +
+	"\vterminal_id\x18\x02 \x01(\tR\n" +
+	"terminalId\x122\n" +
+	"\x06opened\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06opened\"v\n" +
+	"\x0eIncidentRecord\x12.\n" +
+	"\bincident\x18\x01 \x01(\v2\x12.fleet.v1.IncidentR\bincident\x124\n" +
+	"\achanged\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\achanged\"a\n" +
+	"\x0fUnmatchedRecord\x12+\n" +
+	"\x04line\x18\x01 \x01(\v2\x17.fleet.v1.UnmatchedLineR\x04line\x12!\n" +
+	"\fterminal_ids\x18\x02 \x03(\tR\vterminalIds*v\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16IMPORT_STATE_PREPARING\x10\x01\x12\x16\n" +
@@ -2450,7 +3340,7 @@ func file_storage_v1_storage_proto_rawDescGZIP() []byte {
 }
 
 var file_storage_v1_storage_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_storage_v1_storage_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_storage_v1_storage_proto_goTypes = []any{
 	(ImportState)(0),              // 0: storage.v1.ImportState
 	(*TerminalRecord)(nil),        // 1: storage.v1.TerminalRecord
@@ -2478,101 +3368,133 @@ var file_storage_v1_storage_proto_goTypes = []any{
 	(*JournalBreaker)(nil),        // 23: storage.v1.JournalBreaker
 	(*JournalAttempt)(nil),        // 24: storage.v1.JournalAttempt
 	(*Obligation)(nil),            // 25: storage.v1.Obligation
-	nil,                           // 26: storage.v1.JobRecord.SiteCountsEntry
-	nil,                           // 27: storage.v1.ImportedRow.CellsEntry
-	nil,                           // 28: storage.v1.JournalTask.AnswersEntry
-	nil,                           // 29: storage.v1.CertificatesRecord.LevelsEntry
-	(*v1.Terminal)(nil),           // 30: fleet.v1.Terminal
-	(*v1.Token)(nil),              // 31: fleet.v1.Token
-	(*v1.Operator)(nil),           // 32: fleet.v1.Operator
-	(*v11.Plugin)(nil),            // 33: agent.v1.Plugin
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
-	(*v1.Task)(nil),               // 35: fleet.v1.Task
-	(*v1.Job)(nil),                // 36: fleet.v1.Job
-	(*durationpb.Duration)(nil),   // 37: google.protobuf.Duration
-	(v1.ImportKind)(0),            // 38: fleet.v1.ImportKind
-	(*v1.ImportResponse)(nil),     // 39: fleet.v1.ImportResponse
-	(*v11.Task)(nil),              // 40: agent.v1.Task
-	(v11.TaskState)(0),            // 41: agent.v1.TaskState
-	(*v12.Plan)(nil),              // 42: action.v1.Plan
-	(*v12.TaskResult)(nil),        // 43: action.v1.TaskResult
-	(v12.Phase)(0),                // 44: action.v1.Phase
-	(*v12.Undo)(nil),              // 45: action.v1.Undo
-	(*v11.TaskKey)(nil),           // 46: agent.v1.TaskKey
-	(*v12.ArtifactReference)(nil), // 47: action.v1.ArtifactReference
-	(*v12.RecordedEffect)(nil),    // 48: action.v1.RecordedEffect
-	(*v1.Secret)(nil),             // 49: fleet.v1.Secret
-	(*v11.SealedSecret)(nil),      // 50: agent.v1.SealedSecret
-	(*v12.CertificateReport)(nil), // 51: action.v1.CertificateReport
-	(*v1.Schedule)(nil),           // 52: fleet.v1.Schedule
-	(*v11.Guardrails)(nil),        // 53: agent.v1.Guardrails
-	(*v1.JobCounts)(nil),          // 54: fleet.v1.JobCounts
-	(*v12.Confirmation)(nil),      // 55: action.v1.Confirmation
-	(v1.ExpiryLevel)(0),           // 56: fleet.v1.ExpiryLevel
+	(*GuidedRecord)(nil),          // 26: storage.v1.GuidedRecord
+	(*GuidedFile)(nil),            // 27: storage.v1.GuidedFile
+	(*RemedyRecord)(nil),          // 28: storage.v1.RemedyRecord
+	(*RemedyAttempt)(nil),         // 29: storage.v1.RemedyAttempt
+	(*FaultRecord)(nil),           // 30: storage.v1.FaultRecord
+	(*NewsRecord)(nil),            // 31: storage.v1.NewsRecord
+	(*CommonRecord)(nil),          // 32: storage.v1.CommonRecord
+	(*LoneFault)(nil),             // 33: storage.v1.LoneFault
+	(*IncidentRecord)(nil),        // 34: storage.v1.IncidentRecord
+	(*UnmatchedRecord)(nil),       // 35: storage.v1.UnmatchedRecord
+	nil,                           // 36: storage.v1.JobRecord.SiteCountsEntry
+	nil,                           // 37: storage.v1.ImportedRow.CellsEntry
+	nil,                           // 38: storage.v1.JournalTask.AnswersEntry
+	nil,                           // 39: storage.v1.CertificatesRecord.LevelsEntry
+	nil,                           // 40: storage.v1.GuidedRecord.ParamsEntry
+	(*v1.Terminal)(nil),           // 41: fleet.v1.Terminal
+	(*v1.Token)(nil),              // 42: fleet.v1.Token
+	(*v1.Operator)(nil),           // 43: fleet.v1.Operator
+	(*v11.Plugin)(nil),            // 44: agent.v1.Plugin
+	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
+	(*v1.Task)(nil),               // 46: fleet.v1.Task
+	(*v1.Job)(nil),                // 47: fleet.v1.Job
+	(*durationpb.Duration)(nil),   // 48: google.protobuf.Duration
+	(*v11.Remedies)(nil),          // 49: agent.v1.Remedies
+	(v1.ImportKind)(0),            // 50: fleet.v1.ImportKind
+	(*v1.ImportResponse)(nil),     // 51: fleet.v1.ImportResponse
+	(*v11.Task)(nil),              // 52: agent.v1.Task
+	(v11.TaskState)(0),            // 53: agent.v1.TaskState
+	(*v12.Plan)(nil),              // 54: action.v1.Plan
+	(*v12.TaskResult)(nil),        // 55: action.v1.TaskResult
+	(v12.Phase)(0),                // 56: action.v1.Phase
+	(*v12.Undo)(nil),              // 57: action.v1.Undo
+	(*v11.TaskKey)(nil),           // 58: agent.v1.TaskKey
+	(*v12.ArtifactReference)(nil), // 59: action.v1.ArtifactReference
+	(*v12.RecordedEffect)(nil),    // 60: action.v1.RecordedEffect
+	(*v1.Secret)(nil),             // 61: fleet.v1.Secret
+	(*v11.SealedSecret)(nil),      // 62: agent.v1.SealedSecret
+	(*v12.CertificateReport)(nil), // 63: action.v1.CertificateReport
+	(*v1.Schedule)(nil),           // 64: fleet.v1.Schedule
+	(*v11.Guardrails)(nil),        // 65: agent.v1.Guardrails
+	(*v1.GuidedTask)(nil),         // 66: fleet.v1.GuidedTask
+	(*v1.Fault)(nil),              // 67: fleet.v1.Fault
+	(*v1.Incident)(nil),           // 68: fleet.v1.Incident
+	(*v1.UnmatchedLine)(nil),      // 69: fleet.v1.UnmatchedLine
+	(*v1.JobCounts)(nil),          // 70: fleet.v1.JobCounts
+	(*v12.Confirmation)(nil),      // 71: action.v1.Confirmation
+	(v1.ExpiryLevel)(0),           // 72: fleet.v1.ExpiryLevel
 }
 var file_storage_v1_storage_proto_depIdxs = []int32{
-	30, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
-	31, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
-	32, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
-	33, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
-	34, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
-	35, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
-	36, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
-	37, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
-	26, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
-	34, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
-	34, // 10: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
-	34, // 11: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
-	10, // 12: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
-	0,  // 13: storage.v1.ImportRecord.state:type_name -> storage.v1.ImportState
-	38, // 14: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
-	34, // 15: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
-	39, // 16: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
-	14, // 17: storage.v1.ImportPart.rows:type_name -> storage.v1.ImportedRow
-	15, // 18: storage.v1.ImportPart.total:type_name -> storage.v1.ImportTotal
-	27, // 19: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
-	39, // 20: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
-	40, // 21: storage.v1.JournalTask.task:type_name -> agent.v1.Task
-	41, // 22: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
-	34, // 23: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
-	34, // 24: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
-	42, // 25: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
-	43, // 26: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
-	34, // 27: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
-	44, // 28: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
-	45, // 29: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
-	28, // 30: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
-	46, // 31: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
-	47, // 32: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
-	34, // 33: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
-	48, // 34: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
-	49, // 35: storage.v1.SecretRecord.secret:type_name -> fleet.v1.Secret
-	50, // 36: storage.v1.SecretRecord.sealed:type_name -> agent.v1.SealedSecret
-	51, // 37: storage.v1.CertificatesRecord.report:type_name -> action.v1.CertificateReport
-	29, // 38: storage.v1.CertificatesRecord.levels:type_name -> storage.v1.CertificatesRecord.LevelsEntry
-	52, // 39: storage.v1.ScheduleRecord.schedule:type_name -> fleet.v1.Schedule
-	34, // 40: storage.v1.ScheduleRecord.due:type_name -> google.protobuf.Timestamp
-	37, // 41: storage.v1.ScheduleRecord.jitter:type_name -> google.protobuf.Duration
-	46, // 42: storage.v1.JournalLease.task:type_name -> agent.v1.TaskKey
-	34, // 43: storage.v1.JournalLease.since:type_name -> google.protobuf.Timestamp
-	34, // 44: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
-	37, // 45: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
-	48, // 46: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
-	34, // 47: storage.v1.JournalLease.ended:type_name -> google.protobuf.Timestamp
-	24, // 48: storage.v1.JournalBreaker.attempts:type_name -> storage.v1.JournalAttempt
-	53, // 49: storage.v1.JournalBreaker.guardrails:type_name -> agent.v1.Guardrails
-	46, // 50: storage.v1.JournalAttempt.key:type_name -> agent.v1.TaskKey
-	46, // 51: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
-	34, // 52: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
-	48, // 53: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
-	54, // 54: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
-	55, // 55: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
-	56, // 56: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
-	57, // [57:57] is the sub-list for method output_type
-	57, // [57:57] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	41, // 0: storage.v1.TerminalRecord.terminal:type_name -> fleet.v1.Terminal
+	42, // 1: storage.v1.TokenRecord.token:type_name -> fleet.v1.Token
+	43, // 2: storage.v1.OperatorRecord.operator:type_name -> fleet.v1.Operator
+	44, // 3: storage.v1.PluginRecord.plugin:type_name -> agent.v1.Plugin
+	45, // 4: storage.v1.RequestRecord.time:type_name -> google.protobuf.Timestamp
+	46, // 5: storage.v1.TaskRecord.task:type_name -> fleet.v1.Task
+	47, // 6: storage.v1.JobRecord.job:type_name -> fleet.v1.Job
+	48, // 7: storage.v1.JobRecord.max_duration:type_name -> google.protobuf.Duration
+	36, // 8: storage.v1.JobRecord.site_counts:type_name -> storage.v1.JobRecord.SiteCountsEntry
+	45, // 9: storage.v1.JobRecord.counted_since:type_name -> google.protobuf.Timestamp
+	49, // 10: storage.v1.JobRecord.remedies:type_name -> agent.v1.Remedies
+	45, // 11: storage.v1.PermitBatch.time:type_name -> google.protobuf.Timestamp
+	45, // 12: storage.v1.AuditRecord.time:type_name -> google.protobuf.Timestamp
+	10, // 13: storage.v1.AuditRecord.changes:type_name -> storage.v1.AuditChange
+	0,  // 14: storage.v1.ImportRecord.state:type_name -> storage.v1.ImportState
+	50, // 15: storage.v1.ImportRecord.kind:type_name -> fleet.v1.ImportKind
+	45, // 16: storage.v1.ImportRecord.time:type_name -> google.protobuf.Timestamp
+	51, // 17: storage.v1.ImportRecord.counts:type_name -> fleet.v1.ImportResponse
+	14, // 18: storage.v1.ImportPart.rows:type_name -> storage.v1.ImportedRow
+	15, // 19: storage.v1.ImportPart.total:type_name -> storage.v1.ImportTotal
+	37, // 20: storage.v1.ImportedRow.cells:type_name -> storage.v1.ImportedRow.CellsEntry
+	51, // 21: storage.v1.ImportTotal.counts:type_name -> fleet.v1.ImportResponse
+	52, // 22: storage.v1.JournalTask.task:type_name -> agent.v1.Task
+	53, // 23: storage.v1.JournalTask.state:type_name -> agent.v1.TaskState
+	45, // 24: storage.v1.JournalTask.accepted:type_name -> google.protobuf.Timestamp
+	45, // 25: storage.v1.JournalTask.started:type_name -> google.protobuf.Timestamp
+	54, // 26: storage.v1.JournalTask.plan:type_name -> action.v1.Plan
+	55, // 27: storage.v1.JournalTask.result:type_name -> action.v1.TaskResult
+	45, // 28: storage.v1.JournalTask.finished:type_name -> google.protobuf.Timestamp
+	56, // 29: storage.v1.JournalTask.phase:type_name -> action.v1.Phase
+	57, // 30: storage.v1.JournalTask.undone:type_name -> action.v1.Undo
+	38, // 31: storage.v1.JournalTask.answers:type_name -> storage.v1.JournalTask.AnswersEntry
+	58, // 32: storage.v1.JournalArtifact.key:type_name -> agent.v1.TaskKey
+	59, // 33: storage.v1.JournalArtifact.reference:type_name -> action.v1.ArtifactReference
+	45, // 34: storage.v1.JournalArtifact.made:type_name -> google.protobuf.Timestamp
+	60, // 35: storage.v1.JournalEffect.effect:type_name -> action.v1.RecordedEffect
+	61, // 36: storage.v1.SecretRecord.secret:type_name -> fleet.v1.Secret
+	62, // 37: storage.v1.SecretRecord.sealed:type_name -> agent.v1.SealedSecret
+	63, // 38: storage.v1.CertificatesRecord.report:type_name -> action.v1.CertificateReport
+	39, // 39: storage.v1.CertificatesRecord.levels:type_name -> storage.v1.CertificatesRecord.LevelsEntry
+	64, // 40: storage.v1.ScheduleRecord.schedule:type_name -> fleet.v1.Schedule
+	45, // 41: storage.v1.ScheduleRecord.due:type_name -> google.protobuf.Timestamp
+	48, // 42: storage.v1.ScheduleRecord.jitter:type_name -> google.protobuf.Duration
+	58, // 43: storage.v1.JournalLease.task:type_name -> agent.v1.TaskKey
+	45, // 44: storage.v1.JournalLease.since:type_name -> google.protobuf.Timestamp
+	45, // 45: storage.v1.JournalLease.until:type_name -> google.protobuf.Timestamp
+	48, // 46: storage.v1.JournalLease.ttl:type_name -> google.protobuf.Duration
+	60, // 47: storage.v1.JournalLease.effects:type_name -> action.v1.RecordedEffect
+	45, // 48: storage.v1.JournalLease.ended:type_name -> google.protobuf.Timestamp
+	24, // 49: storage.v1.JournalBreaker.attempts:type_name -> storage.v1.JournalAttempt
+	65, // 50: storage.v1.JournalBreaker.guardrails:type_name -> agent.v1.Guardrails
+	58, // 51: storage.v1.JournalAttempt.key:type_name -> agent.v1.TaskKey
+	58, // 52: storage.v1.Obligation.task:type_name -> agent.v1.TaskKey
+	45, // 53: storage.v1.Obligation.since:type_name -> google.protobuf.Timestamp
+	60, // 54: storage.v1.Obligation.effects:type_name -> action.v1.RecordedEffect
+	66, // 55: storage.v1.GuidedRecord.task:type_name -> fleet.v1.GuidedTask
+	48, // 56: storage.v1.GuidedRecord.patience:type_name -> google.protobuf.Duration
+	45, // 57: storage.v1.GuidedRecord.tell_fault:type_name -> google.protobuf.Timestamp
+	40, // 58: storage.v1.GuidedRecord.params:type_name -> storage.v1.GuidedRecord.ParamsEntry
+	29, // 59: storage.v1.RemedyRecord.attempts:type_name -> storage.v1.RemedyAttempt
+	45, // 60: storage.v1.RemedyAttempt.begun:type_name -> google.protobuf.Timestamp
+	45, // 61: storage.v1.RemedyAttempt.ended:type_name -> google.protobuf.Timestamp
+	67, // 62: storage.v1.FaultRecord.fault:type_name -> fleet.v1.Fault
+	45, // 63: storage.v1.FaultRecord.opened:type_name -> google.protobuf.Timestamp
+	45, // 64: storage.v1.FaultRecord.due:type_name -> google.protobuf.Timestamp
+	33, // 65: storage.v1.CommonRecord.lone:type_name -> storage.v1.LoneFault
+	45, // 66: storage.v1.LoneFault.opened:type_name -> google.protobuf.Timestamp
+	68, // 67: storage.v1.IncidentRecord.incident:type_name -> fleet.v1.Incident
+	45, // 68: storage.v1.IncidentRecord.changed:type_name -> google.protobuf.Timestamp
+	69, // 69: storage.v1.UnmatchedRecord.line:type_name -> fleet.v1.UnmatchedLine
+	70, // 70: storage.v1.JobRecord.SiteCountsEntry.value:type_name -> fleet.v1.JobCounts
+	71, // 71: storage.v1.JournalTask.AnswersEntry.value:type_name -> action.v1.Confirmation
+	72, // 72: storage.v1.CertificatesRecord.LevelsEntry.value:type_name -> fleet.v1.ExpiryLevel
+	73, // [73:73] is the sub-list for method output_type
+	73, // [73:73] is the sub-list for method input_type
+	73, // [73:73] is the sub-list for extension type_name
+	73, // [73:73] is the sub-list for extension extendee
+	0,  // [0:73] is the sub-list for field type_name
 }
 
 func init() { file_storage_v1_storage_proto_init() }
@@ -2586,7 +3508,7 @@ func file_storage_v1_storage_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_storage_v1_storage_proto_rawDesc), len(file_storage_v1_storage_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   29,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/bandfleet/bandfleet/proto/catalogue/signing"
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/notify"
 )
@@ -53,8 +54,24 @@ type config struct {
 	ArtifactsRetention  time.Duration `mapstructure:"artifacts_retention" yaml:"artifacts_retention"`
 	LogLevel            string        `mapstructure:"log_level" yaml:"log_level"`
 	LogFormat           string        `mapstructure:"log_format" yaml:"log_format"`
+
+	Catalogue catalogueConfig `mapstructure:"catalogue" yaml:"catalogue"`
 	// Receivers are told what happens: in the file only.
 	Receivers []notify.ReceiverConfig `mapstructure:"receivers" yaml:"receivers"`
+}
+
+// catalogueConfig is what concerns packs of the catalogue.
+type catalogueConfig struct {
+	TrustedKeys []string `mapstructure:"trusted_keys" yaml:"trusted_keys"`
+}
+
+// packKeys reads the trusted keys.
+func (c *config) packKeys() (keys []signing.PublicKey, err error) {
+	for _, line := range c.Catalogue.TrustedKeys {
+		key, bad := signing.ParsePublicKey(line)
+		keys, err = append(keys, key), errors.Join(err, bad)
+	}
+	return keys, err
 }
 
 func addFlags(f *pflag.FlagSet) {
@@ -65,10 +82,14 @@ func addFlags(f *pflag.FlagSet) {
 	f.Duration("job-retention", 400*24*time.Hour, "how long jobs are kept after they are done, at least 2160h; 0 for ever (audit records stay)")
 	f.String("artifacts-max-total", "10GiB", "most that the artefacts of all terminals may take on the disk, in MiB, GiB or TiB")
 	f.Duration("artifacts-retention", artifacts.DefaultRetention, "how long an artefact is kept")
+	f.StringSlice("catalogue.trusted-keys", nil, "public `keys` by which packs of the catalogue must be signed; none means that no pack is taken")
 	f.String("log-level", "info", "debug, info, warn or error")
 	f.String("log-format", "text", "text or json")
 	f.String("config", "", "YAML file with the same keys, underscores for dashes (data_dir: …)")
 }
+
+// envKeys makes the names of variables of those of keys.
+func envKeys() *strings.Replacer { return strings.NewReplacer(".", "_") }
 
 // keyOf is the key that a flag sets.
 func keyOf(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
@@ -77,6 +98,7 @@ func keyOf(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
 func readConfig(flags *pflag.FlagSet, environ []string) (*config, error) {
 	v := viper.New()
 	v.SetEnvPrefix(envPrefix)
+	v.SetEnvKeyReplacer(envKeys())
 	v.AutomaticEnv()
 	var problems []error
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -131,7 +153,8 @@ func plainYAML(err error) error {
 	}
 	lines := make([]string, len(bad.Errors))
 	for i, line := range bad.Errors {
-		lines[i] = strings.TrimSuffix(strings.Replace(line, "field ", "unknown key ", 1), " not found in type main.config")
+		line, _, _ = strings.Cut(line, " not found in type ")
+		lines[i] = strings.Replace(line, "field ", "unknown key ", 1)
 	}
 	return errors.New(strings.Join(lines, "; "))
 }
@@ -142,7 +165,8 @@ func unknownEnvironment(keys, environ []string) error {
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
 		key, ours := strings.CutPrefix(name, envPrefix+"_")
-		if ours && key != "CONFIG" && !slices.Contains(keys, strings.ToLower(key)) {
+		known := func(k string) bool { return envKeys().Replace(k) == strings.ToLower(key) }
+		if ours && key != "CONFIG" && !slices.ContainsFunc(keys, known) {
 			problems = append(problems, fmt.Errorf("environment variable %s is not known; see `fleetd serve --help`", name))
 		}
 	}
@@ -173,6 +197,9 @@ func (c *config) check() error {
 	}
 	if c.ArtifactsRetention < minRetention || c.ArtifactsRetention > maxRetention {
 		bad("artifacts-retention: is %s, want %s to %s", c.ArtifactsRetention, minRetention, maxRetention)
+	}
+	if _, err := c.packKeys(); err != nil {
+		bad("catalogue.trusted-keys: %w", err)
 	}
 	problems = append(problems, notify.CheckReceivers(c.Receivers))
 	var level slog.Level

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/bandfleet/bandfleet/proto/catalogue/signing"
 )
 
 func read(t *testing.T, environ []string, args ...string) (*config, error) {
@@ -39,7 +41,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config{DataDir: "/tmp/x", Listen: "127.0.0.1:7443", AgentCertificateTTL: 7 * 24 * time.Hour, JobRetention: 9600 * time.Hour, ArtifactsMaxTotal: "10GiB", ArtifactsRetention: 90 * 24 * time.Hour, LogLevel: "info", LogFormat: "text"}
+	want := config{DataDir: "/tmp/x", Listen: "127.0.0.1:7443", AgentCertificateTTL: 7 * 24 * time.Hour, JobRetention: 9600 * time.Hour, ArtifactsMaxTotal: "10GiB", ArtifactsRetention: 90 * 24 * time.Hour, LogLevel: "info", LogFormat: "text", Catalogue: catalogueConfig{TrustedKeys: []string{}}}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("configuration is %+v, want %+v", *c, want)
 	}
@@ -51,9 +53,32 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := config{DataDir: "/from/flag", Listen: "127.0.0.1:2", AgentCertificateTTL: 2 * time.Hour, JobRetention: 9600 * time.Hour, ArtifactsMaxTotal: "10GiB", ArtifactsRetention: 90 * 24 * time.Hour, LogLevel: "debug", LogFormat: "text"}
+	want := config{DataDir: "/from/flag", Listen: "127.0.0.1:2", AgentCertificateTTL: 2 * time.Hour, JobRetention: 9600 * time.Hour, ArtifactsMaxTotal: "10GiB", ArtifactsRetention: 90 * 24 * time.Hour, LogLevel: "debug", LogFormat: "text", Catalogue: catalogueConfig{TrustedKeys: []string{}}}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("configuration is %+v, want %+v", *c, want)
+	}
+}
+
+func TestKeysOfPacksComeFromFileEnvironmentAndFlag(t *testing.T) {
+	key, err := signing.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := key.Public().String()
+	for name, c := range map[string]struct{ environ, args []string }{
+		"file":        {nil, []string{"--config", file(t, "data_dir: x\ncatalogue:\n  trusted_keys:\n    - "+line+"\n    - "+line+"\n")}},
+		"environment": {[]string{"BANDFLEET_FLEETD_CATALOGUE_TRUSTED_KEYS=" + line + "," + line}, []string{"--data-dir", "x"}},
+		"flag":        {nil, []string{"--data-dir", "x", "--catalogue.trusted-keys", line, "--catalogue.trusted-keys", line}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := read(t, c.environ, c.args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if keys, err := got.packKeys(); err != nil || len(keys) != 2 || keys[1].ID() != key.Public().ID() {
+				t.Errorf("trusted keys are %v, %v; want the two of the %s", keys, err, name)
+			}
+		})
 	}
 }
 
@@ -74,6 +99,8 @@ func TestBadConfigurationIsReportedWhole(t *testing.T) {
 		"nothing":           {want: []string{"data-dir: is required"}},
 		"bad values":        {args: []string{"--data-dir", "x", "--listen", "nonsense", "--log-level", "loud", "--log-format", "xml", "--agent-certificate-ttl", "1s", "--job-retention", "24h", "--advertise", "host"}, want: []string{"listen", "log-level", "log-format", "agent-certificate-ttl", "job-retention", "advertise"}},
 		"unknown keys":      {file: "data_dir: x\ncolour: red\nlog_level: info\nshape: round\n", want: []string{"line 2: unknown key colour", "line 4: unknown key shape"}},
+		"no key of packs":   {file: "data_dir: x\ncatalogue:\n  trusted_keys: [nonsense]\n", want: []string{"catalogue.trusted-keys: public key: does not begin with bandfleet-pack-key-1"}},
+		"unknown subkey":    {file: "data_dir: x\ncatalogue:\n  keys: [nonsense]\n", want: []string{"line 3: unknown key keys"}},
 		"wrong type":        {file: "agent_certificate_ttl: soon\n", want: []string{"line 1"}},
 		"bad receivers":     {file: "data_dir: x\nreceivers:\n- {name: a, kind: pager}\n- {name: b, kind: webhook, url: \"http://chat.example/x\"}\n", want: []string{"receivers[0] \"a\": kind", "receivers[1] \"b\": url"}},
 		"unknown in one":    {file: "data_dir: x\nreceivers:\n- {name: a, kind: file, colour: red}\n", want: []string{"colour"}},

@@ -32,10 +32,15 @@ func runServe(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return usage(err)
 	}
+	keys, err := c.packKeys()
+	if err != nil {
+		return usage(err)
+	}
 	diag := cmd.ErrOrStderr()
 	s, err := server.New(cmd.Context(), server.Config{
 		DataDir: c.DataDir, Listen: c.Listen, Advertise: c.Advertise, Version: version,
-		AgentCertificateTTL: c.AgentCertificateTTL, JobRetention: c.JobRetention, Artifacts: c.artifactLimits(), Receivers: c.Receivers, Log: c.logger(diag),
+		AgentCertificateTTL: c.AgentCertificateTTL, JobRetention: c.JobRetention, Artifacts: c.artifactLimits(), PackKeys: keys, Receivers: c.Receivers,
+		Log: c.logger(diag),
 	})
 	if err != nil {
 		return err
