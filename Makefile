@@ -104,14 +104,15 @@ ifneq ($(BREAKING_AGAINST),)
 endif
 
 .PHONY: generate
-generate: ## make the Go code of the contracts and the pages of the actions again
+generate: ## make the Go code of the contracts and the pages of the actions and of the guide again
 	$(BUF) generate --template proto/buf.gen.yaml
 	go run ./deploy/actiondocs $(PLUGINS)
+	go run ./deploy/guidedocs
 
 .PHONY: generate-check
 generate-check: generate ## fail when the committed code or pages are not what contracts and manifests give
-	@if [[ -n $$(git status --porcelain -- '*.pb.go' docs/actions) ]]; then \
-	  git --no-pager diff --stat -- '*.pb.go' docs/actions; git status --short -- '*.pb.go' docs/actions; \
+	@if [[ -n $$(git status --porcelain -- '*.pb.go' docs/actions docs/guide) ]]; then \
+	  git --no-pager diff --stat -- '*.pb.go' docs/actions docs/guide; git status --short -- '*.pb.go' docs/actions docs/guide; \
 	  echo 'what is generated is stale: run `make generate` and commit the result'; exit 1; fi
 
 .PHONY: bench

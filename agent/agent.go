@@ -37,7 +37,9 @@ type Config struct {
 	Spool spool.Limits
 	// MinLease is the least time that a change which ends by itself may be asked for; 0 means 5 minutes.
 	MinLease time.Duration
-	Log      *slog.Logger
+	// LookEvery is the most time between two looks at anything that may be wrong; 0 leaves it to what each look costs.
+	LookEvery time.Duration
+	Log       *slog.Logger
 	// Ready is called once when everything is up, whether or not the server can be reached.
 	Ready func()
 }

@@ -51,7 +51,7 @@ func (g *guide) complete(c Config, id *identity.Identity, machine *host.Host, bo
 	}
 	g.states = detect.New(detect.Config{
 		Host: machine, Sink: g.engine, Role: id.Record().Role, Now: run.ServerTime, Offset: run.ClockOffset,
-		Certificate: certificateOf(id), Leases: run.Leases, Known: g.engine.KnownStates(), Log: c.Log.With("part", "detect"),
+		Certificate: certificateOf(id), Leases: run.Leases, Known: g.engine.KnownStates(), Timings: detect.AtMost(c.LookEvery), Log: c.Log.With("part", "detect"),
 	})
 	g.logs = logs.New(logs.Config{
 		Files: machine.Files, Users: machine.Users, Sink: g.engine, Marks: identity.Dir(c.DataDir).Marks(), Now: run.ServerTime, Log: c.Log.With("part", "logs"),

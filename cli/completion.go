@@ -194,6 +194,14 @@ func (a *app) completeSchedules(cmd *cobra.Command, _ []string, typed string) ([
 	})
 }
 
+// completeFaults offers the ids of faults that are not resolved.
+func (a *app) completeFaults(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+	return a.ask(cmd.Context(), typed, func(ctx context.Context, c *client.Client) ([]string, error) {
+		resp, err := c.ListFaults(ctx, &fleetv1.ListFaultsRequest{}, defaultFaultLimit)
+		return namesOf(resp.GetFaults(), (*fleetv1.Fault).GetId), err
+	})
+}
+
 // byPlace uses the first completer for the first argument, and so on.
 func byPlace(places ...completer) completer {
 	return func(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {

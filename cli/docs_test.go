@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bandfleet/bandfleet/proto/catalogue"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
 
@@ -63,6 +64,37 @@ func TestThePageOfCertificates(t *testing.T) {
 	}
 	if commands < 9 {
 		t.Errorf("found %d commands: the page has lost its examples, or this test cannot see them", commands)
+	}
+}
+
+// TestThePageOfTheCatalogue reads every command of docs/catalogue.md as fleetctl would, and its pack.
+func TestThePageOfTheCatalogue(t *testing.T) {
+	text, err := os.ReadFile("../docs/catalogue.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := 0
+	for line := range strings.Lines(string(text)) {
+		if command, ok := strings.CutPrefix(line, "    fleetctl "); ok {
+			commands++
+			if err := understand(shellWords(command)); err != nil {
+				t.Errorf("%s: %v", strings.TrimSpace(line), err)
+			}
+		}
+	}
+	if commands < 12 {
+		t.Errorf("found %d commands: the page has lost its examples, or this test cannot see them", commands)
+	}
+	pack, err := catalogue.ParsePack([]byte(fenced(t, string(text), "yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	base, err := catalogue.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if problems, err := catalogue.LintPack(base, pack, nil); err != nil || len(problems) > 0 {
+		t.Errorf("the page's pack has problems: %v, %v; want none", problems, err)
 	}
 }
 

@@ -37,9 +37,12 @@ type fakeFleet struct {
 	fleetv1.UnimplementedMaintenanceServiceServer
 	fleetv1.UnimplementedArtifactServiceServer
 	fleetv1.UnimplementedScheduleServiceServer
+	fleetv1.UnimplementedGuidedServiceServer
 	fleetv1.UnimplementedSecretServiceServer
 	fleetv1.UnimplementedCertificateServiceServer
 	fleetv1.UnimplementedNotificationServiceServer
+	fleetv1.UnimplementedFaultServiceServer
+	fleetv1.UnimplementedCatalogueServiceServer
 
 	ca      *fakeCA
 	address string
@@ -57,6 +60,12 @@ type fakeFleet struct {
 	schedules []*fleetv1.Schedule
 	runs      []*fleetv1.ScheduleRun
 	routes    []*fleetv1.Route
+	// wrong are the faults, oldest first.
+	wrong  []*fleetv1.Fault
+	packs  []*fleetv1.Pack
+	guided []*fleetv1.GuidedTask
+	// attached is the last file that was attached to a guided task.
+	attached []byte
 	// imported is the last import, as text.
 	imported string
 	// secrets are by terminal and name; sealingKey opens them all.
@@ -71,7 +80,9 @@ type fakeFleet struct {
 	outcomes map[string]string
 	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "die-in-watch" and "shut-out" (while watching),
 	// "targets-changed", "cut-backup", "spoil-backup", "hide-tasks" (the first one of a list), "miscount" (in GetJob),
-	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact".
+	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact",
+	// "refuse-watch" (of faults, after the first messages).
+	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact", "other-catalogue".
 	faults map[string]bool
 }
 
@@ -83,6 +94,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	}
 	f := &fakeFleet{ca: ca, outcomes: map[string]string{}, faults: map[string]bool{}, secrets: map[string]*fakeSecret{}}
 	f.populate()
+	f.populateFaults()
 	if f.sealingKey, err = ecdh.X25519().GenerateKey(rand.Reader); err != nil {
 		return nil, err
 	}
@@ -104,8 +116,11 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterArtifactServiceServer(f.server, f)
 	fleetv1.RegisterScheduleServiceServer(f.server, f)
 	fleetv1.RegisterNotificationServiceServer(f.server, f)
+	fleetv1.RegisterGuidedServiceServer(f.server, f)
 	fleetv1.RegisterSecretServiceServer(f.server, f)
 	fleetv1.RegisterCertificateServiceServer(f.server, f)
+	fleetv1.RegisterFaultServiceServer(f.server, f)
+	fleetv1.RegisterCatalogueServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()
 	return f, f.writeContext(filepath.Join(dir, "admin.yaml"), "operator/admin", time.Now().AddDate(10, 0, 0))
 }

@@ -47,7 +47,13 @@ func config(dir string) Config {
 
 func start(t *testing.T, dir string) *running {
 	t.Helper()
-	s, err := New(t.Context(), config(dir))
+	return startWith(t, config(dir))
+}
+
+func startWith(t *testing.T, settings Config) *running {
+	t.Helper()
+	dir := settings.DataDir
+	s, err := New(t.Context(), settings)
 	if err != nil {
 		t.Fatal(err)
 	}

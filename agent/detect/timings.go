@@ -51,6 +51,18 @@ func (t Timings) filled() Timings {
 	}
 }
 
+// AtMost reads nothing less often than that; 0 leaves the defaults.
+func AtMost(every time.Duration) Timings {
+	t := Timings{}.filled()
+	if every <= 0 {
+		return t
+	}
+	for _, of := range []*time.Duration{&t.Cheap, &t.Middling, &t.Probes, &t.Web, &t.Expensive, &t.Rare} {
+		*of = min(*of, every)
+	}
+	return t
+}
+
 // cost is how often something is read.
 type cost int
 

@@ -42,9 +42,12 @@ func plainWords() []string {
 	}
 }
 
+// maxMasked is how much of a line is gone through, in bytes: more than is ever shown.
+const maxMasked = 4 * maxEvidence
+
 // mask returns a line for people: as it is, but for names and secrets.
 func (n *names) mask(line string) string {
-	text := collect.MaskLine(n.known(clean(line)))
+	text := collect.MaskLine(n.known(clean(cut(line, maxMasked))))
 	for _, p := range patterns {
 		text = maskGroups(p, text, nil)
 	}

@@ -30,15 +30,20 @@ func newNames() *names { return &names{} }
 
 // add learns a name as an account or a profile shows it: "CORP\ada.lovelace", "ada@example.org", "ada.CORP.000".
 func (n *names) add(name string) {
-	all := []string{name}
-	all = append(all, strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })...)
+	_, account, found := strings.Cut(name, `\`)
+	if !found {
+		account = name // without the domain, whose name may be a word that the product's logs are full of
+	}
+	account, _, _ = strings.Cut(account, "@")
+	all := []string{name, account}
+	all = append(all, strings.FieldsFunc(account, func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })...)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for i, part := range all {
 		part = fold(clean(part))
 		size := utf8.RuneCountInString(part)
 		switch {
-		case size < 2 || i > 0 && size < 3 || isNumber(part) || len(n.long)+len(n.short) >= maxNamed:
+		case size < 2 || i > 1 && size < 3 || isNumber(part) || len(n.long)+len(n.short) >= maxNamed:
 		case size < 4:
 			n.short = with(n.short, part)
 		default:

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"strings"
 	"unicode"
 )
@@ -15,19 +16,20 @@ const number = "#"
 func template(line string, n *names) string {
 	t := &templater{}
 	text := n.known(clean(line))
-	for text != "" && t.out.Len() < maxTemplate {
+	for text != "" && len(t.out) < maxTemplate {
 		text = t.next(text)
 	}
-	return cut(strings.TrimSpace(n.known(t.out.String())), maxTemplate)
+	return cut(strings.TrimSpace(n.known(string(t.out))), maxTemplate)
 }
 
 // templater writes a template.
 type templater struct {
-	out strings.Builder
+	out []byte
 	// named: what comes next is a name or a secret, since the word before says so; listed: the words after it may be the rest of the name.
 	named, listed bool
 	quote         rune
-	gap           bool
+	// gap: blanks stood before what comes next. hidden: the last word was masked.
+	gap, hidden bool
 }
 
 // next takes one character or one word of a text and returns the rest.
@@ -50,7 +52,7 @@ func (t *templater) next(text string) string {
 		t.listed = true
 	}
 	t.quoted(r)
-	t.out.WriteRune(r)
+	t.out = append(t.out, text[0])
 	return text[1:]
 }
 
@@ -79,7 +81,11 @@ func (t *templater) word(word, after string) {
 		// "Ada Lovelace" after "user:" is one name.
 		t.named = t.listed
 	}
-	t.out.WriteString(mask)
+	t.hidden = mask != word
+	if mask == number {
+		t.out = bytes.TrimSuffix(t.out, []byte(number+":")) // a time of day is one number
+	}
+	t.out = append(t.out, mask...)
 	if t.quote != 0 && (after == "" || rune(after[0]) != t.quote) {
 		t.quote = 0 // more than one word: a text
 	}
@@ -88,13 +94,15 @@ func (t *templater) word(word, after string) {
 // stands is what stands for a word in the template.
 func (t *templater) stands(word, after string) string {
 	switch {
+	case isHex(word) && !t.named:
+		return number
 	case strings.ContainsAny(word, `\@*`) || len(word) > 32 || strings.Count(word, "/") > 1:
 		return masked
-	case t.named && t.listed && !startsLarge(word) && strings.HasSuffix(t.out.String(), masked):
+	case t.named && t.listed && !startsLarge(word) && t.hidden:
 		return word
 	case t.named && (t.listed || !isPlain(word)):
 		return masked
-	case strings.IndexFunc(word, unicode.IsDigit) >= 0 || isHex(word):
+	case strings.IndexFunc(word, unicode.IsDigit) >= 0:
 		return number
 	case t.quote != 0 && after != "" && rune(after[0]) == t.quote && !strings.HasPrefix(after[1:], ":"):
 		return masked
@@ -109,9 +117,9 @@ func startsLarge(word string) bool {
 	return false
 }
 
-// isHex says whether a word of letters is likely to be a number.
+// isHex says whether a word is likely to be a hexadecimal number or an identifier made of such.
 func isHex(word string) bool {
-	return len(word) >= 8 && strings.Trim(word, "abcdefABCDEF-") == ""
+	return len(word) >= 8 && strings.Trim(word, "0123456789abcdefABCDEF-") == ""
 }
 
 // tellsName says whether a name or a secret follows a word.
@@ -126,8 +134,8 @@ func tellsName(word string) bool {
 }
 
 func (t *templater) space() {
-	if t.gap && t.out.Len() > 0 {
-		t.out.WriteByte(' ')
+	if t.gap && len(t.out) > 0 {
+		t.out = append(t.out, ' ')
 	}
 	t.gap = false
 }

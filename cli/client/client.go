@@ -22,12 +22,16 @@ type Client struct {
 	Jobs        fleetv1.JobServiceClient
 	Artifacts   fleetv1.ArtifactServiceClient
 	Schedules   fleetv1.ScheduleServiceClient
+	Guided      fleetv1.GuidedServiceClient
 	Maintenance fleetv1.MaintenanceServiceClient
 	Secrets     fleetv1.SecretServiceClient
 	// Certificates are those of machines and of the fleet itself.
 	Certificates fleetv1.CertificateServiceClient
 	// Notifications say who is told of what.
 	Notifications fleetv1.NotificationServiceClient
+	Faults        fleetv1.FaultServiceClient
+	Policies      fleetv1.PolicyServiceClient
+	Catalogue     fleetv1.CatalogueServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -57,11 +61,15 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Jobs:        fleetv1.NewJobServiceClient(conn),
 		Artifacts:   fleetv1.NewArtifactServiceClient(conn),
 		Schedules:   fleetv1.NewScheduleServiceClient(conn),
+		Guided:      fleetv1.NewGuidedServiceClient(conn),
 		Maintenance: fleetv1.NewMaintenanceServiceClient(conn),
 		Secrets:     fleetv1.NewSecretServiceClient(conn),
 
-		Certificates:  fleetv1.NewCertificateServiceClient(conn),
 		Notifications: fleetv1.NewNotificationServiceClient(conn),
+		Certificates:  fleetv1.NewCertificateServiceClient(conn),
+		Policies:      fleetv1.NewPolicyServiceClient(conn),
+		Faults:        fleetv1.NewFaultServiceClient(conn),
+		Catalogue:     fleetv1.NewCatalogueServiceClient(conn),
 
 		conn: conn,
 	}, nil

@@ -68,7 +68,7 @@ func (c *Condition) rule(entry string) *agentv1.StateRule {
 func (r *LogRule) rule(entry string) *agentv1.LogRule {
 	return &agentv1.LogRule{
 		Entry: entry, Id: entry + "/" + r.Name, FileClass: r.File, All: slices.Clone(r.All), Any: slices.Clone(r.Any), None: slices.Clone(r.None),
-		Code: r.Code, Confidence: Confidence(r.Confidence), Count: uint32(max(r.Count, 0)), Window: span(r.Window), Cooldown: span(r.Cooldown), //nolint:gosec // Lint bounds the count
+		Code: r.Code, Confidence: Confidence(r.Confidence), Count: uint32(max(r.Count, 0)), Window: span(r.Window), Cooldown: span(r.Cooldown), // Lint bounds the count
 		Candidates: slices.Clone(r.Like),
 	}
 }

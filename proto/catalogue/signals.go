@@ -93,7 +93,7 @@ func Placeholders() map[string]string {
 		"{terminal}":           "the terminal's name",
 		"{site.nes_url}":       "address of the NES host that the terminal uses",
 		"{site.root}":          "name of the approved root that the fault is about, or the site's only one",
-		"{site.root_sha256}":   "SHA-256 of that root, as the site's list has it",
+		"{site.root_hash}":     "SHA-256 of that root, as the site's list has it",
 		"{site.tap_threshold}": "rssi_tap_threshold of the site's profile, else -42",
 	}
 }

@@ -58,7 +58,7 @@ func (s *Shelf) Publish(ctx context.Context, p *access.Principal, r *fleetv1.Pub
 	}
 	made := &fleetv1.Pack{
 		Name: pack.Name, Version: pack.Version, Content: r.GetContent(), Signature: r.GetSignature(), KeyId: r.GetKeyId(),
-		Published: timestamppb.New(s.cfg.Now()), PublishedBy: p.Name.ID, Entries: uint32(len(pack.Entries)), Sha256: pack.SHA256, //nolint:gosec // MaxPack bounds them
+		Published: timestamppb.New(s.cfg.Now()), PublishedBy: p.Name.ID, Entries: uint32(len(pack.Entries)), Sha256: pack.SHA256,
 	}
 	if r.GetDryRun() {
 		return made, nil
@@ -204,6 +204,6 @@ func (s *Shelf) Get(ctx context.Context) (*fleetv1.GetCatalogueResponse, error) 
 	}
 	s.withStored(packs)
 	return &fleetv1.GetCatalogueResponse{
-		Version: s.builtin.Version(), Entries: uint32(len(s.builtin.Entries())), Packs: packs, //nolint:gosec // a few hundred
+		Version: s.builtin.Version(), Entries: uint32(len(s.builtin.Entries())), Packs: packs,
 	}, nil
 }

@@ -1,6 +1,8 @@
 package faults_test
 
 import (
+	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"sync"
@@ -80,14 +82,7 @@ func desk(t testing.TB, st *store.Bolt, now time.Time) *fixture {
 	t.Helper()
 	f := &fixture{t: t, store: st, time: now, sequence: map[string]uint64{}}
 	f.inv = inventory.New(inventory.Config{Store: f.store, Now: f.now})
-	guide, err := catalogue.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Desk = faults.New(faults.Config{
-		Store: f.store, Inventory: f.inv, Catalogue: func() faults.Catalogue { return guide }, Notices: &f.told, Now: f.now,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
+	f.Desk = f.deskOver(f.store)
 	return f
 }
 
@@ -273,4 +268,41 @@ func (f *fixture) done(job *fleetv1.Job) {
 	if err := f.JobDone(f.t.Context(), job); err != nil {
 		f.t.Fatal(err)
 	}
+}
+
+// look has Run do what it does each minute.
+func (f *fixture) look() {
+	f.t.Helper()
+	if err := f.Look(f.t.Context()); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// deskOver is another desk with the same clock over another store.
+func (f *fixture) deskOver(st store.Store) *faults.Desk {
+	f.t.Helper()
+	guide, err := catalogue.Load()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return faults.New(faults.Config{
+		Store: st, Inventory: f.inv, Catalogue: func() faults.Catalogue { return guide }, Notices: &f.told, Now: f.now,
+		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+}
+
+// cutStore takes some updates more and then none, as the store of a server that is killed.
+type cutStore struct {
+	store.Store
+	left int
+}
+
+var errKilled = errors.New("the server was killed")
+
+func (s *cutStore) Update(ctx context.Context, fn func(store.Writer) error) error {
+	if s.left == 0 {
+		return errKilled
+	}
+	s.left--
+	return s.Store.Update(ctx, fn)
 }

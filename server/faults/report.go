@@ -13,6 +13,7 @@ import (
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/audit"
+	"github.com/bandfleet/bandfleet/server/refusal"
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
@@ -22,7 +23,8 @@ const newsPerUpdate = 4
 
 // Report takes over news of a terminal, in the order of its sequence, and returns up to where all is stored: what makes no sense is left
 // out, and counts as stored. News that is stored already is passed over, also after a restart: the mark is written in the update that
-// stores the news. The terminal is the session's. While the store fails nothing counts as stored, and the agent sends it again.
+// stores the news. The terminal is the session's; when its record says of which
+// journal the news is, it must be the one that the terminal has now: what an old session brings late must not move the mark. While the store fails nothing counts as stored, and the agent sends it again.
 func (d *Desk) Report(ctx context.Context, terminal *storagev1.TerminalRecord, news []*agentv1.News) (storedUpTo uint64, err error) {
 	id := terminal.GetTerminal().GetId()
 	rec, err := d.cfg.Inventory.Terminal(ctx, id)
@@ -37,7 +39,7 @@ func (d *Desk) Report(ctx context.Context, terminal *storagev1.TerminalRecord, n
 		return d.storedUpTo(ctx, rec)
 	}
 	for chunk := range slices.Chunk(news, newsPerUpdate) {
-		if storedUpTo, err = d.reportSome(ctx, id, p, chunk); err != nil {
+		if storedUpTo, err = d.reportSome(ctx, id, terminal.GetJournalId(), p, chunk); err != nil {
 			return storedUpTo, err
 		}
 	}
@@ -89,7 +91,7 @@ type after struct {
 }
 
 // reportSome is one update.
-func (d *Desk) reportSome(ctx context.Context, terminalID string, p *place, news []*agentv1.News) (upTo uint64, err error) {
+func (d *Desk) reportSome(ctx context.Context, terminalID, journal string, p *place, news []*agentv1.News) (upTo uint64, err error) {
 	var t *taking
 	err = d.cfg.Store.Update(ctx, func(w store.Writer) error {
 		rec, err := terminalOf(w, terminalID)
@@ -98,6 +100,9 @@ func (d *Desk) reportSome(ctx context.Context, terminalID string, p *place, news
 		}
 		if rec == nil || rec.GetTerminal().GetState() == fleetv1.TerminalState_TERMINAL_STATE_DECOMMISSIONED {
 			return access.NotFound(access.Terminal, terminalID)
+		}
+		if journal != "" && journal != rec.GetJournalId() {
+			return refusal.New(refusal.Conflict, "OTHER_JOURNAL", "terminal %q: its agent has another journal since", terminalID).Then("tell it in a new session")
 		}
 		mark, err := markOf(w, rec)
 		if err != nil {

@@ -80,6 +80,11 @@ func TestNewsIsStoredOnce(t *testing.T) {
 	if upTo, err := again.Report(t.Context(), session("T-0001"), []*agentv1.News{{Sequence: 1, News: f.saw("nbe-missing", "").GetNews()}}); err != nil || upTo != 1 {
 		t.Errorf("news of a new journal: up to %d, %v; want 1", upTo, err)
 	}
+	late := session("T-0001")
+	late.JournalId = "journal-T-0001"
+	if _, err := again.Report(t.Context(), late, []*agentv1.News{{Sequence: 9, News: f.saw("nbe-missing", "").GetNews()}}); err == nil {
+		t.Error("a session of the journal before was let move the mark of the new one")
+	}
 	if got := again.fault("F-1"); got.GetReopened() != 2 {
 		t.Errorf("news of a new journal was passed over")
 	}

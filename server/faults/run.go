@@ -33,8 +33,7 @@ func (d *Desk) Run(ctx context.Context) {
 	findings := d.cfg.Store.Watch(ctx, store.TableFindings)
 	var swept time.Time
 	for {
-		d.try(ctx, "incidents", d.lookAtIncidents)
-		d.try(ctx, "findings", d.takeFindings)
+		d.try(ctx, "incidents and findings", d.Look)
 		if now := d.cfg.Now(); now.Sub(swept).Abs() >= sweepEvery {
 			swept = now
 			d.try(ctx, "old faults", d.Sweep)
@@ -54,6 +53,11 @@ func (d *Desk) try(ctx context.Context, what string, fn func(context.Context) er
 	if err := fn(ctx); err != nil && ctx.Err() == nil {
 		d.cfg.Log.Warn("faults: "+what+": not all was done; it is tried again", "error", err)
 	}
+}
+
+// Look does once what Run does all the time. It may be called at any time.
+func (d *Desk) Look(ctx context.Context) error {
+	return errors.Join(d.lookAtIncidents(ctx), d.takeFindings(ctx))
 }
 
 // lookAtIncidents goes on with incidents that a killed server has left half made, and ends those of which only stragglers are left.
@@ -120,15 +124,23 @@ func (d *Desk) overExceptFor(inc *storagev1.IncidentRecord, needed int) bool {
 	return int(inc.GetIncident().GetOpenMembers()) < needed && d.cfg.Now().Sub(inc.GetChanged().AsTime()) > incidentWindow
 }
 
-// release makes a member due that is still open. As long as the incident is open, isHeld keeps it back.
+// release takes a member out that is still open, and makes it due. As long as the incident is open, isHeld keeps it back.
 func (d *Desk) release(ctx context.Context, n uint64, incident string) error {
 	return d.cfg.Store.Update(ctx, func(w store.Writer) error {
 		rec, err := readFault(w, n)
 		if err != nil || rec == nil || !isOpen(rec.GetFault()) || rec.GetFault().GetIncident() != incident || rec.GetDue() != nil {
 			return err
 		}
+		inc, err := read[storagev1.IncidentRecord](w, store.TableIncidents, store.Number(numberOf(incidentPrefix, incident)))
+		if err != nil || inc == nil {
+			return err
+		}
+		inc.Incident.OpenMembers--
+		if err := put(w, store.TableIncidents, store.Number(numberOf(incidentPrefix, incident)), inc); err != nil {
+			return err
+		}
 		before := proto.CloneOf(rec)
-		rec.Due, rec.Fault.Decision = timestamppb.New(d.cfg.Now()), ""
+		rec.Due, rec.Fault.Decision, rec.Fault.Incident = timestamppb.New(d.cfg.Now()), "", ""
 		note(rec.GetFault(), d.cfg.Now(), "server", "incident "+incident+" is over for the others")
 		return save(w, before, rec)
 	})

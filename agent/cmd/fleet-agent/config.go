@@ -46,6 +46,8 @@ type settings struct {
 	SpoolMaxMiB int `yaml:"spool_max_mib"`
 	// MinLease is the least time that a change which ends by itself may be asked for.
 	MinLease time.Duration `yaml:"min_lease"`
+	// LookEvery is the most time between two looks at anything that may be wrong; 0 leaves it to what each look costs.
+	LookEvery time.Duration `yaml:"look_every"`
 	// Programs are the programs that actions may have run.
 	Programs []programEntry `yaml:"programs"`
 	// Logs are further folders with logs, by name of the root. They are only read.
@@ -79,7 +81,7 @@ const (
 
 // settingNames are the settings that have a flag and an environment variable; the lists are in the file alone.
 func settingNames() []string {
-	return []string{"data_dir", "host", "quiet_after", "spool_max_mib", "min_lease", "log_level", "log_format", "log_file"}
+	return []string{"data_dir", "host", "quiet_after", "spool_max_mib", "min_lease", "look_every", "log_level", "log_format", "log_file"}
 }
 
 func flagName(setting string) string { return strings.ReplaceAll(setting, "_", "-") }
@@ -92,6 +94,7 @@ func addSettingFlags(flags *pflag.FlagSet) {
 	flags.Duration("quiet-after", host.DefaultQuietAfter, "how long after the last input a person at the machine counts as active")
 	flags.Int("spool-max-mib", defaultSpoolMiB, "how many MiB of outputs may wait for the server on this machine's disk, 16 to 65536")
 	flags.Duration("min-lease", defaultMinLease, "least time that a change which ends by itself may be asked for, 1s to 24h")
+	flags.Duration("look-every", 0, "most time between two looks at anything that may be wrong, 1s to 1h; 0 leaves it to what each look costs")
 	flags.String("log-level", "info", "debug, info, warn or error")
 	flags.String("log-format", "text", "text or json")
 	flags.String("log-file", "", "file for the log, kept below 20 MiB; standard error when empty")
@@ -182,6 +185,9 @@ func (s settings) check() []error {
 	}
 	if s.MinLease < leastMinLease || s.MinLease > mostMinLease {
 		out = append(out, fmt.Errorf("min_lease: %s: want %s to %s", s.MinLease, leastMinLease, mostMinLease))
+	}
+	if s.LookEvery != 0 && (s.LookEvery < time.Second || s.LookEvery > time.Hour) {
+		out = append(out, fmt.Errorf("look_every: %s: want 1s to 1h, or 0", s.LookEvery))
 	}
 	out = append(out, checkPrograms(s.Programs)...)
 	out = append(out, checkLogs(s.Logs, s.Roots)...)
@@ -288,6 +294,9 @@ func (s settings) commandLine(config string) ([]string, error) {
 	}
 	if s.MinLease != defaultMinLease {
 		args = append(args, "--min-lease", s.MinLease.String())
+	}
+	if s.LookEvery != 0 {
+		args = append(args, "--look-every", s.LookEvery.String())
 	}
 	if s.Log.File != "" {
 		path, err := filepath.Abs(s.Log.File)

@@ -187,6 +187,7 @@ programs:
 logs: {endpoint: /x, relative: y, more: /more}
 roots: {more: /other}
 min_lease: 100ms
+look_every: 2h
 `, nil)
 	if err == nil {
 		t.Fatal("the settings were taken, want all mistakes named")
@@ -194,7 +195,7 @@ min_lease: 100ms
 	for _, want := range []string{
 		`programs[0]: name "Tool"`, `programs[0]: path "tool.exe"`, `programs[0]: folder "logs"`, `programs[0]: sha256 "ABC"`,
 		`programs[2]: there is another one named "twice"`, "programs[2]: sha256: want at least one", "logs.endpoint: actions write",
-		`logs.relative: path "y"`, "logs.more: there is a root", "min_lease: 100ms: want 1s to 24h",
+		`logs.relative: path "y"`, "logs.more: there is a root", "min_lease: 100ms: want 1s to 24h", "look_every: 2h0m0s: want 1s to 1h",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error lacks %q; it is:\n%v", want, err)

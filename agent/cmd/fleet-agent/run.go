@@ -59,7 +59,9 @@ func runAgent(ctx context.Context, cmd *cobra.Command, ready func()) (err error)
 	}
 	defer func() { err = errors.Join(err, closer.Close()) }()
 	protect(log)
-	err = agent.Run(ctx, agent.Config{DataDir: s.DataDir, Machine: s.machine(), Version: version, Spool: s.spool(), MinLease: s.MinLease, Log: log, Ready: ready})
+	err = agent.Run(ctx, agent.Config{
+		DataDir: s.DataDir, Machine: s.machine(), Version: version, Spool: s.spool(), MinLease: s.MinLease, LookEvery: s.LookEvery, Log: log, Ready: ready,
+	})
 	if s.Log.File != "" && err != nil {
 		// A service's standard error goes nowhere.
 		log.Error("the agent ends", "cause", err)

@@ -88,7 +88,8 @@ func newSimSet() *cobra.Command {
   set DIR adapter several              there are two
   set DIR user NAME active             sign somebody in, who is at work; also idle (no input for a while) and away (locked)
   set DIR user NAME none               sign somebody out
-  set DIR tool firmware-log-tool hang  how the vendor's tool behaves: works, hang, crash, nothing, changed or missing
+  set DIR tool firmware-log-tool hang  how a vendor's program behaves: works, hang, crash, nothing, changed or missing; the other one is
+                                       nymi-runtime, an installer that brings back services that are missing
   set DIR host NAME:PORT ADDRESS:PORT  where a name is really to be found; none takes it away
   set DIR reach NES                    find the simulated NES host in the folder NES by its name
   set DIR trust NES|FILE.pem           trust the root of that host's authority, or the one in a file; distrust takes it away

@@ -139,7 +139,7 @@ func (t *terminal) createTerminal(values map[string]string) error {
 		return err
 	}
 	setValue(values, `SOFTWARE\Nymi\NES`, "URL", "https://nes.example/nes/")
-	if err := t.addTool(FirmwareLogTool); err != nil {
+	if err := errors.Join(t.addTool(FirmwareLogTool), t.addTool(RuntimeInstaller)); err != nil {
 		return err
 	}
 	return t.setAdapter(adapterRecord{Present: true})

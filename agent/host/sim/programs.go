@@ -31,6 +31,9 @@ const (
 // FirmwareLogTool is the program that a simulated user terminal has: it stands for the vendor's tool that reads the log of a band.
 const FirmwareLogTool = "firmware-log-tool"
 
+// RuntimeInstaller is the other one: it stands for the silent installer of the Nymi Runtime, and installs the services that are missing.
+const RuntimeInstaller = "nymi-runtime"
+
 // toolRecord is how a program behaves.
 type toolRecord struct {
 	// Mode is one of toolModes.

@@ -76,11 +76,30 @@ func (t *terminal) toolMain(name string) int {
 	if err := writeJSON(t.toolFile(name, processFile), processRecord{PID: uint32(os.Getpid()), Since: time.Now()}); err != nil {
 		return complain(exitFault, err)
 	}
+	if name == RuntimeInstaller && record.Mode == toolWorks {
+		if err := t.installMissing(ctx); err != nil {
+			return complain(exitFault, err)
+		}
+	}
 	code, err := record.work(t.toolFile(name, toolOutput))
 	if err != nil {
 		return complain(exitFault, err)
 	}
 	return code
+}
+
+// installMissing installs the services that are missing. They do not run yet.
+func (t *terminal) installMissing(ctx context.Context) error {
+	for _, s := range t.services() {
+		behaves, err := s.behaviour()
+		if err == nil && behaves.kind == missing {
+			err = t.exclusively(ctx, func() error { return s.setBehaviour(behaviour{kind: normal}) })
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // work does what the mode says, in the program's folder.

@@ -31,7 +31,9 @@ type Answer struct {
 }
 
 // Sure says whether one entry is meant, and no other may be.
-func (a *Answer) Sure() bool { return a.Likely == 1 && len(a.AskCode) == 0 }
+func (a *Answer) Sure() bool {
+	return a.Likely == 1 && len(a.AskCode) == 0 && a.Ranked[0].Score >= certain
+}
 
 const (
 	// maxHits is how many entries are told.
@@ -40,8 +42,10 @@ const (
 	maxWords = 1000
 	// least is the score below which an entry does not fit.
 	least = 0.34
-	// close is the share of the best score from which another entry fits about as well.
+	// near is the share of the best score from which another entry fits about as well.
 	near = 0.85
+	// certain is the score from which an entry is meant when no other fits about as well.
+	certain = 0.6
 	// codeScore is added when the number is the entry's.
 	codeScore = 1.0
 )

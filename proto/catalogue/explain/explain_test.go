@@ -83,8 +83,8 @@ func TestWhatPeopleSay(t *testing.T) {
 		{"opperation timed out", "3010", "band-error-3010", "", true},
 		{"faild to get NEM certifcate", "", "enroll-otp-wrong", "", false},
 		{"Disconect form agent", "", "lock-disconnect-from-agent", "", false},
-		{"usename or pasword incorect", "", "console-bad-credentials", "", false},
-		{"corupt instalation found", "", "nes-install-corrupt-found", "", false},
+		{"usename or pasword incorrct", "", "console-bad-credentials", "", false},
+		{"corupt installaton found", "", "nes-install-corrupt-found", "", false},
 		{"fingerprnt creation faild", "", "fingerprint-creation-failed", "", false},
 		{"lost bnad", "", "band-lost", "", false},
 	} {

@@ -88,7 +88,7 @@ func (x *index) rarity(word string) float64 {
 // split cuts a folded text into words. What people say in passing is left out.
 func split(text string) (words []string) {
 	for _, w := range strings.FieldsFunc(text, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r >= 0x80)
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '.' && r < 0x80
 	}) {
 		if w = strings.Trim(w, "."); w != "" && !passing(w) {
 			words = append(words, w)

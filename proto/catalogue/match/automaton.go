@@ -20,7 +20,7 @@ func newAutomaton(patterns []pattern) automaton {
 	for _, p := range patterns {
 		for i := range len(p.text) {
 			if b := p.text[i]; a.column[b] == 0 {
-				a.column[b] = uint8(a.columns) //nolint:gosec // folded texts never have all 256 bytes: there are no control characters
+				a.column[b] = uint8(a.columns) // folded texts never have all 256 bytes: there are no control characters
 				a.columns++
 			}
 		}
@@ -34,7 +34,7 @@ func newAutomaton(patterns []pattern) automaton {
 }
 
 func (a *automaton) addState() uint32 {
-	at := uint32(len(a.next)) //nolint:gosec // maxTexts bounds it
+	at := uint32(len(a.next)) // maxTexts bounds it
 	a.next = append(a.next, make([]uint32, a.columns)...)
 	a.ends = append(a.ends, nil)
 	return at

@@ -15,7 +15,7 @@ import (
 
 // Words that begin each kind of text, so that one is not taken for another.
 const (
-	secretWord    = "bandfleet-pack-secret-1"
+	secretWord    = "bandfleet-pack-secret-1" //nolint:gosec // it names what a file holds
 	publicWord    = "bandfleet-pack-key-1"
 	signatureWord = "bandfleet-pack-signature-1"
 )
