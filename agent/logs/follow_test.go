@@ -209,3 +209,22 @@ func TestEachLineOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestWritersAreNotKeptFromRotating: while a log is open for reading, its program may rename it, make it anew and delete it.
+func TestWritersAreNotKeptFromRotating(t *testing.T) {
+	m := newMachine(t, timeoutRule())
+	m.add(nemLog, "before\n")
+	o, err := open(t.Context(), m.files, "profiles", strings.TrimPrefix(nemLog, "profiles/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.rename(nemLog, nemFolder+"nem.1.log")
+	m.add(nemLog, "anew\n")
+	err = errors.Join(os.Truncate(m.path(nemFolder+"nem.1.log"), 0), os.Remove(m.path(nemFolder+"nem.1.log")), o.Close())
+	if err != nil {
+		t.Errorf("while the agent reads a log, its program cannot do with it what it likes: %v", err)
+	}
+	if o.id == "" {
+		t.Error("the file has no identity on this machine, want one: a rotation is known by it")
+	}
+}

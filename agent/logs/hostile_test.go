@@ -193,13 +193,13 @@ func TestTemplates(t *testing.T) {
 // FuzzMask: no name of a user of this machine is in what leaves it, whatever the line.
 func FuzzMask(f *testing.F) {
 	for _, line := range []string{`user: ada`, `CORP\ada logged in`, "a\x00da", "ＡＤＡ", "ada@example.org", `C:\Users\ada\x`, "password=ada", "İada", "a***da"} {
-		f.Add([]byte(line), "ada")
+		f.Add([]byte(strings.ReplaceAll(line, "ada", "lovelace")), "Lovelace")
 		f.Add([]byte(line), "Žofie Ада")
 	}
 	f.Fuzz(func(t *testing.T, line []byte, name string) {
 		name = clean(name)
 		if strings.ContainsAny(name, "*#") || len([]rune(name)) < 4 || isNumber(name) || len(line) > maxMasked {
-			t.Skip("no name of a profile, or so short that it is looked for by itself only")
+			return // no name of a profile, or so short that it is looked for by itself only
 		}
 		n := newNames()
 		n.add(name)
@@ -239,9 +239,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-var _ Sink = (*sink)(nil)
-
-func TestAnUnknownClassOfTheCatalogueIsNone(t *testing.T) {
+func TestOrdersWithoutRules(t *testing.T) {
 	m := newMachine(t)
 	if err := m.w.Take(&agentv1.Orders{}); err != nil {
 		t.Errorf("Take of orders without rules = %v, want success", err)

@@ -2,6 +2,7 @@ package logs
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,7 +57,7 @@ func (s *sink) all() []*agentv1.FaultReport {
 
 func newMachine(t testing.TB, rules ...*agentv1.LogRule) *machine {
 	t.Helper()
-	m := &machine{t: t, dir: t.TempDir(), sink: &sink{}, rules: rules, now: time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)}
+	m := &machine{t: t, dir: emptyFolder(t), sink: &sink{}, rules: rules, now: time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)}
 	roots := map[string]string{}
 	for _, root := range []string{"profiles", "programdata", "public"} {
 		roots[root] = filepath.Join(m.dir, root)
@@ -76,6 +77,29 @@ func newMachine(t testing.TB, rules ...*agentv1.LogRule) *machine {
 	}
 	m.start()
 	return m
+}
+
+// emptyFolder is t.TempDir, but removed file by file: Wine lacks what os.RemoveAll calls.
+func emptyFolder(t testing.TB) string {
+	t.Helper()
+	folder, err := os.MkdirTemp("", "bandfleet") //nolint:usetesting // see above
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		var all []string
+		err := filepath.WalkDir(folder, func(path string, _ fs.DirEntry, err error) error {
+			all = append(all, path)
+			return err
+		})
+		for _, path := range slices.Backward(all) { // what is in a folder comes after it
+			err = errors.Join(err, os.Remove(path))
+		}
+		if err != nil {
+			t.Errorf("the test's folder cannot be removed: %v", err)
+		}
+	})
+	return folder
 }
 
 // start begins with what an earlier Watcher has kept.

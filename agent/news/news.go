@@ -148,6 +148,10 @@ func fold(before *agentv1.News, later *agentv1.FaultReport) *agentv1.News {
 	f := n.GetFault()
 	f.Count += later.GetCount()
 	f.LastSeen = later.GetLastSeen()
+	if later.GetConfidence() > f.GetConfidence() {
+		// A line that may mean it came first, then the state itself.
+		f.Confidence, f.Rule, f.Candidates = later.GetConfidence(), later.GetRule(), later.GetCandidates()
+	}
 	f.Historical = f.GetHistorical() && later.GetHistorical()
 	if len(later.GetEvidence()) > 0 {
 		f.Evidence = later.GetEvidence()

@@ -135,7 +135,7 @@ func (e *Engine) Fault(f *agentv1.FaultReport) error {
 	switch {
 	case f.GetGone():
 		beside.Gone = f
-	case known == nil || known.report.GetHistorical() != f.GetHistorical():
+	case known == nil || surer(f, known.report):
 		beside.Opened = f
 	}
 	if err := e.cfg.News.AddWith(&agentv1.News{News: &agentv1.News_Fault{Fault: f}}, beside); err != nil {
@@ -148,9 +148,18 @@ func (e *Engine) Fault(f *agentv1.FaultReport) error {
 	now := &standing{report: f, seen: e.clock.now()}
 	if known != nil {
 		now.notBefore = known.notBefore
+		if !surer(f, known.report) {
+			now.report = known.report
+		}
 	}
 	e.faults[key] = now
 	return nil
+}
+
+// surer says whether a report of an open fault tells more than the one that is known: a state more than a line in a log, and what is so now more
+// than what was. What is known of a state holds until it is gone, whatever lines say besides.
+func surer(f, known *agentv1.FaultReport) bool {
+	return f.GetConfidence() > known.GetConfidence() || (f.GetConfidence() == known.GetConfidence() && known.GetHistorical() && !f.GetHistorical())
 }
 
 // Take implements orders.Taker. Any orders that make sense can be gone by: an action that is not offered here is never run.

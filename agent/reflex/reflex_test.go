@@ -261,3 +261,28 @@ func TestTheAgentsOwnTasksAreNotTheServers(t *testing.T) {
 		}
 	})
 }
+
+// A line that may mean a fault does not hide the state that is known of it.
+func TestALineDoesNotHideAState(t *testing.T) {
+	in(t, usual, func(r *rig) {
+		r.blind = true
+		r.machine.Crash(service, 1)
+		r.begin(0)
+		line := fault(false)
+		line.Rule, line.Confidence = entry+"/screen", agentv1.Confidence_CONFIDENCE_GUESS
+		for _, f := range []*agentv1.FaultReport{line, fault(false), line} {
+			must(t, r.engine.Fault(f))
+		}
+		var told *agentv1.FaultReport
+		must(t, r.book.News(0, func(n *agentv1.News) bool { told = n.GetFault(); return false }))
+		if told.GetCount() != 3 || told.GetRule() != "state" || told.GetConfidence() != agentv1.Confidence_CONFIDENCE_STATE {
+			t.Errorf("the server is told %v, want one fault that was seen three times, as a state", told)
+		}
+		r.end()
+		r.begin(0)
+		time.Sleep(time.Minute)
+		if !r.runs() {
+			t.Error("the service is stopped still, and its state is known")
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -141,6 +142,9 @@ func (c *course) deskAsks(f *fleetv1.Fault) {
 
 // stepWith is the first step that has one of the parameters open, from 1; 0 when there are none.
 func (c *course) stepWith(params map[string]string) uint32 {
+	if c.entry.ID == "nes-verbose-logging" {
+		return 1 // what a person says has no readings to go by
+	}
 	for i, s := range c.entry.Remedy.Steps {
 		for name := range params {
 			if _, has := s.Params[name]; has {
@@ -193,20 +197,48 @@ func (c *course) resolve(f *fleetv1.Fault) {
 	ask(c.t, c.hall.people.desk.faults.ResolveFault, &fleetv1.ResolveFaultRequest{Id: f.GetId(), Reason: "the user says that it works"})
 }
 
-// wantJobs wants the fault to have had jobs, all of which did what they were for, and notes their actions.
+// wantJobs wants the fault to have had jobs, all of which did what they were for, and notes their actions. A detector may be faster than the
+// job, which goes on watching for a while.
 func (c *course) wantJobs(f *fleetv1.Fault) {
 	c.t.Helper()
 	for _, id := range c.jobsOf(f) {
-		job := ask(c.t, c.hall.people.desk.jobs.GetJob, &fleetv1.GetJobRequest{Id: id}).GetJob()
-		counts := job.GetCounts()
-		if good := counts.GetSucceeded() + counts.GetNoChange(); good == 0 || good != counts.GetTotal() {
-			c.t.Errorf("job %s (%s) of fault %s ended with %v, want that it succeeded", id, job.GetAction(), f.GetId(), counts)
-		}
-		c.saw.Actions = append(c.saw.Actions, job.GetAction())
+		c.wantSuccess(id)
 	}
 	if len(c.saw.Actions) == 0 {
 		c.t.Errorf("fault %s (%s) was resolved by %q without a job, want the remedy's", f.GetId(), c.entry.ID, f.GetResolvedBy())
 	}
+}
+
+func (c *course) wantSuccess(id string) {
+	c.t.Helper()
+	var job *fleetv1.Job
+	eventuallyWithin(c.t, proofPatience, "job "+id+" is done", func() bool {
+		c.attend(id)
+		job = ask(c.t, c.hall.people.desk.jobs.GetJob, &fleetv1.GetJobRequest{Id: id}).GetJob()
+		return job.GetState() == fleetv1.JobState_JOB_STATE_DONE
+	})
+	counts := job.GetCounts()
+	if good := counts.GetSucceeded() + counts.GetNoChange(); good == 0 || good != counts.GetTotal() {
+		c.t.Errorf("job %s (%s) ended with %v, want that it succeeded; see `job show`:\n%s", id, job.GetAction(), counts, c.hall.fleet.ctl("job", "show", id))
+	}
+	c.saw.Actions = append(c.saw.Actions, job.GetAction())
+}
+
+// procedure is what somebody asks for: nothing is wrong, and there is no fault. The desk has the entry's action run.
+func (c *course) procedure() record.Proof {
+	c.t.Helper()
+	c.saw = record.Proof{Entry: c.entry.ID, Class: record.A, Found: record.ByPerson, Cause: "asks for it"}
+	step := c.entry.Remedy.Steps[0]
+	args := []string{step.Action, "--terminal", c.machineName(), "--reason", "INC-4711"}
+	params := maps.Clone(step.Params)
+	if c.p.params != nil {
+		maps.Copy(params, c.p.params(c.world))
+	}
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		args = append(args, "--param", name+"="+params[name])
+	}
+	c.wantSuccess(c.hall.fleet.fix(args...))
+	return c.saw
 }
 
 // newCourse makes the machines of a proof.

@@ -96,6 +96,16 @@ func (c *course) closed(id string) bool {
 	return false
 }
 
+// handled is a procedure that only a person can carry out.
+func (c *course) handled() record.Proof {
+	c.t.Helper()
+	task := ask(c.t, c.hall.people.desk.guided.CreateGuidedTask, &fleetv1.CreateGuidedTaskRequest{
+		Entry: c.entry.ID, Terminal: c.machineName(), Note: "asked for at the desk", RequestId: "guided-" + c.site,
+	}).GetTask()
+	c.work(task.GetId(), func() {})
+	return record.Proof{Entry: c.entry.ID, Class: record.C, Found: record.ByPerson, Cause: "asks for it"}
+}
+
 // ofBand plays the guided task of an entry about a band through. No machine and no fault has to do with it.
 func (c *course) ofBand() record.Proof {
 	c.t.Helper()

@@ -70,6 +70,12 @@ func prove(t *testing.T, h *hall, c *catalogue.Catalogue, e *catalogue.Entry) re
 	if e.Target == catalogue.Band && len(e.Detect.Logs) == 0 {
 		return (&course{world: &world{t: t, hall: h, site: h.newSite()}, entry: e}).ofBand()
 	}
+	if e.Procedure && e.Remedy.Kind == catalogue.Guided {
+		return newCourse(t, h, e, reported(e), record.ByPerson).handled()
+	}
+	if e.Procedure {
+		return newCourse(t, h, e, reported(e), record.ByPerson).procedure()
+	}
 	if p, ok := byState()[e.ID]; ok {
 		return newCourse(t, h, e, p, record.ByState).run()
 	}

@@ -204,6 +204,24 @@ func TestRealWineHost(t *testing.T) {
 	}
 }
 
+// TestRealWineLogs runs the tests of what follows logs, built for Windows: files that others rename, empty and delete meanwhile.
+func TestRealWineLogs(t *testing.T) {
+	p, err := wine.Start(background(), cache(t), filepath.Join(t.TempDir(), "wine"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { must(t, p.Stop(context.Background())) })
+	binary := filepath.Join(t.TempDir(), "logs.test.exe")
+	mustBuild(t, []string{"GOOS=windows", "GOARCH=amd64"}, "go", "test", "-c", "-o", binary, "./agent/logs")
+	must(t, p.Copy(binary, `C:\svc\logs.test.exe`))
+	out, err := p.Run(background(), `C:\svc\logs.test.exe`, "-test.v", "-test.timeout", "8m", "-rapid.checks", "20", "-rapid.nofailfile")
+	for _, name := range []string{"TestEachLineOnce", "TestALineIsReported", "TestWritersAreNotKeptFromRotating"} {
+		if err != nil || !strings.Contains(out, "--- PASS: "+name+" ") {
+			t.Fatalf("%s did not pass (%v):\n%s", name, err, out)
+		}
+	}
+}
+
 func mustBuild(t *testing.T, env []string, command ...string) {
 	t.Helper()
 	if err := build(env, command...); err != nil {

@@ -33,7 +33,9 @@ func TestScripts(t *testing.T) {
 }
 
 func runScript(t *testing.T, script string) {
-	f := startFleet(t, "127.0.0.1")
+	f, clock := fleetFor(t, script)
+	commands := scriptCommands(f)
+	maps.Copy(commands, clockCommands(clock))
 	testscript.Run(t, testscript.Params{
 		Files: []string{script},
 		Setup: func(env *testscript.Env) error {
@@ -48,7 +50,7 @@ func runScript(t *testing.T, script string) {
 			})
 			return nil
 		},
-		Cmds: scriptCommands(f),
+		Cmds: commands,
 	})
 }
 

@@ -27,6 +27,16 @@ func Rules(c *Catalogue, target Target) (states []*agentv1.StateRule, logs []*ag
 	return states, logs
 }
 
+// NoticedAt says whether a machine of a kind may tell of the entry's fault: the fault is there, or shows there in a log. What is wrong with a
+// band is noticed at a terminal.
+func (e *Entry) NoticedAt(target Target) bool {
+	if e.Target == target || e.Target == Device || e.Target == Band && target == Terminal {
+		return true
+	}
+	classes := classTargets()
+	return slices.ContainsFunc(e.Detect.Logs, func(r LogRule) bool { return classes[r.File] == target })
+}
+
 func signalTargets() map[string]Target {
 	targets := map[string]Target{}
 	for _, s := range Signals() {

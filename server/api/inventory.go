@@ -52,7 +52,7 @@ type Estate interface {
 
 // NewInventory makes the service.
 func NewInventory(i *inventory.Inventory, s Sessions, t Tasks, b *bands.Register, estates ...Estate) *Inventory {
-	return &Inventory{inventory: i, sessions: s, tasks: t, estates: estates}
+	return &Inventory{inventory: i, sessions: s, tasks: t, bands: b, estates: estates}
 }
 
 func caller(ctx context.Context) identity.Name { return access.From(ctx).Name }

@@ -59,19 +59,13 @@ func (t *taking) checkOf(entry, subject string) string {
 	return ""
 }
 
-// fits reports whether a machine of this role can have what an entry is about. What is wrong with a band is noticed at a user terminal.
+// fits reports whether a machine of this role can tell of what an entry is about. A procedure is no fault.
 func fits(e *catalogue.Entry, role fleetv1.TerminalRole) bool {
-	if e.Procedure {
-		return false
+	target := catalogue.Terminal
+	if role == fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST {
+		target = catalogue.NESHost
 	}
-	switch e.Target {
-	case catalogue.Device:
-		return true
-	case catalogue.NESHost:
-		return role == fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST
-	default:
-		return role == fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL
-	}
+	return !e.Procedure && e.NoticedAt(target)
 }
 
 // ahead reports whether a time is none, or lies in the future.

@@ -123,7 +123,9 @@ func replace(text string, f *fleetv1.Fault, around *actionv1.Surroundings) (valu
 		case "{site.nes_url}":
 			known = nesURL(around)
 		case "{site.root}":
-			known = rootName(around, f.GetSubject())
+			known = rootOf(around, f.GetSubject()).GetName()
+		case "{site.root_hash}":
+			known = rootOf(around, f.GetSubject()).GetSha256()
 		case "{site.tap_threshold}":
 			known = tapThreshold(around)
 		}
@@ -156,18 +158,18 @@ func nesHost(around *actionv1.Surroundings) (used *actionv1.NESHost) {
 	return used
 }
 
-// rootName is the approved root that a fault is about, by name or hash, or the site's only one.
-func rootName(around *actionv1.Surroundings, subject string) string {
+// rootOf is the approved root that a fault is about, by name or hash, or the site's only one; nil when it is not known which.
+func rootOf(around *actionv1.Surroundings, subject string) *actionv1.ApprovedRoot {
 	roots := around.GetApprovedRoots()
 	for _, r := range roots {
 		if r.GetName() == subject || r.GetSha256() == subject {
-			return r.GetName()
+			return r
 		}
 	}
 	if len(roots) == 1 {
-		return roots[0].GetName()
+		return roots[0]
 	}
-	return ""
+	return nil
 }
 
 func tapThreshold(around *actionv1.Surroundings) string {
