@@ -87,7 +87,8 @@ func (d *Detector) Readings() []Reading {
 	return d.readings.all()
 }
 
-// Nudge has signals be read now, all of them when none is named: after a remedy, or when something else gives reason to look.
+// Nudge has signals be read now, when none is named all of them but the features of Windows that were well: after a remedy, or when something
+// else gives reason to look.
 func (d *Detector) Nudge(signals ...string) {
 	d.mu.Lock()
 	d.all = d.all || len(signals) == 0

@@ -60,9 +60,12 @@ func (r *run) takeUp() {
 	r.due(slices.Collect(maps.Keys(nudged))...)
 }
 
+// dueAll has all signals be read next, but for those that take seconds of a processor and were well: they are asked for by name, or wait.
 func (r *run) dueAll() {
 	for _, reader := range r.d.readers {
-		reader.due = time.Now()
+		if reader.cost != rare || r.d.readings[reader.signals[0]][""].Value != "ok" {
+			reader.due = time.Now()
+		}
 	}
 }
 
