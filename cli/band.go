@@ -15,8 +15,8 @@ import (
 func newBand(a *app) *cobra.Command {
 	return newGroup("band", "Keep the inventory of bands",
 		"Bands are wearables in the inventory. Their status here says nothing of the Nymi Enterprise Server and changes nothing there.\n\nList them with `fleetctl get bands`.",
-		"  fleetctl band add AAAH-00125 --site lyon\n  fleetctl band set-status AAAH-00125 fault --note \"does not charge\"",
-		newBandAdd(a), newBandSetStatus(a), newBandImport(a))
+		"  fleetctl band add AAAH-00125 --site lyon\n  fleetctl band lost AAAH-00077 --user 'DOM\\jane'\n  fleetctl band show AAAH-00077",
+		append([]*cobra.Command{newBandAdd(a), newBandSetStatus(a), newBandImport(a), newBandShow(a), newBandHistory(a)}, newBandReports(a)...)...)
 }
 
 type bandAddOptions struct {
@@ -140,19 +140,58 @@ func bandColumns() []output.Column[*fleetv1.Band] {
 }
 
 func describeBand(a *app, b *fleetv1.Band) {
-	a.out.Fields(0,
+	fields := []output.Field{
 		output.Text("Serial", b.GetSerial()),
 		output.Text("Site", b.GetSite()),
 		output.Text("Status", word(b.GetStatus())),
-		output.Text("Firmware", b.GetFirmwareVersion()),
+		output.Text("Firmware", joinWords(", ", b.GetFirmwareVersion(), firmwareReadWord(b))),
 		output.Text("Wearer", b.GetWearer()),
-	)
+	}
+	if b.GetStandsInFor() != "" {
+		fields = append(fields, output.Text("Stands in for", b.GetStandsInFor()))
+	}
+	if b.GetReplacedBy() != "" {
+		fields = append(fields, output.Text("Replaced by", b.GetReplacedBy()))
+	}
+	a.out.Fields(0, fields...)
+	if b.GetWipeBeforeUse() {
+		a.out.Line("It was lost: delete the user's data on it before anybody gets it, and say so with `fleetctl band wiped %s`.", b.GetSerial())
+	}
+	for _, id := range b.GetGuidedTasks() {
+		a.out.Line("Open task: `fleetctl guided show %s`", id)
+	}
 	a.out.Line("History:")
+	printBandHistory(a, b)
+}
+
+func firmwareReadWord(b *fleetv1.Band) string {
+	if b.GetFirmwareRead() == nil {
+		return ""
+	}
+	return "read by " + b.GetFirmwareReadBy() + " at " + output.UTC(b.GetFirmwareRead())
+}
+
+func printBandHistory(a *app, b *fleetv1.Band) {
 	for _, e := range b.GetHistory() {
-		wearer := ""
+		wearer, report := "", ""
 		if e.GetWearer() != "" {
 			wearer = "wearer " + e.GetWearer()
 		}
-		a.out.Line("  %s", joinWords("  ", output.UTC(e.GetTime()), word(e.GetStatus()), "by "+e.GetActor(), wearer, e.GetNote()))
+		if e.GetReport() != 0 {
+			report = "reported " + reportWord(e)
+		}
+		a.out.Line("  %s", joinWords("  ", output.UTC(e.GetTime()), word(e.GetStatus()), "by "+e.GetActor(), report, wearer, e.GetNote()))
+	}
+}
+
+// reportWord writes what was reported, with what belongs to it.
+func reportWord(e *fleetv1.BandEvent) string {
+	switch {
+	case e.GetCode() != "":
+		return word(e.GetReport()) + " " + e.GetCode()
+	case e.GetFailures() > 0:
+		return word(e.GetReport()) + " after " + number(e.GetFailures()) + " failed matches"
+	default:
+		return word(e.GetReport())
 	}
 }

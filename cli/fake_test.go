@@ -37,6 +37,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedMaintenanceServiceServer
 	fleetv1.UnimplementedArtifactServiceServer
 	fleetv1.UnimplementedScheduleServiceServer
+	fleetv1.UnimplementedGuidedServiceServer
 	fleetv1.UnimplementedSecretServiceServer
 	fleetv1.UnimplementedCertificateServiceServer
 	fleetv1.UnimplementedNotificationServiceServer
@@ -62,6 +63,9 @@ type fakeFleet struct {
 	// wrong are the faults, oldest first.
 	wrong []*fleetv1.Fault
 	packs     []*fleetv1.Pack
+	guided    []*fleetv1.GuidedTask
+	// attached is the last file that was attached to a guided task.
+	attached []byte
 	// imported is the last import, as text.
 	imported string
 	// secrets are by terminal and name; sealingKey opens them all.
@@ -112,6 +116,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterArtifactServiceServer(f.server, f)
 	fleetv1.RegisterScheduleServiceServer(f.server, f)
 	fleetv1.RegisterNotificationServiceServer(f.server, f)
+	fleetv1.RegisterGuidedServiceServer(f.server, f)
 	fleetv1.RegisterSecretServiceServer(f.server, f)
 	fleetv1.RegisterCertificateServiceServer(f.server, f)
 	fleetv1.RegisterFaultServiceServer(f.server, f)

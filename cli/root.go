@@ -59,6 +59,7 @@ func newRoot(a *app) *cobra.Command {
 		newFaults(a), newFault(a),
 		newStatus(a), newFix(a), newDiagnose(a), newExplain(a), newCatalogue(a), newGet(a), newDescribe(a), newJob(a), newSchedule(a), newSweep(a),
 		newSite(a), newTerminal(a), newBand(a),
+		newSite(a), newTerminal(a), newBand(a), newGuided(a),
 		newToken(a), newOperator(a), newWhoAmI(a), newArtifact(a), newLogs(a), newSupport(a), newSecret(a), newBackup(a),
 		newConfig(a), newVersion(a), newCompletion(a), newExitCodes(), newExpressions(),
 	)

@@ -22,6 +22,7 @@ type siteSetOptions struct {
 	description string
 	nymiAgent   string
 	approvals   uint32
+	firmware    string
 	lists       map[string]*[]string
 	reason      string
 }
@@ -84,6 +85,7 @@ func (o *siteSetOptions) addFlags(c *cobra.Command) {
 	f.StringVar(&o.description, "description", "", "what people call it")
 	f.StringVar(&o.nymiAgent, "nymi-agent", "", "where the Nymi Agent runs: local, or `central=ADDRESS`")
 	f.Uint32Var(&o.approvals, "approvals", 0, "how many others must approve a job that changes something, 0 to 2")
+	f.StringVar(&o.firmware, "minimum-band-firmware", "", "bands with an older `version` do not lock after failed tries; empty means that it is not known")
 	for _, l := range siteLists() {
 		o.lists[l.flag] = f.StringArray(l.flag, nil, l.help)
 		f.Bool(l.none, false, "empty what --"+l.flag+" fills")
@@ -96,12 +98,13 @@ func (o *siteSetOptions) addFlags(c *cobra.Command) {
 func (o *siteSetOptions) request(cmd *cobra.Command) (*fleetv1.SetSiteRequest, error) {
 	req := &fleetv1.SetSiteRequest{Name: o.name, Reason: o.reason, Settings: &fleetv1.SiteSettings{}}
 	var problems []string
-	for _, name := range []string{"time-zone", "description", "approvals"} {
+	for _, name := range []string{"time-zone", "description", "approvals", "minimum-band-firmware"} {
 		if cmd.Flags().Changed(name) {
 			req.Fields = append(req.Fields, strings.ReplaceAll(name, "-", "_"))
 		}
 	}
 	req.Settings.TimeZone, req.Description, req.Settings.Approvals = o.timeZone, o.description, o.approvals
+	req.Settings.MinimumBandFirmware = o.firmware
 	if cmd.Flags().Changed("nymi-agent") {
 		problems = append(problems, o.readNymiAgent(req)...)
 	}
@@ -208,7 +211,7 @@ func runSiteSet(ctx context.Context, a *app, req *fleetv1.SetSiteRequest) error 
 func inFlags(err error) error {
 	e := exit.From(err)
 	words := map[string]string{"settings.nymi_agent_url": "--nymi-agent", "settings.nymi_agent": "--nymi-agent", "settings.time_zone": "--time-zone",
-		"settings.approvals": "--approvals"}
+		"settings.approvals": "--approvals", "settings.minimum_band_firmware": "--minimum-band-firmware"}
 	for _, l := range siteLists() {
 		words["settings."+l.field] = "--" + l.flag
 	}

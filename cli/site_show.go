@@ -42,6 +42,9 @@ func describeSite(a *app, s *fleetv1.Site) {
 		output.Text("Nymi Agent", nymiAgentWords(s.GetSettings())),
 		output.Text("Approvals", number(s.GetSettings().GetApprovals())),
 	)
+	if least := s.GetSettings().GetMinimumBandFirmware(); least != "" {
+		a.out.Line("Bands need firmware %s or newer.", least)
+	}
 	describeLists(a, s.GetSettings())
 	if a.format == output.Wide {
 		a.out.Fields(0, output.Text("Etag", s.GetEtag()))

@@ -22,6 +22,7 @@ type Client struct {
 	Jobs        fleetv1.JobServiceClient
 	Artifacts   fleetv1.ArtifactServiceClient
 	Schedules   fleetv1.ScheduleServiceClient
+	Guided      fleetv1.GuidedServiceClient
 	Maintenance fleetv1.MaintenanceServiceClient
 	Secrets     fleetv1.SecretServiceClient
 	// Certificates are those of machines and of the fleet itself.
@@ -59,6 +60,7 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Jobs:        fleetv1.NewJobServiceClient(conn),
 		Artifacts:   fleetv1.NewArtifactServiceClient(conn),
 		Schedules:   fleetv1.NewScheduleServiceClient(conn),
+		Guided:      fleetv1.NewGuidedServiceClient(conn),
 		Maintenance: fleetv1.NewMaintenanceServiceClient(conn),
 		Secrets:     fleetv1.NewSecretServiceClient(conn),
 

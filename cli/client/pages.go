@@ -172,3 +172,12 @@ func (c *Client) ListCertificates(ctx context.Context, req *fleetv1.ListCertific
 		return c.Certificates.ListCertificates(ctx, r)
 	}, func(p *fleetv1.ListCertificatesResponse) bool { return limit > 0 && len(p.GetCertificates()) >= limit })
 }
+
+// GuidedTasks returns all guided tasks that req asks for, the most urgent first.
+func (c *Client) GuidedTasks(ctx context.Context, req *fleetv1.ListGuidedTasksRequest) (*fleetv1.ListGuidedTasksResponse, error) {
+	return all(ctx, func(ctx context.Context, token string) (*fleetv1.ListGuidedTasksResponse, error) {
+		r := proto.CloneOf(req)
+		r.PageSize, r.PageToken = taskPageSize, token
+		return c.Guided.ListGuidedTasks(ctx, r)
+	}, nil)
+}

@@ -289,13 +289,13 @@ func TestBands(t *testing.T) {
 	}
 	_, _, err = f.Bands(t.Context(), lyon, &fleetv1.ListBandsRequest{Site: "turin"})
 	wantRefusal(t, err, "NOT_FOUND")
-	for range 150 {
+	for range 250 {
 		if b, err = f.SetBandStatus(t.Context(), ada, &fleetv1.SetBandStatusRequest{Serial: "AAAH-00125", Status: fleetv1.BandStatus_BAND_STATUS_FAULT, Note: "again"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(b.GetHistory()) != 100 {
-		t.Errorf("a history of %d events, want it bounded at 100", len(b.GetHistory()))
+	if len(b.GetHistory()) != 200 {
+		t.Errorf("a history of %d events, want it bounded at 200", len(b.GetHistory()))
 	}
 	_, err = f.SetBandStatus(t.Context(), ada, &fleetv1.SetBandStatusRequest{Serial: "AAAH-00125"})
 	wantRefusal(t, err, "BAD_STATUS")

@@ -26,7 +26,7 @@ func full() *fleetv1.SiteSettings {
 			"agent_url": `"wss://agent.lyon.example:9120/socket/websocket"`,
 		},
 		NymiAgent: fleetv1.NymiAgentPlacement_NYMI_AGENT_PLACEMENT_CENTRAL, NymiAgentUrl: "wss://agent.lyon.example:9120/socket/websocket",
-		Approvals: 1,
+		Approvals: 1, MinimumBandFirmware: "4.1.0",
 	}
 }
 

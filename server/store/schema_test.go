@@ -21,6 +21,7 @@ import (
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	protocatalogue "github.com/bandfleet/bandfleet/proto/catalogue"
+	"github.com/bandfleet/bandfleet/proto/catalogue"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 	"github.com/bandfleet/bandfleet/proto/sealed"
@@ -29,6 +30,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/artifacts"
 	"github.com/bandfleet/bandfleet/server/certificates"
 	"github.com/bandfleet/bandfleet/server/faults"
+	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/notify"
@@ -220,6 +222,20 @@ func fillFaults(t *testing.T, st store.Store, inv *inventory.Inventory) {
 	must(t, st.Update(t.Context(), func(w store.Writer) error {
 		return desk.NoteResult(w, &fleetv1.Task{JobId: strings.Repeat("0", 26), Result: &actionv1.TaskResult{Certificates: &actionv1.CertificateReport{}}})
 	}))
+	fillGuided(t, st, inv)
+}
+
+// fillGuided leaves a guided task with a file.
+func fillGuided(t *testing.T, st store.Store, inv *inventory.Inventory) {
+	t.Helper()
+	all, err := catalogue.Load()
+	must(t, err)
+	desk := guided.New(guided.Config{Store: st, Inventory: inv, Catalogue: func() guided.Catalogue { return all }, Now: time.Now})
+	id, err := desk.Create(t.Context(), guided.Order{Entry: "band-lost", Band: "AAAH-00125"})
+	must(t, err)
+	_, err = desk.Note(t.Context(), &access.Principal{Name: identity.Name{Kind: identity.KindOperator, ID: "ada"}},
+		&fleetv1.NoteGuidedTaskRequest{Id: id, FileName: "a.txt", File: []byte("x")})
+	must(t, err)
 }
 
 // fillSecrets leaves a secret and a scan.
