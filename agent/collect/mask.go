@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// masked is what stands in place of a secret.
-const masked = "***"
+// Masked is what stands in place of a secret.
+const Masked = "***"
 
 // Names that mean a secret, in any case, within longer names too.
 const secretWords = `(?:pass(?:word|wd|phrase)?|pwd|secret|token|credential|connection|apikey|private|salt|machinekey|validationkey|decryptionkey|encryptionkey|accesskey|sharedkey|licen[cs]ekey)` //nolint:gosec // names, no secret
@@ -52,6 +52,18 @@ func mask(content []byte) ([]byte, int, error) {
 	return nil, 0, errors.New("it is formed so badly that no end of its secrets is found")
 }
 
+// MaskLine masks the secrets of one line of text that is no file of its own, in the same way. A line that is formed so badly that no end of
+// its secrets is found is masked whole.
+func MaskLine(line string) string {
+	for range passes {
+		m := &masker{}
+		if line = m.pass(line); m.count == 0 {
+			return line
+		}
+	}
+	return Masked
+}
+
 // passes bounds how often a text is gone through.
 const passes = 8
 
@@ -77,11 +89,11 @@ func (m *masker) keep(pattern *regexp.Regexp, text string, n int) string {
 		if old[0] == '"' || old[0] == '\'' {
 			quote = old[:1]
 		}
-		if strings.Trim(old, `"'`) == masked || old == quote+quote && quote != "" {
+		if strings.Trim(old, `"'`) == Masked || old == quote+quote && quote != "" {
 			return s
 		}
 		m.count++
-		return groups[n] + quote + masked + quote
+		return groups[n] + quote + Masked + quote
 	})
 }
 
@@ -91,11 +103,11 @@ func (m *masker) between(pattern *regexp.Regexp, text string) string {
 		groups := pattern.FindStringSubmatch(s)
 		last := groups[len(groups)-1]
 		inner := s[len(groups[1]) : len(s)-len(last)]
-		if strings.TrimSpace(inner) == "" || inner == masked {
+		if strings.TrimSpace(inner) == "" || inner == Masked {
 			return s
 		}
 		m.count++
-		return groups[1] + masked + last
+		return groups[1] + Masked + last
 	})
 }
 

@@ -64,6 +64,10 @@ type Services interface {
 	// Kill ends process pid if and only if it is the service's own main process at that moment, then waits until the service
 	// is stopped. Already stopped is success; a service that runs as another process: ErrNotOwnProcess.
 	Kill(ctx context.Context, name string, pid uint32) error
+	// Watch tells the state of each of the services: at once, and again within 3 s of each change of what it does or as which process, and
+	// within half a minute of a change of whether it is there and may be started, until ctx ends. changed is called from one goroutine. It
+	// returns why it ended: WaitError(ctx), or what keeps services from being watched here.
+	Watch(ctx context.Context, names []string, changed func(*actionv1.ServiceState)) error
 }
 
 // Files reads and writes files below named roots ("endpoint"). Paths use forward slashes and cannot leave their root.
@@ -100,6 +104,8 @@ type Network interface {
 	// Probe looks a name up, connects, negotiates TLS with what the machine trusts, and asks by HTTP, as far as the target wants and as it
 	// gets. Nothing that it meets is an error.
 	Probe(ctx context.Context, target *actionv1.ProbeTarget, timeout time.Duration) (*actionv1.NetProbeResult, error)
+	// Resolve looks a name up and connects to nothing. That there is no such name is no error: problem says so.
+	Resolve(ctx context.Context, name string, timeout time.Duration) (addresses []string, problem string, err error)
 }
 
 // Registry reads and writes string values of the Windows registry below HKEY_LOCAL_MACHINE, 64-bit view.

@@ -2,6 +2,7 @@ package host
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -108,13 +109,28 @@ func (p probing) speak(ctx context.Context, conn net.Conn) {
 		}
 	}
 	if p.target.GetHttpPath() != "" {
-		status, err := p.ask(conn)
-		p.result.HttpStatus, p.result.HttpProblem = status, p.problem(err)
+		status, substatus, err := p.ask(conn)
+		p.result.HttpStatus, p.result.HttpSubstatus, p.result.HttpProblem = status, substatus, p.problem(err)
 	}
 }
 
 func (p probing) address() string {
 	return net.JoinHostPort(p.target.GetHost(), strconv.Itoa(int(p.target.GetPort())))
+}
+
+// Resolve implements Network.
+func (n localNetwork) Resolve(ctx context.Context, name string, timeout time.Duration) (addresses []string, problem string, err error) {
+	limited, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	p := probing{target: &actionv1.ProbeTarget{Host: name, Port: 443}, timeout: timeout, locate: n.locate, result: &actionv1.NetProbeResult{}}
+	if err := checkTarget(p.target); err != nil {
+		return nil, "", err
+	}
+	problem = p.lookUp(limited)
+	if ctx.Err() != nil {
+		return nil, "", fmt.Errorf("name %q: %w", name, WaitError(ctx))
+	}
+	return p.result.GetAddresses(), problem, nil
 }
 
 // lookUp fills in the addresses, and says why there are none.
@@ -203,24 +219,45 @@ func validity(cert *x509.Certificate, now time.Time) string {
 	return fmt.Sprintf("%q expired at %s", cert.Subject.String(), cert.NotAfter.UTC().Format(time.RFC3339))
 }
 
-// ask sends a GET and reads the status. A redirect is an answer.
-func (p probing) ask(conn net.Conn) (uint32, error) {
+// ask sends a GET and reads the status, and of an error what its page says after it. A redirect is an answer.
+func (p probing) ask(conn net.Conn) (status, substatus uint32, err error) {
 	request := fmt.Sprintf("GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: bandfleet\r\nAccept: */*\r\nConnection: close\r\n\r\n",
 		p.target.GetHttpPath(), p.hostHeader())
 	if _, err := io.WriteString(conn, request); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	head := bufio.NewReader(io.LimitReader(conn, maxHead))
 	for {
 		answer, err := http.ReadResponse(head, nil)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		_ = answer.Body.Close() // nothing of it is wanted
-		if answer.StatusCode >= 200 {
-			return uint32(answer.StatusCode), nil
+		if answer.StatusCode >= http.StatusBadRequest {
+			substatus = substatusIn(answer.Body, answer.StatusCode)
+		}
+		_ = answer.Body.Close() // nothing else of it is wanted
+		if answer.StatusCode >= http.StatusOK {
+			return uint32(answer.StatusCode), substatus, nil
 		}
 	}
+}
+
+// maxPage bounds what is read of the page of an error, in bytes: IIS says the substatus in its title.
+const maxPage = 16 << 10
+
+// substatusIn finds the number after "500." in the page of an error; 0 when there is none, or the page does not come.
+func substatusIn(page io.Reader, status int) uint32 {
+	text, _ := io.ReadAll(io.LimitReader(page, maxPage)) // what came is looked through
+	_, after, found := bytes.Cut(text, fmt.Appendf(nil, "%d.", status))
+	if !found {
+		return 0
+	}
+	digits := after[:len(after)-len(bytes.TrimLeft(after, "0123456789"))]
+	substatus, err := strconv.ParseUint(string(digits), 10, 8)
+	if err != nil {
+		return 0
+	}
+	return uint32(substatus)
 }
 
 // hostHeader names the port only where it is not the usual one, as browsers do.

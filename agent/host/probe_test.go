@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -168,5 +169,50 @@ func TestValidity(t *testing.T) {
 	expired := x509.CertificateInvalidError{Cert: &x509.Certificate{}, Reason: x509.Expired}
 	if got := trustReason(fmt.Errorf("verify: %w", expired), []*x509.Certificate{{}}); !strings.Contains(got, "expired at") {
 		t.Errorf("trustReason = %q, want when it expired", got)
+	}
+}
+
+func TestProbeTellsTheSubstatusOfAnErrorsPage(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/good":
+			_, _ = io.WriteString(w, "<title>200.19 is no error</title>") // the asker may be gone
+		case "/plain":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "/other":
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, "<p>403.4 and 500.999999</p>")
+		default:
+			w.WriteHeader(http.StatusInternalServerError)
+			_, _ = io.WriteString(w, "<title>IIS 10.0 Detailed Error - 500.19 - Internal Server Error</title>")
+		}
+	}))
+	t.Cleanup(server.Close)
+	for path, want := range map[string]uint32{"/nes/": 19, "/good": 0, "/plain": 0, "/other": 0} {
+		to := target(t, server.URL)
+		to.HttpPath = path
+		if got := probe(t, localNetwork{}, to); got.GetHttpSubstatus() != want {
+			t.Errorf("path %q: substatus %d, want %d", path, got.GetHttpSubstatus(), want)
+		}
+	}
+}
+
+func TestResolveLooksANameUpAndConnectsToNothing(t *testing.T) {
+	locate := func(address string) (string, error) {
+		if address == "known.example:443" {
+			return "192.0.2.7:443", nil
+		}
+		return "", &net.DNSError{Err: "no such host", Name: address, IsNotFound: true}
+	}
+	n := localNetwork{locate: locate}
+	addresses, problem, err := n.Resolve(t.Context(), "known.example", time.Second)
+	if err != nil || problem != "" || len(addresses) != 1 || addresses[0] != "192.0.2.7" {
+		t.Errorf("Resolve = %v, %q, %v; want 192.0.2.7", addresses, problem, err)
+	}
+	if addresses, problem, err = n.Resolve(t.Context(), "other.example", time.Second); err != nil || problem != "no such host" || len(addresses) > 0 {
+		t.Errorf("Resolve of an unknown name = %v, %q, %v; want no address, and why", addresses, problem, err)
+	}
+	if _, _, err = n.Resolve(t.Context(), "no name", time.Second); err == nil {
+		t.Error("Resolve of what is no name succeeded, want an error")
 	}
 }

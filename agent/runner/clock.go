@@ -49,5 +49,6 @@ func (r *Runner) addClock(s *actionv1.MachineState) {
 		s.Unknown = append(s.GetUnknown(), clockOffset)
 		return
 	}
-	s.ClockOffset = durationpb.New(time.Now().Round(0).Sub(clock.now().Round(0)))
+	// A simulated machine says by how much its own clock is off besides.
+	s.ClockOffset = durationpb.New(s.GetClockOffset().AsDuration() + time.Now().Round(0).Sub(clock.now().Round(0)))
 }

@@ -79,9 +79,13 @@ func newSimSet() *cobra.Command {
   set DIR service NAME hang-on-stop    from now on it does not stop when it is asked to
   set DIR service NAME crash-on-start  from now on it ends with an error when it starts
   set DIR service NAME die-after=5s    from now on it ends by itself so long after each start
+  set DIR service NAME slow-start=5s   from now on it is starting for so long
+  set DIR service NAME starting        it is starting, and stopping when that is set, until its behaviour is set again
+  set DIR service NAME missing         it is not installed, until its behaviour is set again
   set DIR adapter absent|present       pull the Bluetooth adapter out, or plug it in
   set DIR adapter stuck                it has a problem until it is disabled and enabled again
   set DIR adapter broken|updating      it has a problem that stays; it is as after a firmware update that was cut off
+  set DIR adapter several              there are two
   set DIR user NAME active             sign somebody in, who is at work; also idle (no input for a while) and away (locked)
   set DIR user NAME none               sign somebody out
   set DIR tool firmware-log-tool hang  how the vendor's tool behaves: works, hang, crash, nothing, changed or missing
@@ -94,16 +98,29 @@ func newSimSet() *cobra.Command {
   set DIR dotnet 528040                release number of .NET Framework
   set DIR reboot-pending yes|no        whether Windows waits for a restart
   set DIR reboot now                   start the machine anew; ends-agent has later starts kill the agent that asked for them
+  set DIR clock 10m                    how far the machine's clock is ahead; -10m is behind
+  set DIR free 900                     MiB that are free on the system's volume
+  set DIR domain NAME|none             the domain that the machine is in
+  set DIR domain-role 5                as Windows numbers it: 3 is a member server, 5 a domain controller
+  set DIR windows 6.1.7601             have it say that it runs this version of Windows; none: what it really runs on
+  set DIR registry KEY\VALUE DATA      a value of the registry; none takes it away
+  set DIR root valid-for=21d           make a root, trusted here, and leave it in root.pem; a negative time has expired
+  set DIR nbe-file default|absent      nbe.toml as at first, or not there; broken is no TOML, too-long cannot be read
+  set DIR nbe KEY VALUE|none           a key of nbe.toml, as TOML writes it: nbe rssi_tap_threshold -42
 
 On a NES host also:
 
-  set DIR certificate valid-for=21d    issue another certificate and bind it; a negative time has expired
-  set DIR bind SHA256|none             bind a certificate that is in a store of the host
+  set DIR certificate valid-for=21d    issue another certificate and bind it; a negative time has expired; for=NAME is for another name
+  set DIR bind SHA256|none             bind a certificate that is in a store of the host; missing takes the binding away
+  set DIR ca-certificate valid-for=21d another CA certificate of NES in the store CA
+  set DIR ca-provider ok|other|none    the cryptographic provider of the CA
+  set DIR auth-url URL|none            the console's address of the authentication service
+  set DIR log-level APP SWITCH LEVEL   a switch in an application's web.config: nes Global Verbose
   set DIR site|pool NAME stopped       stop a site or an application pool; started starts it
   set DIR pool-identity NAME IDENTITY  the account of an application pool
   set DIR ssl-flags LOCATION FLAGS     "Default Web Site/crl" Ssl
-  set DIR answer PATH STATUS|none      answer a path with an HTTP status`,
-		Args: takes(3, 4),
+  set DIR answer PATH STATUS|none      answer a path with an HTTP status; 500.19 shows a page with the substatus`,
+		Args: takes(3, 5),
 		RunE: action(func(_ *cobra.Command, args []string) error {
 			return asInput(sim.Set(args[0], args[1:]...))
 		}),

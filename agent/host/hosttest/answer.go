@@ -14,8 +14,8 @@ type answer struct {
 	addresses []string
 	connected bool
 	// chain is what is served, leaf first; empty when the handshake fails.
-	chain  []*x509.Certificate
-	status uint32
+	chain             []*x509.Certificate
+	status, substatus uint32
 }
 
 // httpPort is where a web server answers without TLS.
@@ -35,6 +35,9 @@ func (m *Memory) answer(target *actionv1.ProbeTarget) answer {
 		a.chain = m.chain(bound)
 	}
 	a.status = m.status(site, target)
+	if a.status >= 400 {
+		a.substatus = m.web.substatus[target.GetHttpPath()]
+	}
 	return a
 }
 

@@ -62,6 +62,8 @@ func Conformance(t *testing.T, fixture func(t *testing.T) Fixture) {
 		{"service/crashes on start", "Crashes", testCrashes},
 		{"service/dies", "Dies", testDies},
 		{"service/disabled", "Disabled", testDisabled},
+		{"service/watch", "Running", testWatch},
+		{"service/watch one that dies", "Dies", testWatchDeath},
 		{"files/life of a file", "FilesRoot", testFile},
 		{"files/read limit", "FilesRoot", testReadLimit},
 		{"files/not there", "FilesRoot", testNoFile},

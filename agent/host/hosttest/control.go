@@ -3,6 +3,8 @@ package hosttest
 import (
 	"context"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/bandfleet/bandfleet/agent/host"
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 )
@@ -74,6 +76,31 @@ func (v memoryServices) Kill(ctx context.Context, name string, pid uint32) error
 		err = v.m.await(ctx, name, isStopped)
 	}
 	return host.ServiceError(name, err)
+}
+
+// Watch implements host.Services. It needs no polling.
+func (v memoryServices) Watch(ctx context.Context, names []string, changed func(*actionv1.ServiceState)) error {
+	last := map[string]*actionv1.ServiceState{}
+	for {
+		v.m.mu.Lock()
+		woken := v.m.changed
+		v.m.mu.Unlock()
+		for _, name := range names {
+			now, err := v.State(ctx, name)
+			if err != nil {
+				return host.WaitError(ctx)
+			}
+			if before := last[name]; before == nil || !proto.Equal(before, now) {
+				last[name] = now
+				changed(now)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return host.WaitError(ctx)
+		case <-woken:
+		}
+	}
 }
 
 // start waits for a service that is stopping, asks it to start and waits for the end of that.

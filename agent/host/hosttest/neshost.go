@@ -48,7 +48,7 @@ const memberServer = 3
 
 // fillWeb gives the machine its web server, and binds a certificate that is valid for a year.
 func (m *Memory) fillWeb() {
-	m.web = &web{sites: map[string]bool{}, pools: map[string]*pool{}, flags: map[string]string{}, answers: map[string]uint32{}}
+	m.web = &web{sites: map[string]bool{}, pools: map[string]*pool{}, flags: map[string]string{}, answers: map[string]uint32{}, substatus: map[string]uint32{}}
 	m.SetSite(DefaultSite, true)
 	m.SetPool(NESPool, "LocalSystem", true)
 	m.SetPool(ClassicPool, "ApplicationPoolIdentity", true)

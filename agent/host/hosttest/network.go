@@ -3,6 +3,7 @@ package hosttest
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -87,9 +88,24 @@ func (v memoryNetwork) Probe(_ context.Context, target *actionv1.ProbeTarget, _ 
 		result.Trusted = result.GetTrustProblem() == ""
 	}
 	if target.GetHttpPath() != "" && (result.GetTrusted() || !target.GetTls()) {
-		result.HttpStatus = answer.status
+		result.HttpStatus, result.HttpSubstatus = answer.status, answer.substatus
 	}
 	return result, nil
+}
+
+// Resolve implements host.Network.
+func (v memoryNetwork) Resolve(_ context.Context, name string, _ time.Duration) ([]string, string, error) {
+	if name == "" {
+		return nil, "", errors.New(`name "": want one`)
+	}
+	for _, port := range []uint32{443, 80} {
+		if scripted, peer := v.find(&actionv1.ProbeTarget{Host: name, Port: port}); scripted != nil {
+			return scripted.GetAddresses(), scripted.GetNameProblem(), nil
+		} else if peer != nil {
+			return peer.answer(&actionv1.ProbeTarget{Host: name, Port: port}).addresses, "", nil
+		}
+	}
+	return nil, "no such host", nil
 }
 
 // find returns the result that a test has set, or the machine that the name leads to.

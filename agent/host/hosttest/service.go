@@ -54,11 +54,13 @@ func (m *Memory) InstallAs(key, name string, script Script) {
 	defer m.mu.Unlock()
 	if s, err := m.find(name); err == nil {
 		s.script = script
+		m.tellChange()
 		return
 	}
 	m.services[name] = &service{
 		name: name, key: key, script: script, status: actionv1.ServiceStatus_SERVICE_STATUS_STOPPED,
 	}
+	m.tellChange()
 }
 
 // Uninstall removes a service.
@@ -68,6 +70,7 @@ func (m *Memory) Uninstall(name string) {
 	if s, err := m.find(name); err == nil {
 		m.end(s, 0)
 		delete(m.services, s.name)
+		m.tellChange()
 	}
 }
 
@@ -178,6 +181,11 @@ func (m *Memory) later(s *service, delay time.Duration, due func()) {
 // set changes a service's status and wakes who waits. Called with mu held.
 func (m *Memory) set(s *service, status actionv1.ServiceStatus) {
 	s.status = status
+	m.tellChange()
+}
+
+// tellChange wakes who waits for a change of a service. Called with mu held.
+func (m *Memory) tellChange() {
 	close(m.changed)
 	m.changed = make(chan struct{})
 }

@@ -29,6 +29,8 @@ type web struct {
 	flags        map[string]string
 	// answers are the HTTP statuses by path; a path that is not here has 200 below an application and 404 elsewhere.
 	answers map[string]uint32
+	// substatus is what the page of an error says besides, by path.
+	substatus map[string]uint32
 }
 
 type pool struct {
@@ -55,6 +57,14 @@ func (m *Memory) Answer(path string, status uint32) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.web.answers[path] = status
+}
+
+// AnswerSub has a request for a path be answered with a status and the substatus that the page of the error shows ("500.19").
+func (m *Memory) AnswerSub(path string, status, substatus uint32) {
+	m.Answer(path, status)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.web.substatus[path] = substatus
 }
 
 // SetSSLFlags sets the flags of a location, which is made if needed. It is not among Calls.

@@ -28,18 +28,26 @@ const year = 365 * 24 * time.Hour
 
 // NewAuthority makes a root.
 func NewAuthority(name string) (*Authority, error) {
-	return newAuthority(name, nil)
+	return newAuthority(name, nil, time.Now().Add(10*year))
 }
 
 // Intermediate makes an authority below this one.
 func (a *Authority) Intermediate(name string) (*Authority, error) {
-	return newAuthority(name, a)
+	return newAuthority(name, a, time.Now().Add(10*year))
 }
 
-func newAuthority(name string, issuer *Authority) (*Authority, error) {
-	now := time.Now()
+// IntermediateUntil is Intermediate with an end of its own, which may be in the past.
+func (a *Authority) IntermediateUntil(name string, notAfter time.Time) (*Authority, error) {
+	return newAuthority(name, a, notAfter)
+}
+
+func newAuthority(name string, issuer *Authority, notAfter time.Time) (*Authority, error) {
+	from := time.Now().Add(-time.Hour)
+	if !from.Before(notAfter) {
+		from = notAfter.Add(-24 * time.Hour)
+	}
 	template := &x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(10 * year),
+		Subject: pkix.Name{CommonName: name}, NotBefore: from, NotAfter: notAfter,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
 	certificate, key, err := sign(template, issuer)

@@ -21,6 +21,7 @@ const (
 	adapterAbsent   = "absent"
 	adapterStuck    = "stuck"    // problem code 43, until it is disabled and enabled again
 	adapterBroken   = "broken"   // problem code 10, whatever is done
+	adapterSeveral  = "several"  // two of them
 	adapterUpdating = "updating" // as after a firmware update that was cut off: another class, no port
 )
 
@@ -35,7 +36,7 @@ const (
 type adapterRecord struct {
 	Present  bool `json:"present"`
 	Disabled bool `json:"disabled,omitempty"`
-	// Fault is adapterStuck, adapterBroken, adapterUpdating, or empty.
+	// Fault is adapterStuck, adapterBroken, adapterUpdating, adapterSeveral, or empty.
 	Fault string `json:"fault,omitempty"`
 }
 
@@ -67,11 +68,11 @@ func (t *terminal) plugAdapter(ctx context.Context, value string) error {
 	case adapterPresent:
 	case adapterAbsent:
 		record.Present = false
-	case adapterStuck, adapterBroken, adapterUpdating:
+	case adapterStuck, adapterBroken, adapterUpdating, adapterSeveral:
 		record.Fault = value
 	default:
-		return fmt.Errorf("adapter: %q: use %s or %s, or %s, %s or %s for what may go wrong with it",
-			value, adapterPresent, adapterAbsent, adapterStuck, adapterBroken, adapterUpdating)
+		return fmt.Errorf("adapter: %q: use %s or %s, or %s, %s, %s or %s for what may go wrong with it",
+			value, adapterPresent, adapterAbsent, adapterStuck, adapterBroken, adapterUpdating, adapterSeveral)
 	}
 	return t.exclusively(ctx, func() error { return t.setAdapter(record) })
 }
@@ -88,7 +89,13 @@ func (v devices) USB(_ context.Context, vendor, product string) (*actionv1.Devic
 	if !record.Present || vendor != host.AdapterVendor || product != host.AdapterProduct {
 		return &actionv1.DeviceState{}, nil
 	}
-	return &actionv1.DeviceState{Devices: []*actionv1.Device{record.device()}}, nil
+	found := &actionv1.DeviceState{Devices: []*actionv1.Device{record.device()}}
+	if record.Fault == adapterSeveral {
+		second := record.device()
+		second.Instance, second.Name, second.Port = adapterInstance+"2", "Bluegiga Bluetooth Low Energy (COM4)", "COM4"
+		found.Devices = append(found.Devices, second)
+	}
+	return found, nil
 }
 
 // device is the adapter as Windows shows it.

@@ -15,35 +15,39 @@ const (
 	hangOnStop   = "hang-on-stop"
 	crashOnStart = "crash-on-start"
 	dieAfter     = "die-after"
+	slowStart    = "slow-start"
 	disabled     = "disabled"
+	// missing: it is not installed.
+	missing = "missing"
 )
 
 // behaviour is what goes wrong with a service. The process reads it when it starts and each time it is asked to stop.
 type behaviour struct {
 	kind string
-	// after is how long after its start the process of dieAfter ends.
+	// after is how long after its start the process of dieAfter ends, and that of slowStart runs.
 	after time.Duration
 }
 
 func parseBehaviour(text string) (behaviour, error) {
 	switch text {
-	case normal, hangOnStop, crashOnStart, disabled:
+	case normal, hangOnStop, crashOnStart, disabled, missing:
 		return behaviour{kind: text}, nil
 	}
-	value, ok := strings.CutPrefix(text, dieAfter+"=")
-	if !ok {
-		return behaviour{}, fmt.Errorf("%q is no behaviour: use %s, %s, %s, %s=DURATION or %s", text, normal, hangOnStop, crashOnStart, dieAfter, disabled)
+	kind, value, ok := strings.Cut(text, "=")
+	if !ok || kind != dieAfter && kind != slowStart {
+		return behaviour{}, fmt.Errorf("%q is no behaviour: use %s, %s, %s, %s=DURATION, %s=DURATION, %s or %s",
+			text, normal, hangOnStop, crashOnStart, dieAfter, slowStart, disabled, missing)
 	}
 	after, err := time.ParseDuration(value)
 	if err != nil || after <= 0 {
-		return behaviour{}, fmt.Errorf("%q is no behaviour: %s needs a duration above zero, for example %s=5s", text, dieAfter, dieAfter)
+		return behaviour{}, fmt.Errorf("%q is no behaviour: %s needs a duration above zero, for example %s=5s", text, kind, kind)
 	}
-	return behaviour{kind: dieAfter, after: after}, nil
+	return behaviour{kind: kind, after: after}, nil
 }
 
 func (b behaviour) String() string {
-	if b.kind == dieAfter {
-		return dieAfter + "=" + b.after.String()
+	if b.kind == dieAfter || b.kind == slowStart {
+		return b.kind + "=" + b.after.String()
 	}
 	return b.kind
 }

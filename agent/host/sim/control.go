@@ -22,7 +22,7 @@ type services struct{ *terminal }
 
 // State implements host.Services.
 func (v services) State(_ context.Context, name string) (*actionv1.ServiceState, error) {
-	s, err := v.service(name)
+	s, err := v.installed(name)
 	if errors.Is(err, host.ErrNotInstalled) {
 		return &actionv1.ServiceState{Service: name}, nil
 	}
@@ -38,7 +38,7 @@ func (v services) State(_ context.Context, name string) (*actionv1.ServiceState,
 
 // Stop implements host.Services.
 func (v services) Stop(ctx context.Context, name string) error {
-	s, err := v.service(name)
+	s, err := v.installed(name)
 	if err == nil {
 		err = s.stop(ctx)
 	}
@@ -47,7 +47,7 @@ func (v services) Stop(ctx context.Context, name string) error {
 
 // Start implements host.Services.
 func (v services) Start(ctx context.Context, name string) error {
-	s, err := v.service(name)
+	s, err := v.installed(name)
 	if err == nil {
 		err = s.start(ctx)
 	}
@@ -56,11 +56,32 @@ func (v services) Start(ctx context.Context, name string) error {
 
 // Kill implements host.Services.
 func (v services) Kill(ctx context.Context, name string, pid uint32) error {
-	s, err := v.service(name)
+	s, err := v.installed(name)
 	if err == nil {
 		err = s.kill(ctx, pid)
 	}
 	return host.ServiceError(name, err)
+}
+
+// installed finds a service, unless it is set to be missing.
+func (t *terminal) installed(name string) (*service, error) {
+	s, err := t.service(name)
+	if err != nil {
+		return nil, err
+	}
+	behaves, err := s.behaviour()
+	if err == nil && behaves.kind == missing {
+		err = host.ErrNotInstalled
+	}
+	return s, err
+}
+
+// watchPoll is how often the services of a simulated machine are looked at: a few small files each.
+const watchPoll = time.Second
+
+// Watch implements host.Services.
+func (v services) Watch(ctx context.Context, names []string, changed func(*actionv1.ServiceState)) error {
+	return host.WatchByPolling(ctx, watchPoll, names, nil, v.State, changed)
 }
 
 // stop asks the process to stop, once it takes orders, and waits for its end.

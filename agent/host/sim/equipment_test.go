@@ -252,7 +252,7 @@ func TestRefusalsOfNESHosts(t *testing.T) {
 		{"unknown pool", sim.Set(nes, "pool", "none", "stopped"), "does not exist"},
 		{"state of a pool", sim.Set(nes, "pool", "NES", "paused"), "use started or stopped"},
 		{"no status", sim.Set(nes, "answer", "/nes/", "fine"), "an HTTP status"},
-		{"too few words", sim.Set(nes, "answer", "/nes/"), "use `answer PATH STATUS|none`"},
+		{"too few words", sim.Set(nes, "answer", "/nes/"), "use `answer PATH STATUS[.SUBSTATUS]|none`"},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
 			t.Errorf("%s: %v, want an error with %q", c.name, c.err, c.want)

@@ -33,6 +33,8 @@ type webRecord struct {
 	Flags map[string]string `json:"ssl_flags"`
 	// Answers are HTTP statuses by path, in place of what would be answered.
 	Answers map[string]int `json:"answers,omitempty"`
+	// Substatus is what the page of an error says besides, by path.
+	Substatus map[string]int `json:"substatus,omitempty"`
 }
 
 type poolRecord struct {

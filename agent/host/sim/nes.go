@@ -38,7 +38,7 @@ func (t *terminal) createNES() error {
 	if err := t.store(ctx, "Root", authority.Certificate.Raw, nil); err != nil {
 		return err
 	}
-	if err := t.bindNew(ctx, 365*24*time.Hour); err != nil {
+	if err := t.bindNew(ctx, yearLong, t.Hostname); err != nil {
 		return err
 	}
 	for _, own := range []string{"localhost", t.Hostname} {
@@ -92,13 +92,16 @@ func (t *terminal) authority() (*sample.Authority, error) {
 	return sample.LoadAuthority(certificate, key)
 }
 
-// bindNew issues a certificate that ends so far from now, and has the default site serve it.
-func (t *terminal) bindNew(ctx context.Context, valid time.Duration) error {
+// yearLong is how long certificates are valid unless somebody wants another time.
+const yearLong = 365 * 24 * time.Hour
+
+// bindNew issues a certificate for a name that ends so far from now, and has the default site serve it.
+func (t *terminal) bindNew(ctx context.Context, valid time.Duration, name string) error {
 	authority, err := t.authority()
 	if err != nil {
 		return err
 	}
-	wanted := sample.Wanted{Names: []string{t.Hostname}, NotAfter: time.Now().Add(valid)}
+	wanted := sample.Wanted{Names: []string{name}, NotAfter: time.Now().Add(valid)}
 	if valid <= 0 { // it has expired
 		wanted.NotBefore = wanted.NotAfter.Add(-24 * time.Hour)
 	}

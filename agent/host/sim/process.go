@@ -103,8 +103,10 @@ func (s *service) work() (int, error) {
 	if behaves.kind == crashOnStart {
 		return ExitCode, nil
 	}
-	if err := s.serve(); err != nil {
-		return exitFault, err
+	if behaves.kind != slowStart {
+		if err := s.serve(); err != nil {
+			return exitFault, err
+		}
 	}
 	orders, err := net.Listen("tcp", loopback(0))
 	if err != nil {
@@ -113,6 +115,9 @@ func (s *service) work() (int, error) {
 	record := processRecord{
 		PID: uint32(os.Getpid()), Status: statusRunning, Since: time.Now(),
 		ControlPort: orders.Addr().(*net.TCPAddr).Port, Token: rand.Text(),
+	}
+	if behaves.kind == slowStart {
+		record.Status = statusStarting
 	}
 	if err := writeJSON(s.file(processFile), record); err != nil {
 		return exitFault, err
@@ -138,9 +143,12 @@ const folderCheck = time.Second
 // obey takes orders until one ends the service, or its time to die has come, or its terminal's folder is gone: then nobody can
 // give it orders any more, and it must not be left behind.
 func (s *service) obey(orders net.Listener, record processRecord, behaves behaviour) (int, error) {
-	var death <-chan time.Time // never, when nil
-	if behaves.kind == dieAfter {
+	var death, birth <-chan time.Time // never, when nil
+	switch behaves.kind {
+	case dieAfter:
 		death = time.After(behaves.after)
+	case slowStart:
+		birth = time.After(behaves.after)
 	}
 	stopped := make(chan error, 1)
 	go func() { stopped <- s.takeOrders(orders, record) }()
@@ -150,6 +158,11 @@ func (s *service) obey(orders net.Listener, record processRecord, behaves behavi
 		select {
 		case <-death:
 			return ExitCode, nil
+		case <-birth:
+			record.Status = statusRunning
+			if err := errors.Join(s.serve(), writeJSON(s.file(processFile), record)); err != nil {
+				return exitFault, err
+			}
 		case err := <-stopped:
 			return exitStopped, err
 		case <-check.C:

@@ -35,7 +35,7 @@ func setters() map[string]setter {
 		"user": {"NAME active|idle|away|none", 2, func(ctx context.Context, t *terminal, v []string) error {
 			return named("user", v[0], t.signIn(ctx, v[0], v[1]))
 		}},
-		"adapter": {"present|absent|stuck|broken|updating", 1, func(ctx context.Context, t *terminal, v []string) error {
+		"adapter": {"present|absent|stuck|broken|updating|several", 1, func(ctx context.Context, t *terminal, v []string) error {
 			return t.plugAdapter(ctx, v[0])
 		}},
 		"tool": {"NAME " + strings.Join(toolModes(), "|"), 2, func(ctx context.Context, t *terminal, v []string) error {
@@ -51,6 +51,13 @@ func setters() map[string]setter {
 		"usb-suspend":    {"on|off|policy", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setUSBSuspend(ctx, v[0]) }},
 		"feature":        {"NAME installed|absent|unknown", 2, func(ctx context.Context, t *terminal, v []string) error { return t.setFeature(ctx, v[0], v[1]) }},
 		"dotnet":         {"RELEASE", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setDotNet(ctx, v[0]) }},
+		"clock":          {"OFFSET", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setClock(ctx, v[0]) }},
+		"free":           {"MEBIBYTES", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setFree(ctx, v[0]) }},
+		"domain":         {"NAME|none", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setDomain(ctx, v[0]) }},
+		"domain-role":    {"NUMBER", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setDomainRole(ctx, v[0]) }},
+		"windows":        {"VERSION|none", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setWindows(ctx, v[0]) }},
+		"registry":       {`KEY\VALUE DATA|none`, 2, func(ctx context.Context, t *terminal, v []string) error { return t.setRegistry(ctx, v[0], v[1]) }},
+		"root":           {"valid-for=DURATION", 1, func(ctx context.Context, t *terminal, v []string) error { return t.newRoot(ctx, v[0]) }},
 		"reboot-pending": {"yes|no", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setRebootPending(ctx, v[0]) }},
 		"reboot":         {"now|ends-agent|keeps-agent", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setReboot(ctx, v[0]) }},
 	}
@@ -89,10 +96,12 @@ func Set(dir string, args ...string) error {
 // setters are those of the machine's role.
 func (t *terminal) setters() map[string]setter {
 	all := setters()
+	more := nbeSetters()
 	if t.isNES() {
-		for name, s := range webSetters() {
-			all[name] = s
-		}
+		more = webSetters()
+	}
+	for name, s := range more {
+		all[name] = s
 	}
 	return all
 }
@@ -111,12 +120,56 @@ func (t *terminal) setService(ctx context.Context, name, value string) error {
 		return s.start(ctx)
 	case statusStopped:
 		return s.stopNow(ctx)
+	case statusStarting, statusStopping, missing:
+		return s.putInto(ctx, value)
 	}
 	behaves, err := parseBehaviour(value)
 	if err != nil {
-		return fmt.Errorf("%w; or set it %s or %s", err, statusRunning, statusStopped)
+		return fmt.Errorf("%w; or set it %s, %s, %s or %s", err, statusRunning, statusStopped, statusStarting, statusStopping)
 	}
 	return t.exclusively(ctx, func() error { return s.setBehaviour(behaves) })
+}
+
+// stuckFor is how long a service that is set to be starting goes on starting.
+const stuckFor = 24 * time.Hour
+
+// putInto has a service be in a state that it does not get out of by itself, until its behaviour is set again.
+func (s *service) putInto(ctx context.Context, state string) error {
+	behaves := map[string]behaviour{
+		statusStarting: {kind: slowStart, after: stuckFor}, statusStopping: {kind: hangOnStop}, missing: {kind: missing},
+	}[state]
+	if state != statusStopping {
+		if err := s.stopNow(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.exclusively(ctx, func() error { return s.setBehaviour(behaves) }); err != nil {
+		return err
+	}
+	switch state {
+	case statusStarting:
+		return s.launch(ctx)
+	case statusStopping:
+		return s.hang(ctx)
+	}
+	return nil
+}
+
+// hang asks a service that hangs to stop, and waits until it says that it is stopping.
+func (s *service) hang(ctx context.Context) error {
+	asked := false
+	return host.Poll(ctx, poll, func() (bool, error) {
+		seen, err := s.observe()
+		switch {
+		case err != nil:
+			return false, err
+		case seen.Status == statusStopped:
+			return false, errors.New("does not run, so it cannot be stopping")
+		case !asked && seen.ControlPort != 0:
+			asked = s.ask(ctx, seen.processRecord)
+		}
+		return seen.Status == statusStopping, nil
+	})
 }
 
 // stopNow stops a service, and kills it if it hangs.

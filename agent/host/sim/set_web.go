@@ -13,8 +13,8 @@ import (
 // webSetters are what can be set on a NES host besides.
 func webSetters() map[string]setter {
 	return map[string]setter{
-		"certificate": {"valid-for=DURATION", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setCertificate(ctx, v[0]) }},
-		"bind":        {"SHA256|none", 1, func(ctx context.Context, t *terminal, v []string) error { return t.bind(ctx, v[0]) }},
+		"certificate": {"valid-for=DURATION|for=NAME", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setCertificate(ctx, v[0]) }},
+		"bind":        {"SHA256|none|missing", 1, func(ctx context.Context, t *terminal, v []string) error { return t.bind(ctx, v[0]) }},
 		"site": {"NAME started|stopped", 2, func(ctx context.Context, t *terminal, v []string) error {
 			return t.setWeb(ctx, v[0], v[1], func(w *webRecord, started bool) error {
 				return replace(w.Sites, v[0], func(bool) bool { return started })
@@ -33,7 +33,13 @@ func webSetters() map[string]setter {
 		"ssl-flags": {"LOCATION FLAGS|None", 2, func(ctx context.Context, t *terminal, v []string) error {
 			return iis{t}.change(ctx, v[0], func(w *webRecord) error { w.Flags[v[0]] = v[1]; return nil })
 		}},
-		"answer": {"PATH STATUS|none", 2, func(ctx context.Context, t *terminal, v []string) error { return t.setAnswer(ctx, v[0], v[1]) }},
+		"ca-certificate": {"valid-for=DURATION", 1, func(ctx context.Context, t *terminal, v []string) error { return t.newCA(ctx, v[0]) }},
+		"ca-provider":    {"ok|other|none", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setProvider(ctx, v[0]) }},
+		"auth-url":       {"URL|none", 1, func(ctx context.Context, t *terminal, v []string) error { return t.setAuthURL(ctx, v[0]) }},
+		"log-level": {"APPLICATION SWITCH LEVEL", 3, func(ctx context.Context, t *terminal, v []string) error {
+			return t.setLevel(ctx, v[0], v[1], v[2])
+		}},
+		"answer": {"PATH STATUS[.SUBSTATUS]|none", 2, func(ctx context.Context, t *terminal, v []string) error { return t.setAnswer(ctx, v[0], v[1]) }},
 	}
 }
 
@@ -47,17 +53,26 @@ func (t *terminal) setWeb(ctx context.Context, object, state string, do func(*we
 
 // setAnswer has a path be answered with a status, whatever the applications do.
 func (t *terminal) setAnswer(ctx context.Context, path, text string) error {
-	status, err := strconv.Atoi(text)
+	first, second, _ := strings.Cut(text, ".")
+	status, err := strconv.Atoi(first)
+	substatus := 0
+	if second != "" && err == nil {
+		substatus, err = strconv.Atoi(second)
+	}
 	if text != "none" && (err != nil || status < 200 || status > 599) {
-		return fmt.Errorf("answer %q: %q: want an HTTP status from 200 to 599, or none", path, text)
+		return fmt.Errorf("answer %q: %q: want an HTTP status from 200 to 599 (500.19 with a substatus), or none", path, text)
 	}
 	return iis{t}.change(ctx, path, func(w *webRecord) error {
 		if w.Answers == nil {
 			w.Answers = map[string]int{}
 		}
-		w.Answers[path] = status
+		if w.Substatus == nil {
+			w.Substatus = map[string]int{}
+		}
+		w.Answers[path], w.Substatus[path] = status, substatus
 		if text == "none" {
 			delete(w.Answers, path)
+			delete(w.Substatus, path)
 		}
 		return nil
 	})
@@ -65,12 +80,24 @@ func (t *terminal) setAnswer(ctx context.Context, path, text string) error {
 
 // setCertificate issues another certificate and binds it.
 func (t *terminal) setCertificate(ctx context.Context, text string) error {
+	if name, ok := strings.CutPrefix(text, "for="); ok && name != "" {
+		return t.bindNew(ctx, yearLong, name)
+	}
+	valid, err := validFor("certificate", text)
+	if err != nil {
+		return err
+	}
+	return t.bindNew(ctx, valid, t.Hostname)
+}
+
+// validFor reads "valid-for=21d".
+func validFor(what, text string) (time.Duration, error) {
 	value, ok := strings.CutPrefix(text, "valid-for=")
 	valid, err := parseDays(value)
 	if !ok || err != nil {
-		return fmt.Errorf("certificate: %q: want valid-for=DURATION, for example valid-for=21d; a negative one has expired", text)
+		return 0, fmt.Errorf("%s: %q: want valid-for=DURATION, for example valid-for=21d; a negative one has expired", what, text)
 	}
-	return t.bindNew(ctx, valid)
+	return valid, nil
 }
 
 // parseDays reads a duration, which may be in days ("21d").
@@ -85,8 +112,11 @@ func parseDays(text string) (time.Duration, error) {
 // bind has the default site serve a certificate that is in a store with its key, or none at all.
 func (t *terminal) bind(ctx context.Context, sha256 string) error {
 	wanted := bindingRecord{Site: defaultSite, Address: "*", Port: httpsPort}
-	if sha256 == "none" {
+	switch sha256 {
+	case "none":
 		return bindings{t}.Set(ctx, wanted.proto())
+	case "missing":
+		return bindings{t}.Remove(ctx, wanted.proto())
 	}
 	for _, store := range []string{"WebHosting", "My"} {
 		there, err := t.has(store, strings.ToLower(sha256)+keyFile)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/bandfleet/bandfleet/agent/host"
@@ -31,6 +32,10 @@ type detailRecord struct {
 	DotNetRelease uint32 `json:"dotnet_release"`
 	NFCReaders    uint32 `json:"nfc_readers"`
 	RebootPending bool   `json:"reboot_pending,omitempty"`
+	// Clock is how far its clock is ahead.
+	Clock time.Duration `json:"clock,omitempty"`
+	// Windows is the version of Windows that it says it has; empty: what it really runs on.
+	Windows string `json:"windows,omitempty"`
 }
 
 // dotNet48 is the release number of .NET Framework 4.8 on Windows 10 of May 2019.
@@ -62,6 +67,13 @@ func (s system) Describe(ctx context.Context) (*actionv1.HostState, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start of the machine: %w", err)
 	}
+	detail, err := readRecord[detailRecord](s.terminal, detailFile)
+	if err != nil {
+		return nil, fmt.Errorf("details of the machine: %w", err)
+	}
+	if detail.Windows != "" {
+		state.Os, state.OsVersion = "windows", detail.Windows
+	}
 	state.Hostname = s.Hostname
 	if boot.Boots > 0 {
 		state.BootId = fmt.Sprintf("%s+%d", state.GetBootId(), boot.Boots)
@@ -89,6 +101,9 @@ func (s system) Detail(context.Context) (*actionv1.MachineState, error) {
 	}
 	if state.GetRebootPending() {
 		state.RebootReasons = []string{"component based servicing"}
+	}
+	if detail.Clock != 0 {
+		state.ClockOffset = durationpb.New(detail.Clock)
 	}
 	if boot.At.IsZero() {
 		state.Unknown = append(state.Unknown, "boot_time")

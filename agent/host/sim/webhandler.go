@@ -40,7 +40,7 @@ func (h webHandler) answer(path string) (int, []byte, error) {
 		return 0, nil, err
 	}
 	if status, ok := web.Answers[path]; ok {
-		return status, nil, nil
+		return status, page(status, web.Substatus[path]), nil
 	}
 	switch {
 	case !web.Sites[defaultSite]:
@@ -57,6 +57,14 @@ func (h webHandler) answer(path string) (int, []byte, error) {
 		return h.answerFile(filepath.Join(webFolder, "crl", name))
 	}
 	return http.StatusNotFound, nil, nil
+}
+
+// page is that of an error, as IIS shows it on its own machine; empty without a substatus.
+func page(status, substatus int) []byte {
+	if substatus == 0 {
+		return nil
+	}
+	return fmt.Appendf(nil, "<title>IIS Detailed Error - %d.%d</title>\n", status, substatus)
 }
 
 // answerApplication answers 503 while the application's pool does not run, and 500 when its configuration is no XML.
