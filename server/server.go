@@ -205,8 +205,6 @@ func (s *Server) Run(ctx context.Context) error {
 	go func() { defer close(told); s.notices.Run(engineCtx) }()
 	noticed := make(chan struct{})
 	go func() { defer close(noticed); s.faults.Run(engineCtx) }()
-	told := make(chan struct{})
-	go func() { defer close(told); s.notices.Run(engineCtx) }()
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(s.listener) }()
 

@@ -29,8 +29,9 @@ type Client struct {
 	Certificates fleetv1.CertificateServiceClient
 	// Notifications say who is told of what.
 	Notifications fleetv1.NotificationServiceClient
-	Faults       fleetv1.FaultServiceClient
-	Catalogue    fleetv1.CatalogueServiceClient
+	Faults        fleetv1.FaultServiceClient
+	Catalogue     fleetv1.CatalogueServiceClient
+	Policies      fleetv1.PolicyServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -66,9 +67,9 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 
 		Certificates:  fleetv1.NewCertificateServiceClient(conn),
 		Notifications: fleetv1.NewNotificationServiceClient(conn),
-		Certificates: fleetv1.NewCertificateServiceClient(conn),
-		Faults:       fleetv1.NewFaultServiceClient(conn),
-		Catalogue:    fleetv1.NewCatalogueServiceClient(conn),
+		Faults:        fleetv1.NewFaultServiceClient(conn),
+		Policies:      fleetv1.NewPolicyServiceClient(conn),
+		Catalogue:     fleetv1.NewCatalogueServiceClient(conn),
 
 		conn: conn,
 	}, nil

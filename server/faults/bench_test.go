@@ -67,4 +67,3 @@ func spread(b *testing.B, fn func(i int) error) {
 }
 
 func benchID(i int) string { return fmt.Sprintf("T-%05d", 10_000+i) }
-

@@ -20,8 +20,8 @@ import (
 
 	actionv1 "github.com/bandfleet/bandfleet/proto/action/v1"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
-	protocatalogue "github.com/bandfleet/bandfleet/proto/catalogue"
 	"github.com/bandfleet/bandfleet/proto/catalogue"
+	protocatalogue "github.com/bandfleet/bandfleet/proto/catalogue"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/proto/identity"
 	"github.com/bandfleet/bandfleet/proto/sealed"
