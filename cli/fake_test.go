@@ -43,6 +43,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedCatalogueServiceServer
 	fleetv1.UnimplementedNotificationServiceServer
 	fleetv1.UnimplementedFaultServiceServer
+	fleetv1.UnimplementedPolicyServiceServer
 
 	ca      *fakeCA
 	address string
@@ -59,12 +60,13 @@ type fakeFleet struct {
 	jobs      []*fakeJob
 	schedules []*fleetv1.Schedule
 	runs      []*fleetv1.ScheduleRun
-	packs     []*fleetv1.Pack
 	routes    []*fleetv1.Route
 	// wrong are the faults, oldest first.
-	wrong  []*fleetv1.Fault
-	packs  []*fleetv1.Pack
-	guided []*fleetv1.GuidedTask
+	wrong    []*fleetv1.Fault
+	policies []*fleetv1.Policy
+	freezes  []*fleetv1.FreezeState
+	packs    []*fleetv1.Pack
+	guided   []*fleetv1.GuidedTask
 	// attached is the last file that was attached to a guided task.
 	attached []byte
 	// imported is the last import, as text.
@@ -81,8 +83,7 @@ type fakeFleet struct {
 	outcomes map[string]string
 	// faults are switched on by scripts: "deny", "drop-create", "break-watch", "die-in-watch" and "shut-out" (while watching),
 	// "targets-changed", "cut-backup", "spoil-backup", "hide-tasks" (the first one of a list), "miscount" (in GetJob),
-	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact",
-	// "refuse-watch" (of faults, after the first messages).
+	// "refuse-watch" (of faults, after the first messages),
 	// "forged-key", "other-key", "moot", "cut-artifact", "spoil-artifact", "long-artifact", "other-catalogue".
 	faults map[string]bool
 }
@@ -122,6 +123,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterCertificateServiceServer(f.server, f)
 	fleetv1.RegisterFaultServiceServer(f.server, f)
 	fleetv1.RegisterCatalogueServiceServer(f.server, f)
+	fleetv1.RegisterPolicyServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()
 	return f, f.writeContext(filepath.Join(dir, "admin.yaml"), "operator/admin", time.Now().AddDate(10, 0, 0))
 }

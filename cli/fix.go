@@ -16,7 +16,10 @@ import (
 // createFor is how long the creation of a job is tried again when the server cannot be reached.
 const createFor = time.Minute
 
-const fixLong = `Runs an action on the terminals that are selected: everything given must hold, several values of one flag are
+const fixLong = `With the id of a fault ("F-1042") it applies the catalogue's remedy to it: the next step, or the one that --step names; where only a
+person can help it makes a guided task. The rest is about actions.
+
+Runs an action on the terminals that are selected: everything given must hold, several values of one flag are
 alternatives, and no selection at all is an error. --select says the rest as an expression over site, role, labels, facts and
 state (see "fleetctl help expressions"); it is checked here before the server is asked. First it shows how many terminals
 where, and asks; then it follows the job and at the end accounts for every target. Success means that the action's own check
@@ -44,7 +47,7 @@ Exit codes:
 func newFix(a *app) *cobra.Command {
 	o := &fixOptions{}
 	c := &cobra.Command{
-		Use:   "fix ACTION",
+		Use:   "fix ACTION|FAULT",
 		Short: "Run a remedy on terminals, and prove that it helped",
 		Long:  fixLong + exit.Table(),
 		Example: `  fleetctl fix ble-restart --site lyon --dry-run
@@ -54,11 +57,19 @@ func newFix(a *app) *cobra.Command {
   fleetctl fix nymi-agent-restart --role user-terminal -l line=3 --max-concurrent 2 --yes --timeout 10m
   fleetctl fix ble-restart --site lyon --waves 1,5%,25%,100% --soak 10m --floor zone=3 --max-errors 5%
   fleetctl fix ble-restart --site lyon --not-before "2026-12-01 22:00" --expires 14d --approvals 1 --no-wait
-  fleetctl fix ble-restart --from-job 01JD... --failed --limit 10%`,
-		Args:              takes(1, "ACTION"),
-		ValidArgsFunction: byPlace(a.completeActions),
+  fleetctl fix ble-restart --from-job 01JD... --failed --limit 10%
+  fleetctl fix F-1042 --dry-run
+  fleetctl fix F-1042 --step 2 --param cert=lyon-root-2026 --reason INC-4711`,
+		Args:              takes(1, "ACTION|FAULT"),
+		ValidArgsFunction: byPlace(a.completeRemedies),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.action = args[0]
+			if isFault(o.action) {
+				return runFixFault(cmd.Context(), a, o)
+			}
+			if o.step != 0 {
+				return exit.Errorf(exit.BadInput, "--step is for faults: %s is an action", o.action).Then("name a fault (F-…), or leave --step out")
+			}
 			return runFix(cmd.Context(), a, o)
 		},
 	}

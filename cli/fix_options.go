@@ -68,6 +68,8 @@ type fixOptions struct {
 	timeout    time.Duration
 	notBefore  string
 	breakGlass string
+	// step is of a fault's remedy; 0 is the next one.
+	step uint32
 }
 
 func (o *fixOptions) addTo(c *cobra.Command, a *app) {
@@ -80,6 +82,7 @@ func (o *fixOptions) addTo(c *cobra.Command, a *app) {
 	f.StringVar(&o.expires, "expires", "", "when nothing of the job starts any more: a `duration or time`, 1m to 30d after its creation or --not-before; --expires-in is the same (default 1h)")
 	f.StringVar(&o.notBefore, "not-before", "", "start nothing before this `time`: 2026-12-01T22:00:00Z, or \"2026-12-01 22:00\" by the clock of this machine")
 	f.StringVar(&o.breakGlass, "break-glass", "", "lift the maintenance windows and blackouts of the sites, for this `reason`; it is audited on its own")
+	f.Uint32Var(&o.step, "step", 0, "of a fault: take this `step` of its remedy, from 1 (default: the next one)")
 	f.SetNormalizeFunc(oneName)
 }
 

@@ -10,10 +10,10 @@ import (
 )
 
 func newGet(a *app) *cobra.Command {
-	return newGroup("get", "List sites, terminals, bands, jobs, actions, certificates, faults, incidents, tokens or operators",
+	return newGroup("get", "List sites, terminals, bands, jobs, actions, certificates, faults, incidents, freezes, tokens or operators",
 		"Lists objects of your sites, or shows the one that is named. An empty list is no error.",
 		"  fleetctl get terminals --site lyon --offline\n  fleetctl get jobs --active\n  fleetctl get terminal lyon-01 -o json",
-		newGetSites(a), newGetTerminals(a), newGetBands(a), newGetJobs(a), newGetActions(a), newGetCerts(a), newGetTrust(a), newGetFaults(a), newGetIncidents(a), newGetUnmatchedLines(a),
+		newGetSites(a), newGetTerminals(a), newGetBands(a), newGetJobs(a), newGetActions(a), newGetCerts(a), newGetTrust(a), newGetFaults(a), newGetIncidents(a), newGetUnmatchedLines(a), newGetFreezes(a),
 		newGetTokens(a), newGetOperators(a))
 }
 

@@ -32,7 +32,6 @@ type Client struct {
 	Notifications fleetv1.NotificationServiceClient
 	Faults        fleetv1.FaultServiceClient
 	Policies      fleetv1.PolicyServiceClient
-	Catalogue     fleetv1.CatalogueServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -66,10 +65,10 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Maintenance: fleetv1.NewMaintenanceServiceClient(conn),
 		Secrets:     fleetv1.NewSecretServiceClient(conn),
 
-		Notifications: fleetv1.NewNotificationServiceClient(conn),
 		Certificates:  fleetv1.NewCertificateServiceClient(conn),
-		Policies:      fleetv1.NewPolicyServiceClient(conn),
+		Notifications: fleetv1.NewNotificationServiceClient(conn),
 		Faults:        fleetv1.NewFaultServiceClient(conn),
+		Policies:      fleetv1.NewPolicyServiceClient(conn),
 		Catalogue:     fleetv1.NewCatalogueServiceClient(conn),
 
 		conn: conn,

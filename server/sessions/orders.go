@@ -78,6 +78,7 @@ func (v *Service) orders(ctx context.Context, s *session, unchanged func(version
 		}
 		return
 	}
+	v.sendResets(ctx, s)
 	if o == nil {
 		return
 	}

@@ -34,6 +34,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/jobs"
 	"github.com/bandfleet/bandfleet/server/notify"
 	"github.com/bandfleet/bandfleet/server/pki"
+	"github.com/bandfleet/bandfleet/server/policy"
 	"github.com/bandfleet/bandfleet/server/secrets"
 	"github.com/bandfleet/bandfleet/server/store"
 	"github.com/bandfleet/bandfleet/server/store/storetest"
@@ -222,7 +223,41 @@ func fillFaults(t *testing.T, st store.Store, inv *inventory.Inventory) {
 	must(t, st.Update(t.Context(), func(w store.Writer) error {
 		return desk.NoteResult(w, &fleetv1.Task{JobId: strings.Repeat("0", 26), Result: &actionv1.TaskResult{Certificates: &actionv1.CertificateReport{}}})
 	}))
+	fillPolicies(t, st, inv, desk, guide)
 }
+
+// fillPolicies leaves a freeze, the policies that come with the server, and the remedy of a fault.
+func fillPolicies(t *testing.T, st store.Store, inv *inventory.Inventory, desk *faults.Desk, guide *catalogue.Catalogue) {
+	t.Helper()
+	freezes, err := policy.OpenFreezes(t.Context(), st, time.Now)
+	must(t, err)
+	engine, err := policy.Open(t.Context(), policy.Config{
+		Store: st, Catalogue: inForce{guide}, Inventory: inv, Faults: desk, Jobs: noJobs{}, Breakers: desk, Freezes: freezes, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	must(t, err)
+	admin := &fleetv1.RoleBinding{Role: fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, Sites: []string{"*"}}
+	p := &access.Principal{Name: identity.Name{Kind: identity.KindOperator, ID: "ada"}, Operator: &fleetv1.Operator{Bindings: []*fleetv1.RoleBinding{admin}}}
+	_, err = engine.Fix(t.Context(), p, &fleetv1.FixFaultRequest{Id: "F-1"})
+	must(t, err)
+	_, err = desk.Decide(t.Context(), "F-1", time.Now(), func(*fleetv1.Fault) error { return nil })
+	must(t, err)
+	_, err = engine.Freeze(t.Context(), p, &fleetv1.FreezeRequest{Reason: "x"})
+	must(t, err)
+}
+
+// inForce is a catalogue that does not change.
+type inForce struct{ *catalogue.Catalogue }
+
+func (c inForce) Current() *catalogue.Catalogue { return c.Catalogue }
+func (inForce) Changed() <-chan struct{}        { return nil }
+
+// noJobs makes jobs that nobody runs.
+type noJobs struct{ policy.Jobs }
+
+func (noJobs) CreateRemedy(context.Context, *access.Principal, jobs.Remedy, *fleetv1.JobSpec) (*fleetv1.Job, error) {
+	return &fleetv1.Job{Id: strings.Repeat("0", 26), Action: "ble-restart"}, nil
+}
+func (noJobs) FreezeChanged(context.Context) error { return nil }
 
 // fillGuided leaves a guided task with a file.
 func fillGuided(t *testing.T, st store.Store, inv *inventory.Inventory) {
