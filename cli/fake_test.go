@@ -40,6 +40,7 @@ type fakeFleet struct {
 	fleetv1.UnimplementedGuidedServiceServer
 	fleetv1.UnimplementedSecretServiceServer
 	fleetv1.UnimplementedCertificateServiceServer
+	fleetv1.UnimplementedNotificationServiceServer
 
 	ca      *fakeCA
 	address string
@@ -59,6 +60,7 @@ type fakeFleet struct {
 	guided    []*fleetv1.GuidedTask
 	// attached is the last file that was attached to a guided task.
 	attached []byte
+	routes   []*fleetv1.Route
 	// imported is the last import, as text.
 	imported string
 	// secrets are by terminal and name; sealingKey opens them all.
@@ -106,6 +108,7 @@ func startFakeFleet(dir string) (*fakeFleet, error) {
 	fleetv1.RegisterArtifactServiceServer(f.server, f)
 	fleetv1.RegisterScheduleServiceServer(f.server, f)
 	fleetv1.RegisterGuidedServiceServer(f.server, f)
+	fleetv1.RegisterNotificationServiceServer(f.server, f)
 	fleetv1.RegisterSecretServiceServer(f.server, f)
 	fleetv1.RegisterCertificateServiceServer(f.server, f)
 	go func() { _ = f.server.Serve(l) }()

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/x509"
+	"os"
 	"time"
 
 	"google.golang.org/grpc"
@@ -27,6 +28,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
+	"github.com/bandfleet/bandfleet/server/notify"
 	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
@@ -87,6 +89,10 @@ func (s *Server) compose(ctx context.Context) error {
 
 // openDomain opens the parts over the store. Imports that were cut short are finished before jobs go by what they bring.
 func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
+	s.notices, err = notify.New(notify.Config{Store: s.store, Receivers: s.cfg.Receivers, Host: hostname(), Now: time.Now, Log: s.cfg.Log})
+	if err != nil {
+		return err
+	}
 	s.inv = inventory.New(inventory.Config{Store: s.store, CA: s.ca.Fingerprint(), Presence: s.registry})
 	if err := s.inv.FinishImports(ctx); err != nil {
 		return err
@@ -98,9 +104,10 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	s.secrets = secrets.New(secrets.Config{Store: s.store, Terminals: s.inv, Now: time.Now})
 	s.certificates = certificates.New(certificates.Config{
 		Store: s.store, Inventory: s.inv, Own: s.ownCertificates, Now: time.Now, AgentLife: cmp.Or(s.cfg.AgentCertificateTTL, pki.DefaultAgentTTL),
+		Notices: s.notices,
 	})
 	s.engine, err = jobs.Open(ctx, jobs.Config{
-		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
+		Store: mortalStore(s.store), Inventory: s.inv, Link: mortalLink(s.registry), Secrets: s.secrets, Scans: s.certificates, Notices: s.notices, Epoch: epoch.Current, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	if err != nil {
 		return err
@@ -121,12 +128,21 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 func (s *Server) openGuided() {
 	now := mortalClock()
 	s.guided = guided.New(guided.Config{
-		Store: s.store, Inventory: s.inv, Catalogue: func() guided.Catalogue { return s.catalogue.Current() }, Questions: s.engine, Now: now, Log: s.cfg.Log,
+		Store: s.store, Inventory: s.inv, Catalogue: func() guided.Catalogue { return s.catalogue.Current() }, Questions: s.engine, Notices: s.notices, Now: now, Log: s.cfg.Log,
 		TellBand: func(w store.Writer, serial, by, note string) error {
 			return inventory.NoteBand(w, now(), serial, by, note)
 		},
 	})
 	s.bands = bands.New(bands.Config{Store: s.store, Inventory: s.inv, Tasks: s.guided, Now: now})
+}
+
+// hostname is this machine's, in what receivers are told.
+func hostname() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return "fleetd"
+	}
+	return name
 }
 
 // ownCertificates are those that the server uses now.
@@ -162,6 +178,7 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	fleetv1.RegisterScheduleServiceServer(s.grpc, api.NewSchedules(s.scheduler))
 	fleetv1.RegisterSecretServiceServer(s.grpc, api.NewSecrets(s.secrets, s.engine))
 	fleetv1.RegisterCertificateServiceServer(s.grpc, api.NewCertificates(s.certificates))
+	fleetv1.RegisterNotificationServiceServer(s.grpc, api.NewNotifications(s.notices))
 	backups := upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)
 	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(backups))
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
+	"github.com/bandfleet/bandfleet/server/notify"
 	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/requests"
 	"github.com/bandfleet/bandfleet/server/schedule"
@@ -64,7 +65,9 @@ type Config struct {
 	Artifacts artifacts.Limits
 	// PackKeys are those whose packs of the catalogue are taken.
 	PackKeys []signing.PublicKey
-	Log      *slog.Logger
+	// Receivers are told what happens; they must have been checked.
+	Receivers []notify.ReceiverConfig
+	Log       *slog.Logger
 }
 
 // Server is a server that listens.
@@ -85,6 +88,7 @@ type Server struct {
 	// certificates are what scans found on terminals.
 	certificates *certificates.Keeper
 	desk         *asks.Desk
+	notices      *notify.Desk
 	health       *health.Server
 	grpc         *grpc.Server
 	listener     net.Listener
@@ -187,6 +191,8 @@ func (s *Server) Run(ctx context.Context) error {
 	scheduled, attended := make(chan struct{}), make(chan struct{})
 	go func() { defer close(scheduled); s.scheduler.Run(schedules) }()
 	go func() { defer close(attended); s.guided.Run(schedules) }()
+	told := make(chan struct{})
+	go func() { defer close(told); s.notices.Run(engineCtx) }()
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(s.listener) }()
 
@@ -206,6 +212,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stopEngine()
 	err = errors.Join(err, <-engine)
 	<-swept
+	<-told
 	s.stopCalls()
 	return errors.Join(err, s.close())
 }
@@ -229,8 +236,8 @@ func (s *Server) forget(ctx context.Context) {
 	if err := requests.Prune(ctx, s.store, now); err != nil && ctx.Err() == nil {
 		s.cfg.Log.Warn("old requests were not forgotten", "error", err)
 	}
-	if err := errors.Join(s.secrets.Sweep(ctx), s.certificates.Sweep(ctx)); err != nil && ctx.Err() == nil {
-		s.cfg.Log.Warn("what belongs to decommissioned terminals was not all removed", "error", err)
+	if err := errors.Join(s.secrets.Sweep(ctx), s.certificates.Sweep(ctx), s.notices.Sweep(ctx)); err != nil && ctx.Err() == nil {
+		s.cfg.Log.Warn("what nobody needs any more was not all removed", "error", err)
 	}
 	for more := s.cfg.JobRetention > 0; more && ctx.Err() == nil; {
 		n, rest, err := jobs.Sweep(ctx, s.store, now.Add(-s.cfg.JobRetention), now)

@@ -27,6 +27,8 @@ type Client struct {
 	Secrets     fleetv1.SecretServiceClient
 	// Certificates are those of machines and of the fleet itself.
 	Certificates fleetv1.CertificateServiceClient
+	// Notifications say who is told of what.
+	Notifications fleetv1.NotificationServiceClient
 
 	conn *grpc.ClientConn
 }
@@ -60,7 +62,8 @@ func Dial(c identity.Context, timeout time.Duration) (*Client, error) {
 		Maintenance: fleetv1.NewMaintenanceServiceClient(conn),
 		Secrets:     fleetv1.NewSecretServiceClient(conn),
 
-		Certificates: fleetv1.NewCertificateServiceClient(conn),
+		Certificates:  fleetv1.NewCertificateServiceClient(conn),
+		Notifications: fleetv1.NewNotificationServiceClient(conn),
 
 		conn: conn,
 	}, nil

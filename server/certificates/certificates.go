@@ -49,7 +49,15 @@ type Config struct {
 	Own func() (Own, error)
 	// AgentLife is how long an agent's certificate is valid.
 	AgentLife time.Duration
-	Now       func() time.Time
+	// Notices is told of certificates that end; nil tells nobody.
+	Notices Notices
+	Now     func() time.Time
+}
+
+// Notices tells people what happens.
+type Notices interface {
+	// Post keeps a notice to be told, as part of an update.
+	Post(w store.Writer, n *fleetv1.Notice) error
 }
 
 // Keeper keeps what scans have found. It is safe for concurrent use.

@@ -56,9 +56,24 @@ func (k *Keeper) Store(w store.Writer, t *fleetv1.Task, report *actionv1.Certifi
 		err = errors.Join(err, w.Put(store.TableCertificateEnds, store.CertificateEndKey(firstEnd(rec), id), nil))
 	}
 	if err == nil && entry != nil {
-		err = audit.Append(w, now, *entry)
+		err = errors.Join(audit.Append(w, now, *entry), k.tell(w, t, entry))
 	}
 	return err
+}
+
+// tell posts a notice of what an audit record says.
+func (k *Keeper) tell(w store.Writer, t *fleetv1.Task, entry *audit.Entry) error {
+	if k.cfg.Notices == nil {
+		return nil
+	}
+	n := &fleetv1.Notice{
+		Event: "certificate.expiring", Site: t.GetSite(), Object: t.GetTerminalId(), TerminalName: t.GetTerminalName(),
+		Summary: "certificates on " + t.GetTerminalName() + " have come closer to their end",
+	}
+	for _, c := range entry.Changes {
+		n.Details = append(n.Details, c.GetName()+": "+c.GetNew())
+	}
+	return k.cfg.Notices.Post(w, n)
 }
 
 // tidy leaves out what is no certificate, and has the scan's time be no later than now.

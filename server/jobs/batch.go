@@ -242,7 +242,7 @@ func (e *Engine) writeFinish(ctx context.Context, j *job) (*storagev1.JobRecord,
 		if err := w.Delete(store.TableActiveJobs, store.JobKey(j.id)); err != nil {
 			return err
 		}
-		return put(w, store.TableJobs, store.JobKey(j.id), rec)
+		return errors.Join(put(w, store.TableJobs, store.JobKey(j.id), rec), e.announceFailure(w, rec))
 	})
 	return finished, err
 }

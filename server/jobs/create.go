@@ -223,7 +223,7 @@ func (e *Engine) store(ctx context.Context, p *access.Principal, rec *storagev1.
 		if err := put(w, store.TableJobs, store.JobKey(id), rec); err != nil {
 			return err
 		}
-		return errors.Join(audit.Append(w, e.now(), created(p, rec, tasks)), glassBroken(w, e.now(), p, rec))
+		return errors.Join(audit.Append(w, e.now(), created(p, rec, tasks)), glassBroken(w, e.now(), p, rec), e.announceWait(w, rec, tasks))
 	})
 }
 

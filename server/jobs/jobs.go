@@ -66,6 +66,8 @@ type Config struct {
 	Secrets Secrets
 	// Scans keeps what results tell of certificates; nil keeps nothing.
 	Scans Scans
+	// Notices is told what people must know; nil tells nobody.
+	Notices Notices
 	// Epoch of the store, told to agents with each task. It may grow.
 	Epoch func() uint64
 	Now   func() time.Time
@@ -90,9 +92,10 @@ type Engine struct {
 	st   store.Store
 	inv  Inventory
 	link Link
-	// secrets and scans may be nil.
+	// secrets, scans and notices may be nil.
 	secrets Secrets
 	scans   Scans
+	notices Notices
 	epoch   func() uint64
 	now     func() time.Time
 	log     *slog.Logger
@@ -130,7 +133,7 @@ type Engine struct {
 // Open reads what is not done from the store. Jobs whose creation was cut short are removed: nobody was told of them.
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
-		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
+		st: c.Store, inv: c.Inventory, link: c.Link, secrets: c.Secrets, scans: c.Scans, notices: c.Notices, epoch: c.Epoch, now: c.Now, log: c.Log, ids: newIDSource(),
 		judging:   make(chan struct{}, 1),
 		inbox:     make(chan func(), inboxSize),
 		committed: make(chan *batch, 1),

@@ -241,6 +241,7 @@ type rig struct {
 	ended   chan error
 	secrets vault
 	scans   scans
+	board   board
 	// shift is how far the server's clock is ahead of time.
 	shift atomic.Int64
 }
@@ -266,7 +267,7 @@ func (r *rig) start() {
 	}
 	r.disk = &brokenStore{Store: r.store}
 	r.engine, err = Open(r.t.Context(), Config{
-		Store: r.disk, Inventory: r.fleet, Link: r.wire, Secrets: &r.secrets, Scans: &r.scans, Epoch: func() uint64 { return 1 }, Now: r.clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Store: r.disk, Inventory: r.fleet, Link: r.wire, Secrets: &r.secrets, Scans: &r.scans, Notices: &r.board, Epoch: func() uint64 { return 1 }, Now: r.clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		r.t.Fatal(err)

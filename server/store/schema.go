@@ -14,7 +14,7 @@ const SchemaVersion = 2
 // T-10000 follows T-9999), <be64> a big-endian number, <sha256> a hash in lower case hexadecimal. Values are protobuf
 // messages of package storage.v1, or fleet.v1 where marked; "number" is a big-endian number; "-" is empty.
 //
-//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, guided
+//	meta                <name>                        number                   version, epoch, terminals, administrators, restored, schedules, guided, notices
 //	sites               <name>                        fleet.v1.Site            with its count of terminals in service
 //	terminals           <ordinal>                     TerminalRecord           by terminal id
 //	terminal-names      <name>                        fleet.v1.Terminal        folded name to id; only the id is set
@@ -47,6 +47,9 @@ const SchemaVersion = 2
 //	guided-due          <be64><guided>                -                        when something is to be done about it, in s since 1970; id
 //	guided-files        <guided>·<sha256>             GuidedFile               id, hash of the file
 //	packs               <name>                        fleet.v1.Pack            packs of the catalogue by name
+//	notices             <be64>                        fleet.v1.Notice          place, from 1; what is still to be told to receivers
+//	notice-cursors      <name>                        number                   receiver: the place of the last notice that it is done with
+//	routes              <name>                        fleet.v1.Route           by name
 //	audit               <chain>·<be64>                AuditRecord              chain, sequence from 1
 //	audit-heads         <chain>                       AuditHead                end of each chain
 const (
@@ -87,6 +90,10 @@ const (
 	TableGuidedDue   Table = "guided-due"
 	TableGuidedFiles Table = "guided-files"
 
+	TableNotices       Table = "notices"
+	TableNoticeCursors Table = "notice-cursors"
+	TableRoutes        Table = "routes"
+
 	TableAudit      Table = "audit"
 	TableAuditHeads Table = "audit-heads"
 )
@@ -100,7 +107,8 @@ func Tables() []Table {
 		TableArtifacts, TableArtifactJobs, TableArtifactTerminals, TableArtifactFiles,
 		TableSecrets, TableCertificates, TableCertificateEnds, TableSchedules, TableScheduleRuns,
 		TableGuided, TableGuidedOpen, TableGuidedDue, TableGuidedFiles,
-		TablePacks, TableAudit, TableAuditHeads,
+		TablePacks,
+		TableNotices, TableNoticeCursors, TableRoutes, TableAudit, TableAuditHeads,
 	}
 }
 
@@ -121,6 +129,8 @@ const (
 	KeySchedules = "schedules"
 	// KeyGuided counts the ids of guided tasks that were ever given.
 	KeyGuided = "guided"
+	// KeyNotices is the place of the newest notice.
+	KeyNotices = "notices"
 )
 
 // Key joins the parts of a key.

@@ -31,6 +31,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
+	"github.com/bandfleet/bandfleet/server/notify"
 	"github.com/bandfleet/bandfleet/server/pki"
 	"github.com/bandfleet/bandfleet/server/secrets"
 	"github.com/bandfleet/bandfleet/server/store"
@@ -174,6 +175,7 @@ func fill(t *testing.T, st store.Store) {
 	fillSecrets(t, st, inv)
 	fillSchedules(t, st)
 	fillGuided(t, st, inv)
+	fillNotices(t, st)
 }
 
 // fillGuided leaves a guided task with a file.
@@ -223,6 +225,34 @@ func fillSchedules(t *testing.T, st store.Store) {
 			put(w, store.TableScheduleRuns, store.ScheduleRunKey("cert-scan", 1), &fleetv1.ScheduleRun{JobId: "j"}),
 		)
 	}))
+}
+
+// fillNotices has a receiver be done with one.
+func fillNotices(t *testing.T, st store.Store) {
+	t.Helper()
+	desk, err := notify.New(notify.Config{
+		Store: st, Receivers: []notify.ReceiverConfig{{Name: "book", Kind: notify.File, Path: t.TempDir() + "/book"}}, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+	})
+	must(t, err)
+	admin := &access.Principal{Name: identity.Name{Kind: identity.KindOperator, ID: "jane"}, Operator: &fleetv1.Operator{Bindings: []*fleetv1.RoleBinding{{
+		Role: fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, Sites: []string{access.AllSites},
+	}}}}
+	_, err = desk.SetRoute(t.Context(), admin, &fleetv1.SetRouteRequest{Route: &fleetv1.Route{Name: "all", Receiver: "book"}})
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan struct{})
+	go func() { defer close(ended); desk.Run(ctx) }()
+	until := time.Now().Add(time.Minute)
+	for some := false; !some && time.Now().Before(until); time.Sleep(time.Millisecond) {
+		some, err = store.Any(t.Context(), st, store.TableNoticeCursors)
+		must(t, err)
+	}
+	must(t, st.Update(t.Context(), func(w store.Writer) error {
+		return desk.Post(w, &fleetv1.Notice{Event: notify.FaultOpened, Summary: "it is so"})
+	}))
+	cancel()
+	<-ended
 }
 
 func put(w store.Writer, table store.Table, key []byte, m proto.Message) error {

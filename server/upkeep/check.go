@@ -14,6 +14,7 @@ import (
 	"github.com/bandfleet/bandfleet/server/guided"
 	"github.com/bandfleet/bandfleet/server/inventory"
 	"github.com/bandfleet/bandfleet/server/jobs"
+	"github.com/bandfleet/bandfleet/server/notify"
 	"github.com/bandfleet/bandfleet/server/requests"
 	"github.com/bandfleet/bandfleet/server/schedule"
 	"github.com/bandfleet/bandfleet/server/secrets"
@@ -49,7 +50,7 @@ func checkStore(ctx context.Context, st store.Store, path string, say func(line 
 	}{
 		{"inventory", inventory.Verify}, {"requests", requests.Verify}, {"jobs", jobs.Verify}, {"artefacts", artifacts.Verify},
 		{"secrets", secrets.Verify}, {"certificates", certificates.Verify}, {"schedules", schedule.Verify},
-		{"catalogue", catalogue.Verify}, {"guided tasks", guided.Verify}, {"audit", verifyAudit},
+		{"catalogue", catalogue.Verify}, {"guided tasks", guided.Verify}, {"notices", notify.Verify}, {"audit", verifyAudit},
 	} {
 		found, err := part.verify(ctx, st)
 		if err != nil {

@@ -21,6 +21,7 @@ func migrations() []store.Migration {
 				store.TableSecrets, store.TableCertificates, store.TableCertificateEnds, store.TableSchedules, store.TableScheduleRuns,
 				store.TableGuided, store.TableGuidedOpen, store.TableGuidedDue, store.TableGuidedFiles,
 				store.TablePacks,
+				store.TableNotices, store.TableNoticeCursors, store.TableRoutes,
 			},
 			Rewrite: map[store.Table]func(key, value []byte) ([]byte, error){
 				store.TableJobs: jobWithRollout,

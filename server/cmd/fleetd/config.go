@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bandfleet/bandfleet/server/artifacts"
+	"github.com/bandfleet/bandfleet/server/notify"
 )
 
 // envPrefix begins the name of every environment variable that is read.
@@ -52,6 +53,8 @@ type config struct {
 	ArtifactsRetention  time.Duration `mapstructure:"artifacts_retention" yaml:"artifacts_retention"`
 	LogLevel            string        `mapstructure:"log_level" yaml:"log_level"`
 	LogFormat           string        `mapstructure:"log_format" yaml:"log_format"`
+	// Receivers are told what happens: in the file only.
+	Receivers []notify.ReceiverConfig `mapstructure:"receivers" yaml:"receivers"`
 }
 
 func addFlags(f *pflag.FlagSet) {
@@ -171,6 +174,7 @@ func (c *config) check() error {
 	if c.ArtifactsRetention < minRetention || c.ArtifactsRetention > maxRetention {
 		bad("artifacts-retention: is %s, want %s to %s", c.ArtifactsRetention, minRetention, maxRetention)
 	}
+	problems = append(problems, notify.CheckReceivers(c.Receivers))
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
 		bad("log-level: is %q, want debug, info, warn or error", c.LogLevel)

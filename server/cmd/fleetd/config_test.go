@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config{DataDir: "/tmp/x", Listen: "127.0.0.1:7443", AgentCertificateTTL: 7 * 24 * time.Hour, JobRetention: 9600 * time.Hour, ArtifactsMaxTotal: "10GiB", ArtifactsRetention: 90 * 24 * time.Hour, LogLevel: "info", LogFormat: "text"}
-	if *c != want {
+	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("configuration is %+v, want %+v", *c, want)
 	}
 }
@@ -51,7 +52,7 @@ func TestFlagsWinOverEnvironmentOverFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := config{DataDir: "/from/flag", Listen: "127.0.0.1:2", AgentCertificateTTL: 2 * time.Hour, JobRetention: 9600 * time.Hour, ArtifactsMaxTotal: "10GiB", ArtifactsRetention: 90 * 24 * time.Hour, LogLevel: "debug", LogFormat: "text"}
-	if *c != want {
+	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("configuration is %+v, want %+v", *c, want)
 	}
 }
@@ -74,6 +75,8 @@ func TestBadConfigurationIsReportedWhole(t *testing.T) {
 		"bad values":        {args: []string{"--data-dir", "x", "--listen", "nonsense", "--log-level", "loud", "--log-format", "xml", "--agent-certificate-ttl", "1s", "--job-retention", "24h", "--advertise", "host"}, want: []string{"listen", "log-level", "log-format", "agent-certificate-ttl", "job-retention", "advertise"}},
 		"unknown keys":      {file: "data_dir: x\ncolour: red\nlog_level: info\nshape: round\n", want: []string{"line 2: unknown key colour", "line 4: unknown key shape"}},
 		"wrong type":        {file: "agent_certificate_ttl: soon\n", want: []string{"line 1"}},
+		"bad receivers":     {file: "data_dir: x\nreceivers:\n- {name: a, kind: pager}\n- {name: b, kind: webhook, url: \"http://chat.example/x\"}\n", want: []string{"receivers[0] \"a\": kind", "receivers[1] \"b\": url"}},
+		"unknown in one":    {file: "data_dir: x\nreceivers:\n- {name: a, kind: file, colour: red}\n", want: []string{"colour"}},
 		"not YAML":          {file: "{", want: []string{"line 1"}},
 		"unknown variable":  {environ: []string{"BANDFLEET_FLEETD_COLOUR=red"}, args: []string{"--data-dir", "x"}, want: []string{"BANDFLEET_FLEETD_COLOUR"}},
 		"file and variable": {file: "colour: red\n", environ: []string{"BANDFLEET_FLEETD_SHAPE=round"}, want: []string{"colour", "BANDFLEET_FLEETD_SHAPE"}},
@@ -93,6 +96,16 @@ func TestBadConfigurationIsReportedWhole(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestReceiversAreRead(t *testing.T) {
+	c, err := read(t, nil, "--config", file(t, "data_dir: /x\nreceivers:\n- name: desk-mail\n  kind: email\n  server: mail.example:587\n  from: f@example.com\n  to: [d@example.com, n@example.com]\n- {name: book, kind: file, path: /var/log/notices.jsonl}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Receivers) != 2 || len(c.Receivers[0].To) != 2 || c.Receivers[1].Path != "/var/log/notices.jsonl" {
+		t.Errorf("receivers are %+v, want the two of the file", c.Receivers)
 	}
 }
 

@@ -35,7 +35,7 @@ func runServe(cmd *cobra.Command, _ []string) error {
 	diag := cmd.ErrOrStderr()
 	s, err := server.New(cmd.Context(), server.Config{
 		DataDir: c.DataDir, Listen: c.Listen, Advertise: c.Advertise, Version: version,
-		AgentCertificateTTL: c.AgentCertificateTTL, JobRetention: c.JobRetention, Artifacts: c.artifactLimits(), Log: c.logger(diag),
+		AgentCertificateTTL: c.AgentCertificateTTL, JobRetention: c.JobRetention, Artifacts: c.artifactLimits(), Receivers: c.Receivers, Log: c.logger(diag),
 	})
 	if err != nil {
 		return err
