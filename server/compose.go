@@ -142,11 +142,13 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 func (s *Server) openGuided() {
 	now := mortalClock()
 	s.guided = guided.New(guided.Config{
-		Store: s.store, Inventory: s.inv, Catalogue: func() guided.Catalogue { return s.catalogue.Current() }, Questions: s.engine, Now: now, Log: s.cfg.Log,
+		Store: s.store, Inventory: s.inv, Catalogue: func() guided.Catalogue { return s.catalogue.Current() }, Questions: s.engine,
+		Faults: s.faults, Notices: s.notices, Now: now, Log: s.cfg.Log,
 		TellBand: func(w store.Writer, serial, by, note string) error {
 			return inventory.NoteBand(w, now(), serial, by, note)
 		},
 	})
+	s.faults.SetGuided(s.guided)
 	s.bands = bands.New(bands.Config{Store: s.store, Inventory: s.inv, Tasks: s.guided, Now: now})
 }
 
@@ -204,9 +206,9 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	fleetv1.RegisterCertificateServiceServer(s.grpc, api.NewCertificates(s.certificates))
 	fleetv1.RegisterCatalogueServiceServer(s.grpc, api.NewCatalogue(s.catalogue))
 	fleetv1.RegisterNotificationServiceServer(s.grpc, api.NewNotifications(s.notices))
-	backups := upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)
 	fleetv1.RegisterFaultServiceServer(s.grpc, api.NewFaults(s.faults, s.policies))
 	fleetv1.RegisterPolicyServiceServer(s.grpc, api.NewPolicies(s.policies))
+	backups := upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)
 	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(backups))
 }
 

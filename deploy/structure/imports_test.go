@@ -51,7 +51,7 @@ var rules = []rule{
 		why: "the conformance suite drives actions through the real runner on a host in memory, and needs nothing else",
 	},
 	{
-		from: []string{"server/store", "server/jobs", "server/artifacts", "server/inventory", "server/calendar", "server/pki", "server/access", "server/audit", "server/upkeep", "server/refusal", "server/rollout", "server/paging"},
+		from: []string{"server/store", "server/jobs", "server/artifacts", "server/inventory", "server/calendar", "server/pki", "server/access", "server/audit", "server/upkeep", "server/refusal", "server/rollout", "server/paging", "server/guided", "server/bands"},
 		deny: []string{"google.golang.org/grpc", "server/api", "server/sessions"},
 		why:  "domain code does not know how requests reach it",
 	},

@@ -188,6 +188,7 @@ func fill(t *testing.T, st store.Store) {
 	fillNotices(t, st)
 	fillFaults(t, st, inv)
 	fillGuided(t, st, inv)
+	fillNotices(t, st)
 }
 
 // fillFaults leaves an incident of three terminals, one of which has a breaker, a fault that is over, and a result with findings.
