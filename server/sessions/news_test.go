@@ -187,6 +187,7 @@ func TestAnAgentThatSendsTooMuchNewsIsCut(t *testing.T) {
 		for i := range maxNews + 1 {
 			p.toServer <- news(uint64(i + 1))
 		}
+		synctest.Wait() // the last one has been taken before the first is stored
 		close(d.hold)
 		expectRefusal(t, <-p.returned, "TOO_MUCH_NEWS")
 		synctest.Wait()
