@@ -197,7 +197,7 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	agentv1.RegisterEnrollmentServiceServer(s.grpc, enrolment)
 	agentv1.RegisterAgentServiceServer(s.grpc, s.agents)
 	fleetv1.RegisterJobServiceServer(s.grpc, api.NewJobs(s.engine, s.inv, s.registry))
-	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, s.engine, s.bands, s.secrets, s.certificates))
+	fleetv1.RegisterInventoryServiceServer(s.grpc, api.NewInventory(s.inv, s.registry, siteReaders{s.engine, s.policies}, s.bands, s.secrets, s.certificates))
 	fleetv1.RegisterAccessServiceServer(s.grpc, api.NewAccess(s.inv, s.ca, s.engine, s.cfg.Version))
 	fleetv1.RegisterArtifactServiceServer(s.grpc, api.NewArtifacts(s.artifacts))
 	fleetv1.RegisterGuidedServiceServer(s.grpc, api.NewGuided(s.guided))
@@ -210,6 +210,18 @@ func (s *Server) register(epoch *epoch, fleet int) {
 	fleetv1.RegisterPolicyServiceServer(s.grpc, api.NewPolicies(s.policies))
 	backups := upkeep.NewBackups(s.store, upkeep.Path(s.cfg.DataDir), time.Now)
 	fleetv1.RegisterMaintenanceServiceServer(s.grpc, api.NewMaintenance(backups))
+}
+
+// siteReaders go by the settings of sites.
+type siteReaders struct {
+	*jobs.Engine
+	policies *policy.Engine
+}
+
+// SiteChanged tells them that a site's settings were written.
+func (r siteReaders) SiteChanged(ctx context.Context, name string) error {
+	r.policies.SiteChanged()
+	return r.Engine.SiteChanged(ctx, name)
 }
 
 // caller is the terminal that a call's certificate speaks for.
