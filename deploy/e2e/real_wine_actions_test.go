@@ -21,10 +21,10 @@ import (
 const (
 	// winLine and nesHost are the two terminals of the one Windows machine.
 	winLine, nesHost = "win-line", "win-nes"
-	agentConfig   = `C:\bandfleet\agent.yaml`
+	agentConfig      = `C:\bandfleet\agent.yaml`
 	windowsNBE       = `C:\Nymi\Bluetooth_Endpoint\nbe.toml`
-	nesWebConfig  = `C:\nes\web.config`
-	toolMode      = `C:\vendor\mode.txt`
+	nesWebConfig     = `C:\nes\web.config`
+	toolMode         = `C:\vendor\mode.txt`
 )
 
 // windowsFleet is a server and one Windows machine with two agents: a user terminal's and a NES host's.
