@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 	"unsafe"
 
@@ -18,19 +19,40 @@ import (
 // service thinks it needs, the caller's deadline how long it may.
 const scmPoll = 100 * time.Millisecond
 
+// scmCalls are this process's calls to the service control manager, which are made one after the other: where two threads make them at once
+// (a reader of services beside their watch), Wine's client mixes up handles, and calls fail or never return. What may block for as long as a
+// service pleases does not wait for its turn.
+type scmCalls struct{ turn sync.Mutex }
+
+// connect opens the manager.
+func (c *scmCalls) connect() (windows.Handle, error) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	return windows.OpenSCManager(nil, nil, windows.SC_MANAGER_CONNECT)
+}
+
+func (c *scmCalls) close(handle windows.Handle) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	_ = windows.CloseServiceHandle(handle) // only frees the handle
+}
+
 // scmService is one open service.
 type scmService struct {
 	*mgr.Service
+	calls *scmCalls
 	// name is the display name that was asked for.
 	name string
 }
 
-// openService opens the service with a name of the service control manager's.
-func openService(manager windows.Handle, name, key string, rights uint32) (*scmService, error) {
+// open opens the service with a name of the service control manager's.
+func (c *scmCalls) open(manager windows.Handle, name, key string, rights uint32) (*scmService, error) {
 	text, err := windows.UTF16PtrFromString(key)
 	if err != nil {
 		return nil, err
 	}
+	c.turn.Lock()
+	defer c.turn.Unlock()
 	handle, err := windows.OpenService(manager, text, rights)
 	if errors.Is(err, windows.ERROR_SERVICE_DOES_NOT_EXIST) || errors.Is(err, windows.ERROR_INVALID_NAME) {
 		return nil, ErrNotInstalled
@@ -38,11 +60,11 @@ func openService(manager windows.Handle, name, key string, rights uint32) (*scmS
 	if err != nil {
 		return nil, err
 	}
-	return &scmService{Service: &mgr.Service{Name: key, Handle: handle}, name: name}, nil
+	return &scmService{Service: &mgr.Service{Name: key, Handle: handle}, calls: c, name: name}, nil
 }
 
-// serviceKeyName asks the service control manager which service has a display name (GetServiceKeyName).
-func serviceKeyName(manager windows.Handle, name string) (string, error) {
+// keyName asks the service control manager which service has a display name (GetServiceKeyName).
+func (c *scmCalls) keyName(manager windows.Handle, name string) (string, error) {
 	text, err := windows.UTF16PtrFromString(name)
 	if err != nil {
 		return "", err
@@ -50,6 +72,8 @@ func serviceKeyName(manager windows.Handle, name string) (string, error) {
 	const longest = 256 // the manager's limit for service names, in characters
 	var key [longest + 1]uint16
 	size := uint32(len(key))
+	c.turn.Lock()
+	defer c.turn.Unlock()
 	ok, _, err := windows.NewLazySystemDLL("advapi32.dll").NewProc("GetServiceKeyNameW").Call(
 		//nolint:gosec // buffers of this frame, their sizes beside them
 		uintptr(manager), uintptr(unsafe.Pointer(text)), uintptr(unsafe.Pointer(&key[0])), uintptr(unsafe.Pointer(&size)))
@@ -80,7 +104,7 @@ func (s *scmService) state() (*actionv1.ServiceState, error) {
 // query reads the service's status. A process that has ended counts as a service that has stopped, even while the service
 // control manager still says otherwise: it learns of a crash a moment later (and Wine's never does).
 func (s *scmService) query() (svc.Status, error) {
-	status, err := s.Query()
+	status, err := s.ask()
 	if err != nil || status.ProcessId == 0 {
 		return status, err
 	}
@@ -88,6 +112,13 @@ func (s *scmService) query() (svc.Status, error) {
 		return svc.Status{State: svc.Stopped, Win32ExitCode: exitCode}, nil
 	}
 	return status, nil
+}
+
+// ask reads the status as the manager has it.
+func (s *scmService) ask() (svc.Status, error) {
+	s.calls.turn.Lock()
+	defer s.calls.turn.Unlock()
+	return s.Query()
 }
 
 // processEnded says whether a process has ended, and how. A process that the agent may not look at counts as alive.
@@ -115,6 +146,8 @@ func (s *scmService) config() (*windows.QUERY_SERVICE_CONFIG, error) {
 	buffer := make([]uint64, largest/8)
 	config := (*windows.QUERY_SERVICE_CONFIG)(unsafe.Pointer(&buffer[0])) //nolint:gosec // the API writes the text behind the struct
 	var needed uint32
+	s.calls.turn.Lock()
+	defer s.calls.turn.Unlock()
 	err := windows.QueryServiceConfig(s.Handle, config, largest, &needed)
 	return config, err
 }
@@ -238,15 +271,15 @@ func (s *scmService) call(ctx context.Context, rights uint32, do func(*scmServic
 
 // reopened hands do the same service on another handle.
 func (s *scmService) reopened(rights uint32, do func(*scmService) error) error {
-	manager, err := windows.OpenSCManager(nil, nil, windows.SC_MANAGER_CONNECT)
+	manager, err := s.calls.connect()
 	if err != nil {
 		return err
 	}
-	defer closeService(manager)
-	again, err := openService(manager, s.name, s.Name, rights)
+	defer s.calls.close(manager)
+	again, err := s.calls.open(manager, s.name, s.Name, rights)
 	if err != nil {
 		return err
 	}
-	defer closeService(again.Handle)
+	defer s.calls.close(again.Handle)
 	return do(again)
 }

@@ -20,7 +20,8 @@ const (
 // scmServices controls services through the Windows service control manager.
 type scmServices struct {
 	// keys are the configured service names by display name.
-	keys map[string]string
+	keys  map[string]string
+	calls scmCalls
 }
 
 // State implements Services.
@@ -57,25 +58,21 @@ func (s *scmServices) with(ctx context.Context, name string, rights uint32, do f
 	if ctx.Err() != nil {
 		return ServiceError(name, WaitError(ctx))
 	}
-	manager, err := windows.OpenSCManager(nil, nil, windows.SC_MANAGER_CONNECT)
+	manager, err := s.calls.connect()
 	if err != nil {
 		return ServiceError(name, err)
 	}
-	defer closeService(manager)
+	defer s.calls.close(manager)
 	key, err := s.find(manager, name)
 	if err != nil {
 		return ServiceError(name, err)
 	}
-	service, err := openService(manager, name, key, rights)
+	service, err := s.calls.open(manager, name, key, rights)
 	if err != nil {
 		return ServiceError(name, err)
 	}
-	defer closeService(service.Handle)
+	defer s.calls.close(service.Handle)
 	return ServiceError(name, do(service))
-}
-
-func closeService(handle windows.Handle) {
-	_ = windows.CloseServiceHandle(handle) // only frees the handle
 }
 
 // find returns the service's name: the configured one, else the one that the manager has for the display name, else the name itself.
@@ -84,7 +81,7 @@ func (s *scmServices) find(manager windows.Handle, name string) (string, error) 
 	if key, ok := s.keys[name]; ok {
 		return key, nil
 	}
-	key, err := serviceKeyName(manager, name)
+	key, err := s.calls.keyName(manager, name)
 	if errors.Is(err, ErrNotInstalled) {
 		return name, nil
 	}

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"golang.org/x/sys/windows"
 
@@ -13,7 +14,7 @@ import (
 // NotifyServiceStatusChange tells neither of the end of a process that the manager has not noticed nor of a change of the start type, and is not
 // everywhere.
 func (s *scmServices) Watch(ctx context.Context, names []string, changed func(*actionv1.ServiceState)) error {
-	manager, err := windows.OpenSCManager(nil, nil, windows.SC_MANAGER_CONNECT)
+	manager, err := s.calls.connect()
 	if err != nil {
 		return err
 	}
@@ -31,9 +32,9 @@ type scmWatch struct {
 
 func (w *scmWatch) close() {
 	for _, service := range w.open {
-		closeService(service.Handle)
+		w.services.calls.close(service.Handle)
 	}
-	closeService(w.manager)
+	w.services.calls.close(w.manager)
 }
 
 // state reads a service by its handle. One that is marked for deletion goes away only when its handles are closed, and may be installed anew:
@@ -59,11 +60,11 @@ func (w *scmWatch) deleted(service *scmService, state *actionv1.ServiceState) bo
 	if state.GetStatus() != actionv1.ServiceStatus_SERVICE_STATUS_STOPPED {
 		return false
 	}
-	again, err := openService(w.manager, service.name, service.Name, rightsToRead)
+	again, err := w.services.calls.open(w.manager, service.name, service.Name, rightsToRead)
 	if err != nil {
 		return true
 	}
-	closeService(again.Handle)
+	w.services.calls.close(again.Handle)
 	return false
 }
 
@@ -73,16 +74,24 @@ func (w *scmWatch) service(name string) (*scmService, error) {
 	}
 	key, err := w.services.find(w.manager, name)
 	if err != nil {
-		return nil, err
+		return nil, lost(err)
 	}
-	service, err := openService(w.manager, name, key, rightsToRead)
+	service, err := w.services.calls.open(w.manager, name, key, rightsToRead)
 	if err == nil {
 		w.open[name] = service
 	}
-	return service, err
+	return service, lost(err)
+}
+
+// lost has a watch end whose connection is of no more use: else a service would not be watched any more while others still are.
+func lost(err error) error {
+	if errors.Is(err, windows.ERROR_INVALID_HANDLE) {
+		return fmt.Errorf("%w: %w", errWatchLost, err)
+	}
+	return err
 }
 
 func (w *scmWatch) forget(name string) {
-	closeService(w.open[name].Handle)
+	w.services.calls.close(w.open[name].Handle)
 	delete(w.open, name)
 }
