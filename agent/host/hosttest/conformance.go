@@ -64,6 +64,7 @@ func Conformance(t *testing.T, fixture func(t *testing.T) Fixture) {
 		{"service/disabled", "Disabled", testDisabled},
 		{"service/watch", "Running", testWatch},
 		{"service/watch one that dies", "Dies", testWatchDeath},
+		{"service/watch beside readers", "Running", testWatchBesideReaders},
 		{"files/life of a file", "FilesRoot", testFile},
 		{"files/read limit", "FilesRoot", testReadLimit},
 		{"files/not there", "FilesRoot", testNoFile},

@@ -3,6 +3,7 @@ package hosttest
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -106,4 +107,41 @@ func testWatchDeath(t *testing.T, f Fixture) {
 		return s.GetStatus() != running && s.GetExitCode() == f.ExitCode
 	})
 	w.end()
+}
+
+// testWatchBesideReaders: while services are watched they are read all the time, and no call may disturb another.
+func testWatchBesideReaders(t *testing.T, f Fixture) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	defer readers.Wait()
+	defer cancel()
+	for range 3 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				if _, err := f.Host.Services.State(ctx, f.Running); err != nil && ctx.Err() == nil {
+					t.Errorf("State = %v beside a watch, want the state", err)
+					return
+				}
+				pause(ctx, 10*time.Millisecond)
+			}
+		})
+	}
+	w := f.watch(t, f.Running, absent)
+	for range 3 {
+		f.mustStop(t, f.Running)
+		w.await("it is stopped", is(f.Running, stopped))
+		f.mustStart(t, f.Running)
+		w.await("it runs again", is(f.Running, running))
+	}
+	w.end()
+}
+
+// pause waits, at most until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
 }
