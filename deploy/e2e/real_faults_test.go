@@ -133,6 +133,8 @@ func (l *loop) deathIsRemedied() {
 	}
 	l.wantJob(l.awaitResolved(0, "job "))
 	l.t.Logf("it was started again, watched, and resolved after %v", time.Since(died))
+	// The policy's limit would have the machine stand still for minutes from now on. The agent hears of it during the next step.
+	l.mustCtl("policy", "set", startsStopped, "--cooldown", "1s", "--reason", "real parts")
 }
 
 // kill ends the endpoint, which must run, and returns when that was.
@@ -146,8 +148,6 @@ func (l *loop) kill() time.Time {
 
 // reflexWhileAway: what the agent did while nobody could ask it is told when the server is back.
 func (l *loop) reflexWhileAway() {
-	// The limits of the policy would have the machine stand still for minutes.
-	l.mustCtl("policy", "set", startsStopped, "--cooldown", "1s", "--reason", "real parts")
 	l.machine.away(l.t)
 	before := l.machine.pid(l.t)
 	died := l.kill()
