@@ -48,12 +48,13 @@ func clean(text string, most int) string {
 	return strings.ToValidUTF8(text[:most-len(more)], "") + more
 }
 
-// evidenceOf joins what several readings say.
+// evidenceOf joins what several readings say. The value of each signal comes first, under the signal's name: the server decides by them.
 func evidenceOf(readings []Reading) []*agentv1.Evidence {
-	var all []*agentv1.Evidence
+	var values, details []*agentv1.Evidence
 	for _, r := range readings {
-		all = append(all, r.Evidence...)
+		values, details = append(values, r.Evidence[0]), append(details, r.Evidence[1:]...)
 	}
+	all := append(values, details...)
 	return all[:min(len(all), maxEvidence)]
 }
 
