@@ -266,9 +266,15 @@ func TestWhatStoodInALogIsNotDue(t *testing.T) {
 	if due := f.due(); len(due) != 0 {
 		t.Errorf("due: %v; want nothing done about what stood in a log before", due)
 	}
+	if all, err := f.Decidable(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("decided on when a policy changes: %v (%v); want nothing done about what stood in a log before", all, err)
+	}
 	f.tell("T-0001", f.saw("nbe-missing", ""))
 	if due := f.due(); len(due) != 1 {
 		t.Errorf("due: %v; want it decided on once it is seen", due)
+	}
+	if all, err := f.Decidable(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("decided on when a policy changes: %v (%v); want it, now that it is seen", all, err)
 	}
 	f.sound()
 }
