@@ -296,6 +296,31 @@ func TestCertificatesThatEndAreFaults(t *testing.T) {
 	f.sound()
 }
 
+func TestCertificateThatIsServedNoMoreIsNoFault(t *testing.T) {
+	f := newFixture(t)
+	f.machine("T-9000", "nes-lyon-1", "lyon", fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST, fleetv1.TerminalState_TERMINAL_STATE_ACTIVE)
+	before, after := strings.Repeat("ab", 32), strings.Repeat("cd", 32)
+	scan := func(bindings ...*actionv1.Binding) {
+		f.finds("T-9000", &actionv1.TaskResult{Certificates: &actionv1.CertificateReport{
+			Certificates: []*actionv1.Certificate{
+				{Sha256: before, Store: "My", Subject: "CN=nes", NotAfter: timestamppb.New(f.now().Add(10 * 24 * time.Hour))},
+				{Sha256: after, Store: "My", Subject: "CN=nes", NotAfter: timestamppb.New(f.now().Add(360 * 24 * time.Hour))},
+			},
+			Bindings: bindings,
+		}})
+	}
+	scan(&actionv1.Binding{Site: "Default Web Site", CertificateSha256: before, Store: "My"})
+	scan()
+	if got := f.list(ada(), &fleetv1.ListFaultsRequest{}); got != "F-1" {
+		t.Errorf("after a scan that could not read bindings: %q; want the fault as it was", got)
+	}
+	scan(&actionv1.Binding{Site: "Default Web Site", CertificateSha256: after, Store: "My"})
+	if got := f.list(ada(), &fleetv1.ListFaultsRequest{}); got != "" {
+		t.Errorf("after another certificate was bound: %q; want nothing, though the one before is still in its store", got)
+	}
+	f.sound()
+}
+
 // finds has a task bring a result, and the desk look at it.
 func (f *fixture) finds(terminal string, r *actionv1.TaskResult) {
 	f.t.Helper()
