@@ -169,6 +169,10 @@ func (d *Desk) update(ctx context.Context, id string, fn func(*storagev1.FaultRe
 		if proto.Equal(before, rec) {
 			return nil
 		}
+		if proto.Equal(before.GetFault(), changed) {
+			// Only when it is due is another: that is nothing to be audited.
+			return save(w, before, rec)
+		}
 		if isOpen(before.GetFault()) && !isOpen(changed) && changed.GetGuidedTask() != "" {
 			a.resolved = append(a.resolved, changed)
 		}

@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -211,9 +212,13 @@ func TestAJobThatDidNotHelpIsDecidedOnAnew(t *testing.T) {
 	if got := f.fault("F-1"); got.GetState() != open || got.GetJobId() != "" || !slices.Equal(f.due(), []string{"F-1"}) {
 		t.Errorf("after the job: %v, job %q, due %v; want it open, without a job, and due", got.GetState(), got.GetJobId(), f.due())
 	}
+	audited := f.audited()
 	f.decide("F-1", f.now().Add(time.Minute), func(*fleetv1.Fault) {})
 	if due := f.due(); len(due) != 0 {
 		t.Errorf("due before its time: %v", due)
+	}
+	if now := f.audited(); !maps.Equal(now, audited) {
+		t.Errorf("audited %v, before %v; want nothing more: only when it is due is another", now, audited)
 	}
 	f.wait(time.Minute)
 	if due := f.due(); len(due) != 1 {
@@ -233,6 +238,11 @@ func TestBreakersAndReflexesAreKept(t *testing.T) {
 	}
 	if b, err := f.AskReset(t.Context(), ada(), "T-0001", "nbe-missing", "", "ble-restart", "adapter swapped"); err != nil || b.GetResetBy() != "ada" {
 		t.Errorf("a reset: %v, %v; want it asked for by ada", b, err)
+	}
+	again := &agentv1.BreakerState{Entry: "nbe-missing", Action: "ble-restart", Open: true, Attempts: 3, Since: timestamppb.New(f.now().Add(-700 * time.Millisecond))}
+	f.tell("T-0001", &agentv1.News{News: &agentv1.News_Breaker{Breaker: again}})
+	if got, err = f.TerminalBreakers(t.Context(), "T-0001"); err != nil || got[0].GetResetBy() != "ada" {
+		t.Errorf("after the agent told of the same breaker again, by a clock that is a little off: %v, %v; want the reset still on its way", got, err)
 	}
 	f.tell("T-0001", &agentv1.News{News: &agentv1.News_Breaker{Breaker: &agentv1.BreakerState{Entry: "nbe-missing", Action: "ble-restart", Reason: "reset by ada"}}})
 	got, err = f.TerminalBreakers(t.Context(), "T-0001")

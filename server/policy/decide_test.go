@@ -182,6 +182,18 @@ func TestAConditionGoesByTheStatesBeside(t *testing.T) {
 	}
 }
 
+// An agent that was alone may be at the remedy when its server is back. A job for the same would only be refused.
+func TestAReflexUnderWayIsWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	w.breakers = []*fleetv1.Breaker{{TerminalId: "T-1", Entry: "nbe-missing", Action: "ble-restart", Attempts: 1, Since: timestamppb.New(w.now.Add(-10 * time.Second))}}
+	w.report("F-1", "nbe-missing", "T-1", nil)
+	w.look()
+	w.wantJobs()
+	w.wantDecision("F-1", "its agent has tried ble-restart already")
+	w.pass(2 * time.Minute)
+	w.wantJobs("J1 ble-restart by policy/start-stopped-services")
+}
+
 func TestWhatInterruptsAsks(t *testing.T) {
 	w := newWorld(t)
 	w.report("F-1", "lock-usb-suspend", "T-1", nil)

@@ -109,7 +109,8 @@ func entries(t *testing.T) *catalogue.Catalogue {
 		{ID: "ble-adapter-missing", Title: "No adapter", Target: catalogue.Terminal, Remedy: catalogue.Remedy{Kind: catalogue.Guided}, Person: person},
 		{ID: "enroll-service-status", Title: "Enrolment", Target: catalogue.NESHost,
 			Remedy: catalogue.Remedy{Kind: catalogue.Auto, Steps: []catalogue.Step{{Action: "diagnose", Params: map[string]string{"profile": "nes"}}}}},
-		{ID: "nes-verbose-left-on", Title: "Verbose", Target: catalogue.NESHost, Detect: service("verbose-logging"),
+		{ID: "nes-verbose-left-on", Title: "Verbose", Target: catalogue.NESHost,
+			Detect: catalogue.Detect{State: []catalogue.Condition{{All: []catalogue.Is{{Signal: "verbose-logging", Values: []string{"leased"}}}}}},
 			Remedy: catalogue.Remedy{Kind: catalogue.Approval, Steps: []catalogue.Step{{Action: "verbose-logging", Params: map[string]string{"state": "on"}}}}},
 		{ID: "console-iis-stopped", Target: catalogue.NESHost, Remedy: catalogue.Remedy{Kind: catalogue.Auto, Steps: []catalogue.Step{{Action: "iis-restart", Params: ensure}}}},
 	})

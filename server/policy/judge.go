@@ -21,6 +21,8 @@ const (
 	offlineLook = 2 * time.Minute
 	// breakerLook is how often is looked whether a site's breaker has closed.
 	breakerLook = time.Minute
+	// leastPause is how long an attempt is waited for at least.
+	leastPause = 30 * time.Second
 	// defaultEscalation is to whom a fault goes when its policy names nobody.
 	defaultEscalation = "site-desk"
 )
@@ -176,7 +178,18 @@ func (c *Case) limited(s catalogue.Step) (v verdict, held bool) {
 	if last.GetAction() == s.Action && last.GetJobId() != "" && c.now.Before(at) {
 		return wait("cooling down after "+s.Action+" until "+at.UTC().Format(time.RFC3339), at), true
 	}
-	return verdict{}, false
+	return c.byItself(s.Action, g.GetCooldown().AsDuration())
+}
+
+// byItself is the verdict while the agent, which tells of each attempt as it begins, is at a step or cools down after it: it would refuse a
+// job for that.
+func (c *Case) byItself(action string, cooldown time.Duration) (v verdict, held bool) {
+	b := c.breaker(action)
+	at := b.GetSince().AsTime().Add(max(cooldown, leastPause))
+	if b.GetAttempts() == 0 || !c.now.Before(at) {
+		return verdict{}, false
+	}
+	return wait("its agent has tried "+action+" already; it is watched whether the fault goes until "+at.UTC().Format(time.RFC3339), at), true
 }
 
 // settling is the verdict while it is watched whether the last remedy has helped.
