@@ -51,7 +51,8 @@ func (w systemdWatch) listen(ctx context.Context, updates <-chan *dbus.Propertie
 			return
 		case update := <-updates:
 			wake = w.concerns(update.UnitName)
-		case <-failures: // some were lost
+		case err := <-failures: // some were lost
+			wake = err != nil
 		case <-ticker.C:
 			wake = !w.conn.Connected()
 		}

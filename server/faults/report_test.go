@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -126,7 +127,7 @@ func TestNewsOfNobodyIsRefused(t *testing.T) {
 	f.machine("T-0004", "old", "lyon", fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL, fleetv1.TerminalState_TERMINAL_STATE_DECOMMISSIONED)
 	for _, id := range []string{"T-0004", "T-0999"} {
 		_, err := f.Report(t.Context(), session(id), []*agentv1.News{{Sequence: 1, News: f.saw("nbe-missing", "").GetNews()}})
-		if no, ok := err.(*refusal.Error); !ok || no.Kind != refusal.NotFound {
+		if no, ok := errors.AsType[*refusal.Error](err); !ok || no.Kind != refusal.NotFound {
 			t.Errorf("terminal %s: %v; want NOT_FOUND", id, err)
 		}
 	}

@@ -84,11 +84,12 @@ func (s *seen) oldBand(l *lookup, cells map[string]string, old *fleetv1.Band) {
 // carryOut writes two keys.
 func (i bandImport) carryOut(w store.Writer, o order, row *storagev1.ImportedRow) (outcome, *storagev1.AuditChange, error) {
 	old, err := readBand(w, row.GetObject(), nil)
-	if err != nil && !isMissing(err) {
+	missing := isMissing(err)
+	if err != nil && !missing {
 		return moot, nil, err
 	}
 	became := changed
-	if isMissing(err) {
+	if missing {
 		became = created
 		old = &fleetv1.Band{Serial: row.GetCells()["serial"], Site: o.site}
 	}
