@@ -45,7 +45,7 @@ func (w systemdWatch) listen(ctx context.Context, updates <-chan *dbus.Propertie
 	ticker := time.NewTicker(WatchInterval)
 	defer ticker.Stop()
 	for {
-		wake := true
+		var wake bool
 		select {
 		case <-ctx.Done():
 			return
