@@ -1,9 +1,5 @@
 package e2e
 
-import (
-	"github.com/bandfleet/bandfleet/deploy/proof/record"
-)
-
 // proof is how an entry of the catalogue is proved: what goes wrong, and what has to be given or done besides.
 type proof struct {
 	stage
@@ -20,14 +16,6 @@ type proof struct {
 	mend func(*world)
 	// at is the NES host when the fault is there, else the terminal.
 	at string
-}
-
-// found is how the fault is found when nothing else is said: by state when there is a cause.
-func (p proof) found() string {
-	if p.do == nil {
-		return record.ByPerson
-	}
-	return record.ByState
 }
 
 var (

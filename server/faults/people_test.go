@@ -349,6 +349,11 @@ func (f *fixture) records(t store.Table) (n int) {
 	return n
 }
 
+// closed is the news that a breaker is closed now.
+func closed(f *fixture, action string) *agentv1.News {
+	return &agentv1.News{News: &agentv1.News_Breaker{Breaker: &agentv1.BreakerState{Entry: "nbe-missing", Action: action, Since: timestamppb.New(f.now())}}}
+}
+
 func TestOldFaultsAreForgotten(t *testing.T) {
 	f := newFixture(t)
 	ids := crowd(f, 40)
@@ -358,7 +363,7 @@ func TestOldFaultsAreForgotten(t *testing.T) {
 	for _, id := range ids {
 		f.tell(id, gone(netDown, "nes-lyon-1.example"))
 	}
-	f.tell("T-0001", f.saw("nbe-missing", ""))
+	f.tell("T-0001", f.saw("nbe-missing", ""), closed(f, "ble-restart"))
 	f.wait(91 * 24 * time.Hour)
 	f.machine("T-0001", "press-T-0001", "lyon", fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL, fleetv1.TerminalState_TERMINAL_STATE_DECOMMISSIONED)
 	if err := f.Sweep(t.Context()); err != nil {
@@ -366,7 +371,7 @@ func TestOldFaultsAreForgotten(t *testing.T) {
 	}
 	for table, want := range map[store.Table]int{
 		store.TableFaults: 1, store.TableFaultKeys: 1, store.TableFaultEnds: 1, store.TableOpenFaults: 0, store.TableIncidents: 0, store.TableIncidentMembers: 0,
-		store.TableCommons: 0,
+		store.TableCommons: 0, store.TableBreakers: 0,
 	} {
 		if got := f.records(table); got != want {
 			t.Errorf("table %s holds %d records after 91 days, want %d", table, got, want)

@@ -66,6 +66,10 @@ func (t *taking) breaker(b *agentv1.BreakerState) error {
 	if err != nil {
 		return err
 	}
+	if before == nil && t.full {
+		t.tooMany()
+		return nil
+	}
 	now := &fleetv1.Breaker{
 		TerminalId: t.terminal.GetId(), TerminalName: t.terminal.GetName(), Site: t.terminal.GetSite(), Entry: b.GetEntry(), Subject: b.GetSubject(),
 		Action: b.GetAction(), Open: b.GetOpen(), Attempts: b.GetAttempts(), Since: t.stamp(b.GetSince()), Until: b.GetUntil(), Reason: b.GetReason(),

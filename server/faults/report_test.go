@@ -1,6 +1,8 @@
 package faults_test
 
 import (
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/server/refusal"
+	"github.com/bandfleet/bandfleet/server/store"
 )
 
 const (
@@ -127,7 +130,7 @@ func TestNewsOfNobodyIsRefused(t *testing.T) {
 	f.machine("T-0004", "old", "lyon", fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL, fleetv1.TerminalState_TERMINAL_STATE_DECOMMISSIONED)
 	for _, id := range []string{"T-0004", "T-0999"} {
 		_, err := f.Report(t.Context(), session(id), []*agentv1.News{{Sequence: 1, News: f.saw("nbe-missing", "").GetNews()}})
-		if no, ok := err.(*refusal.Error); !ok || no.Kind != refusal.NotFound {
+		if no, ok := errors.AsType[*refusal.Error](err); !ok || no.Kind != refusal.NotFound {
 			t.Errorf("terminal %s: %v; want NOT_FOUND", id, err)
 		}
 	}
@@ -287,4 +290,34 @@ func TestWhatStoodInALogIsNotDue(t *testing.T) {
 		t.Errorf("decided on when a policy changes: %v (%v); want it, now that it is seen", all, err)
 	}
 	f.sound()
+}
+
+// TestAnAgentThatHasGoneMadFillsNoStore: it tells of ever new subjects.
+func TestAnAgentThatHasGoneMadFillsNoStore(t *testing.T) {
+	f := newFixture(t)
+	f.tell("T-0001", f.saw("nbe-missing", ""))
+	for part := range 50 {
+		err := f.store.Update(t.Context(), func(w store.Writer) (err error) {
+			for i := range 40 {
+				err = errors.Join(err, w.Put(store.TableFaultKeys, store.FaultKey("T-0001", "nbe-missing", fmt.Sprint(part, i)), store.Number(1)))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.tell("T-0001", f.saw("nbe-missing", "one more"), &agentv1.News{News: &agentv1.News_Breaker{Breaker: &agentv1.BreakerState{
+		Entry: "nbe-missing", Subject: "one more", Action: "ble-restart", Open: true, Since: timestamppb.New(f.now()),
+	}}}, gone("nbe-missing", ""))
+	if n := f.Refused(); n != 2 {
+		t.Errorf("%d pieces of news were left out, want the further fault and its breaker", n)
+	}
+	if got := f.fault("F-1"); got.GetState() != resolved {
+		t.Errorf("the fault that was known is %v, want it resolved: what is known goes on", got.GetState())
+	}
+	f.tell("T-0002", f.saw("nbe-missing", ""))
+	if got := f.fault("F-2"); got.GetTerminalId() != "T-0002" {
+		t.Errorf("another terminal's fault: %v, want it opened", got)
+	}
 }

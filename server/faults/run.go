@@ -171,7 +171,7 @@ func (d *Desk) closeIncident(ctx context.Context, c *storagev1.CommonRecord, p *
 // Sweep forgets faults and incidents that ended long ago, lines that nobody has seen for long, and ends the faults of terminals that were
 // decommissioned and of entries that are no more. It may be called at any time.
 func (d *Desk) Sweep(ctx context.Context) error {
-	return errors.Join(d.endTasks(ctx), d.forgetFaults(ctx), d.forgetIncidents(ctx), d.forgetLines(ctx), d.endRetired(ctx), d.endOrphans(ctx))
+	return errors.Join(d.endTasks(ctx), d.forgetFaults(ctx), d.forgetIncidents(ctx), d.forgetLines(ctx), d.forgetBreakers(ctx), d.endRetired(ctx), d.endOrphans(ctx))
 }
 
 // endTasks tells once more which faults have ended within the last day that people had tasks for: a server that was killed may have told
@@ -264,6 +264,15 @@ func (d *Desk) forgetLines(ctx context.Context) error {
 		rec := &storagev1.UnmatchedRecord{}
 		err := proto.Unmarshal(text, rec)
 		return rec.GetLine().GetLastSeen().AsTime().Before(d.cfg.Now().Add(-keptLines)), err
+	})
+}
+
+// forgetBreakers forgets breakers that closed as long ago as faults that are forgotten.
+func (d *Desk) forgetBreakers(ctx context.Context) error {
+	return d.forget(ctx, store.TableBreakers, func(text []byte) (bool, error) {
+		b := &fleetv1.Breaker{}
+		err := proto.Unmarshal(text, b)
+		return !b.GetOpen() && b.GetSince().AsTime().Before(d.cfg.Now().Add(-d.cfg.Retention)), err
 	})
 }
 

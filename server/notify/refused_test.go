@@ -2,6 +2,7 @@ package notify
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -97,6 +98,18 @@ func TestARouteIsForOnesOwnSites(t *testing.T) {
 	}
 	if _, err := b.SetRoute(t.Context(), lyon, &fleetv1.SetRouteRequest{Route: &fleetv1.Route{Name: "mine", Receiver: "book", Sites: []string{"Lyon"}}}); err != nil {
 		t.Errorf("one's own site: %v", err)
+	}
+}
+
+func TestRoutesAreBounded(t *testing.T) {
+	b := newBench(t, ReceiverConfig{Name: "book", Kind: File, Path: "/dev/null"})
+	for i := range maxRoutes {
+		b.route(&fleetv1.Route{Name: fmt.Sprint("r", i), Receiver: "book"})
+	}
+	b.route(&fleetv1.Route{Name: "r0", Receiver: "book", Sites: []string{"lyon"}})
+	_, err := b.SetRoute(t.Context(), admin(), &fleetv1.SetRouteRequest{Route: &fleetv1.Route{Name: "more", Receiver: "book"}})
+	if no, ok := errors.AsType[*refusal.Error](err); !ok || no.Reason != "TOO_MANY_ROUTES" {
+		t.Errorf("route %d: error %v, want that it is one too many", maxRoutes+1, err)
 	}
 }
 

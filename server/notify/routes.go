@@ -110,7 +110,23 @@ func (d *Desk) checked(ctx context.Context, p *access.Principal, r *fleetv1.SetR
 		return nil, err
 	}
 	route.Changed, route.ChangedBy = timestamppb.New(d.cfg.Now()), p.Name.ID
-	return route, mayChange(p, route)
+	if err := mayChange(p, route); err != nil {
+		return nil, err
+	}
+	return route, d.room(ctx, route.GetName())
+}
+
+// room refuses one route too many.
+func (d *Desk) room(ctx context.Context, name string) error {
+	return d.cfg.Store.View(ctx, func(v store.Snapshot) error {
+		routes, err := readRoutes(v)
+		known := slices.ContainsFunc(routes, func(r *fleetv1.Route) bool { return r.GetName() == name })
+		if err != nil || known || len(routes) < maxRoutes {
+			return err
+		}
+		return refusal.New(refusal.Exhausted, "TOO_MANY_ROUTES", "route %q: there are %d routes, which is the most", name, maxRoutes).At("route.name").
+			Then("delete one that is not needed, or name more sites and events in one")
+	})
 }
 
 // checkSites folds the sites' names and wants each to exist.

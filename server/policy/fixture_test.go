@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -319,7 +320,7 @@ func (d desk) Changes() <-chan struct{} {
 	return d.w.hint
 }
 
-func (d desk) List(_ context.Context, _ *access.Principal, r *fleetv1.ListFaultsRequest) (*fleetv1.ListFaultsResponse, error) {
+func (d desk) List(_ context.Context, _ *access.Principal, _ *fleetv1.ListFaultsRequest) (*fleetv1.ListFaultsResponse, error) {
 	d.w.mu.Lock()
 	defer d.w.mu.Unlock()
 	answer := &fleetv1.ListFaultsResponse{}
@@ -425,9 +426,14 @@ func person(role fleetv1.OperatorRole, name string, sites ...string) *access.Pri
 
 func admin() *access.Principal { return person(fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, "ada", "*") }
 
-func wantRefusal(t *testing.T, err error, reason string) *refusal.Error {
+func wantRefusal(t *testing.T, err error, reason string) {
 	t.Helper()
-	no, ok := err.(*refusal.Error)
+	_ = refused(t, err, reason) // it fails the test itself
+}
+
+func refused(t *testing.T, err error, reason string) *refusal.Error {
+	t.Helper()
+	no, ok := errors.AsType[*refusal.Error](err)
 	if !ok || no.Reason != reason {
 		t.Fatalf("error %v, want the refusal %s", err, reason)
 	}

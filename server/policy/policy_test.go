@@ -87,7 +87,7 @@ func TestBadPoliciesChangeNothing(t *testing.T) {
 			p := good()
 			c.change(p)
 			_, err := w.Set(t.Context(), admin(), &fleetv1.SetPolicyRequest{Policy: p})
-			no := wantRefusal(t, err, "BAD_POLICY")
+			no := refused(t, err, "BAD_POLICY")
 			if len(no.Violations) != 1 || no.Violations[0].Field != c.field {
 				t.Errorf("violations %v, want one of %s", no.Violations, c.field)
 			}
@@ -172,7 +172,7 @@ func TestFixByHand(t *testing.T) {
 		return w.Fix(t.Context(), oli, r)
 	}
 	_, err := fix(&fleetv1.FixFaultRequest{Step: 3})
-	if no := wantRefusal(t, err, "PARAMETER_WANTED"); !strings.Contains(no.Next, "--param reason=VALUE") {
+	if no := refused(t, err, "PARAMETER_WANTED"); !strings.Contains(no.Next, "--param reason=VALUE") {
 		t.Errorf("next step %q, want it to name the parameter", no.Next)
 	}
 	_, err = fix(&fleetv1.FixFaultRequest{Step: 4})

@@ -174,7 +174,7 @@ func (e *Engine) later(ctx context.Context, id string, failed error) {
 // alone runs fn while nobody else acts upon the same fault, however its id is spelt.
 func (e *Engine) alone(id string, fn func() error) error {
 	h := fnv.New32a()
-	h.Write([]byte(strings.ToUpper(id)))
+	_, _ = h.Write([]byte(strings.ToUpper(id))) // a hash takes anything
 	mu := &e.acting[h.Sum32()%uint32(len(e.acting))]
 	mu.Lock()
 	defer mu.Unlock()
