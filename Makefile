@@ -130,7 +130,7 @@ bench-faults: build ## measure faults: taken, remedied, looked for, read from lo
 	cd deploy/bench && go build -trimpath -o ../../bin/ ./cmd/bandfleet-bench
 	bin/bandfleet-bench -only faults,remedies,idle $(BENCH_FLAGS)
 	go test ./proto/catalogue/match -run '^$$' -bench BenchmarkLines -count 3
-	go test ./agent/logs -run '^$$' -bench 'Pipeline|Scan$$' -count 3 -benchtime 3x
+	go test ./agent/logs -run '^$$' -bench 'Pipeline|(Plain|Folded)Scan' -count 3 -benchtime 3x
 
 .PHONY: clean
 clean: ## remove what was built (the test hosts' cache too)
