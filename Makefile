@@ -125,6 +125,13 @@ bench-agent: ## measure what an agent's journal costs a task, and collecting log
 	go test ./agent/runner -run '^$$' -bench BenchmarkJournal -count 3 -benchtime 300x
 	go test ./agent/collect -run '^$$' -bench BenchmarkArchive -count 3
 
+.PHONY: bench-faults
+bench-faults: build ## measure faults: taken, remedied, looked for, read from logs (BENCH_FLAGS='-faulty 1000'); about ten minutes
+	cd deploy/bench && go build -trimpath -o ../../bin/ ./cmd/bandfleet-bench
+	bin/bandfleet-bench -only faults,remedies,idle $(BENCH_FLAGS)
+	go test ./proto/catalogue/match -run '^$$' -bench BenchmarkLines -count 3
+	go test ./agent/logs -run '^$$' -bench 'Pipeline|(Plain|Folded)Scan' -count 3 -benchtime 3x
+
 .PHONY: clean
 clean: ## remove what was built (the test hosts' cache too)
 	rm -rf bin .cache
