@@ -31,6 +31,7 @@ func TestProof(t *testing.T) {
 			t.Run(e.ID, func(t *testing.T) {
 				t.Parallel()
 				p := prove(t, h, c, e)
+				t.Logf("proved: %+v", p)
 				mu.Lock()
 				defer mu.Unlock()
 				saw = append(saw, p)
