@@ -133,8 +133,7 @@ func deploymentProofs() map[string]proof {
 		},
 		"ndes-ca-unreachable": {stage: nesOnly, at: "nes", cause: "CertSvc is stopped", do: host("service", certService, "stopped")},
 		"ca-revocation-offline": {
-			stage: nesOnly, at: "nes", cause: "the site and the folder of the lists require TLS", do: host("ssl-flags", "Default Web Site/crl", "Ssl"),
-			params: func(*world) map[string]string { return map[string]string{"scope": "crl-vdir"} },
+			stage: nesOnly, at: "nes", cause: "the folder of the lists requires TLS", do: host("ssl-flags", "Default Web Site/crl", "Ssl"),
 		},
 		"sql-error-26": {
 			stage: nesOnly, at: "nes", cause: "the host is a domain controller", do: host("domain-role", "5"), mend: host("domain-role", "3"),
