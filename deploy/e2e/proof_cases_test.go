@@ -82,7 +82,7 @@ func terminalProofs() map[string]proof {
 		"nba-nes-url-wrong":          {stage: both, cause: "the registry has another address", do: line("nes-url", "https://nes.elsewhere.example/nes/")},
 		"lock-usb-suspend":           {stage: lineOnly, cause: "USB selective suspend is on", do: line("usb-suspend", "on")},
 		"lock-domain-mismatch": {
-			stage: both, cause: "the terminal is in another domain than the NES host", do: line("domain", "elsewhere.example"), mend: line("domain", "lyon.example"),
+			stage: both, cause: "the terminal is in another domain than the NES host", do: line("domain", "elsewhere.example"), mend: line("domain", "example"),
 		},
 		"nba-nes-network-down": {
 			stage: both, cause: "the NES host takes no connections from the terminal", do: (*world).cutOff, mend: (*world).reconnect,

@@ -12,7 +12,7 @@ import (
 )
 
 // proofPatience bounds one proof: a machine restarts in it, services are watched, and others run beside it.
-const proofPatience = 6 * time.Minute
+const proofPatience = 12 * time.Minute
 
 // course is one proof under way.
 type course struct {
@@ -160,6 +160,7 @@ func (c *course) stepWith(params map[string]string) uint32 {
 // attend approves a job that waits for it, and answers what it asks.
 func (c *course) attend(id string) {
 	c.t.Helper()
+	c.revive()
 	job := ask(c.t, c.hall.people.desk.jobs.GetJob, &fleetv1.GetJobRequest{Id: id}).GetJob()
 	if approval := job.GetApproval(); int(approval.GetNeeded()) > len(approval.GetApprovals()) {
 		c.saw.Approved = true
