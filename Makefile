@@ -76,6 +76,11 @@ SEED ?= $(shell date +%s)
 campaign: ## kill, cut and cancel under load for COUNT rounds (SEED=S repeats one)
 	CAMPAIGN_ROUNDS='$(COUNT)' CAMPAIGN_SEED='$(SEED)' go test -count 1 -timeout 24h -v ./deploy/e2e -run '^TestCampaign$$'
 
+.PHONY: proof
+proof: ## prove each entry of the guide over a fleet, and make the page of it (a quarter of an hour)
+	PROOF=write go test -count 1 -parallel 14 -timeout 40m -v ./deploy/e2e -run '^TestProof$$'
+	go run ./deploy/proof
+
 .PHONY: race
 race: ## run the tests under the race detector (needs gcc)
 	CGO_ENABLED=1 go test -race -timeout 25m ./...
