@@ -111,7 +111,7 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	})
 	s.faults = faults.New(faults.Config{
 		Store: s.store, Inventory: s.inv, Catalogue: func() faults.Catalogue { return s.catalogue.Current() }, Online: s.registry.Online, Notices: s.notices,
-		Now: mortalClock(), Log: s.cfg.Log,
+		CatalogueChanged: s.catalogue.Changed, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	if s.freezes, err = policy.OpenFreezes(ctx, s.store, mortalClock()); err != nil {
 		return err

@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	// line and nesHost are the two terminals of the one Windows machine.
-	line, nesHost = "win-line", "win-nes"
-	agentConfig   = `C:\bandfleet\agent.yaml`
-	nbeFile       = `C:\Nymi\Bluetooth_Endpoint\nbe.toml`
-	nesWebConfig  = `C:\nes\web.config`
-	toolMode      = `C:\vendor\mode.txt`
+	// lineTerminal and nesHost are the two terminals of the one Windows machine.
+	lineTerminal, nesHost = "win-line", "win-nes"
+	agentConfig           = `C:\bandfleet\agent.yaml`
+	wineNBEFile           = `C:\Nymi\Bluetooth_Endpoint\nbe.toml`
+	nesWebConfig          = `C:\nes\web.config`
+	toolMode              = `C:\vendor\mode.txt`
 )
 
 // windowsFleet is a server and one Windows machine with two agents: a user terminal's and a NES host's.
@@ -49,7 +49,7 @@ func newWindowsFleet(t *testing.T) *windowsFleet {
 	f.machine = newWindowsMachine(t)
 	f.configure()
 	f.machine.start(t)
-	f.run(line, roleTerminal)
+	f.run(lineTerminal, roleTerminal)
 	f.run(nesHost, roleNESHost)
 	return f
 }
@@ -168,7 +168,7 @@ func (f *windowsFleet) registryURL() (string, error) {
 }
 
 func urlPutBack(f *windowsFleet) {
-	task := f.done("nes-url-set", line, "url="+f.nes.url)
+	task := f.done("nes-url-set", lineTerminal, "url="+f.nes.url)
 	wantTask(f.t, task, rolledBack, "trust")
 	if out, err := f.machine.prefix.Run(background(), "reg", "query", `HKLM\SOFTWARE\Nymi`); err == nil {
 		f.t.Errorf("the keys that were made are still there: %s\nwant them removed with the value", out)
@@ -177,42 +177,42 @@ func urlPutBack(f *windowsFleet) {
 
 func urlSet(f *windowsFleet) {
 	// A program of Wine sees the stores as they were at its first look. Those of Windows are told of changes.
-	f.agents[line].kill()
-	f.awaitOffline(line)
-	f.startAgent(line)
-	wantTask(f.t, f.done("nes-url-set", line, "url="+f.nes.url), succeeded, "")
+	f.agents[lineTerminal].kill()
+	f.awaitOffline(lineTerminal)
+	f.startAgent(lineTerminal)
+	wantTask(f.t, f.done("nes-url-set", lineTerminal, "url="+f.nes.url), succeeded, "")
 	out, err := f.registryURL()
 	if err != nil || !strings.Contains(out, f.nes.url) || !strings.Contains(out, "REG_SZ") {
 		f.t.Errorf("reg query: %s, %v; want the text %s", out, err, f.nes.url)
 	}
-	wantTask(f.t, f.done("nes-url-set", line, "url="+f.nes.url), noChange, "")
+	wantTask(f.t, f.done("nes-url-set", lineTerminal, "url="+f.nes.url), noChange, "")
 }
 
 func rootTrusted(f *windowsFleet) {
-	job := f.ask("root-cert-install", line, "cert=Plant root", "sha256="+f.nes.root.SHA256())
+	job := f.ask("root-cert-install", lineTerminal, "cert=Plant root", "sha256="+f.nes.root.SHA256())
 	wantText(f.t, "job why", f.mustCtl("job", "why", job), "others must approve the job")
 	wantTask(f.t, f.awaitTask(f.approved(job)), succeeded, "")
-	again := f.approved(f.ask("root-cert-install", line, "cert=Plant root", "sha256="+f.nes.root.SHA256()))
+	again := f.approved(f.ask("root-cert-install", lineTerminal, "cert=Plant root", "sha256="+f.nes.root.SHA256()))
 	wantTask(f.t, f.awaitTask(again), noChange, "")
 }
 
 func certificatesReported(f *windowsFleet) {
-	wantTask(f.t, f.done("cert-scan", line), succeeded, "")
+	wantTask(f.t, f.done("cert-scan", lineTerminal), succeeded, "")
 	wantText(f.t, "get trust", f.mustCtl("get", "trust", "--site", "lyon", "-o", "json"), f.nes.root.SHA256())
 	wantText(f.t, "get certs", f.mustCtl("get", "certs", "--site", "lyon", "-o", "json"), f.nes.root.SHA256())
 }
 
 func nbeSet(f *windowsFleet) {
 	const before = "# tuned by Ada\r\n\r\nown_key   = 'x'  # keep\r\nrssi_tap_threshold = 0\t# off\r\nagent_url = \"ws://127.0.0.1:9120/socket/websocket\"\r\n"
-	f.write(nbeFile, before)
-	task := f.done("nbe-config-set", line, "rssi_tap_threshold=-42", "stable_for=10s")
+	f.write(wineNBEFile, before)
+	task := f.done("nbe-config-set", lineTerminal, "rssi_tap_threshold=-42", "stable_for=10s")
 	wantTask(f.t, task, succeeded, "")
-	if got, want := f.read(nbeFile), strings.Replace(before, "= 0\t", "= -42\t", 1); got != want {
+	if got, want := f.read(wineNBEFile), strings.Replace(before, "= 0\t", "= -42\t", 1); got != want {
 		f.t.Errorf("nbe.toml is %q\nwant           %q", got, want)
 	}
 	wantRestarted(f.t, task)
 	f.machine.awaitRunning(f.t)
-	kept, err := filepath.Glob(f.machine.prefix.Path(nbeFile) + ".*.bak")
+	kept, err := filepath.Glob(f.machine.prefix.Path(wineNBEFile) + ".*.bak")
 	if err != nil || len(kept) != 1 {
 		f.t.Fatalf("the earlier nbe.toml is kept as %v (%v), want one file", kept, err)
 	}
@@ -224,7 +224,7 @@ func nbeSet(f *windowsFleet) {
 func logsCollected(f *windowsFleet) {
 	const text = "2026-11-24 08:00:00 the band did not answer\r\n"
 	f.write(`C:\Users\ada\AppData\Roaming\Nymi\NEM\Logs\nem.log`, text)
-	job := f.ask("logs-collect", line, "include=endpoint-config")
+	job := f.ask("logs-collect", lineTerminal, "include=endpoint-config")
 	wantTask(f.t, f.awaitTask(job), succeeded, "")
 	files := unzip(f.t, f.fetch(job))
 	if got := files["nba/profiles/ada/AppData/Roaming/Nymi/NEM/Logs/nem.log"]; got != text {
@@ -246,16 +246,16 @@ func (f *fleet) fetch(job string) []byte {
 }
 
 func diagnosed(f *windowsFleet) {
-	wantFindings(f.t, f.done("diagnose", line), "GOOD service-endpoint", "GOOD adapter", "GOOD nbe-tap-threshold", "GOOD agent-url-reachable", "GOOD root",
+	wantFindings(f.t, f.done("diagnose", lineTerminal), "GOOD service-endpoint", "GOOD adapter", "GOOD nbe-tap-threshold", "GOOD agent-url-reachable", "GOOD root",
 		"UNKNOWN usb-suspend", "UNKNOWN nfc-readers")
 }
 
 // begins has the vendor's tool begin to read a band: a person says that the band lies ready.
 func (f *windowsFleet) begins(timeout string) (job string) {
 	f.t.Helper()
-	job = f.ask("firmware-logs-fetch", line, "band_serial=AAAH-00125", "timeout="+timeout, "stable_for=10s")
+	job = f.ask("firmware-logs-fetch", lineTerminal, "band_serial=AAAH-00125", "timeout="+timeout, "stable_for=10s")
 	eventually(f.t, "the person at the terminal is asked", func() bool {
-		return f.ctl("job", "confirm", job, line, "--note", "it lies there").code == 0
+		return f.ctl("job", "confirm", job, lineTerminal, "--note", "it lies there").code == 0
 	})
 	return job
 }
@@ -294,7 +294,7 @@ func (f *windowsFleet) endsWithChild(job string) {
 // toolExchanged: what lies under the tool's name is another program, which nobody has approved.
 func toolExchanged(f *windowsFleet) {
 	f.write(vendorTool, f.read(testService))
-	wantTask(f.t, f.done("firmware-logs-fetch", line, "band_serial=AAAH-00125"), refused, "is not approved")
+	wantTask(f.t, f.done("firmware-logs-fetch", lineTerminal, "band_serial=AAAH-00125"), refused, "is not approved")
 }
 
 // lackingWeb: Wine has no IIS. A certificate is sealed to the agent, opened and judged by it there, and then there is nothing to bind it to.

@@ -159,7 +159,7 @@ func (t *taking) one(n *agentv1.News) (err error) {
 			err = t.breaker(m.Breaker)
 		}
 	default:
-		bad = "is of no kind that this server knows"
+		bad = "is too much, or of no kind that this server knows"
 	}
 	if bad != "" {
 		t.bad = append(t.bad, bad)

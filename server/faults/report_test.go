@@ -186,8 +186,13 @@ func TestWhatFixedIt(t *testing.T) {
 			f := newFixture(t)
 			f.tell("T-0001", f.saw("nbe-missing", ""))
 			c.do(f)
-			if got := f.fault("F-1"); got.GetState() != resolved || got.GetResolvedBy() != c.want {
+			got := f.fault("F-1")
+			if got.GetState() != resolved || got.GetResolvedBy() != c.want {
 				t.Errorf("%v by %q; want it resolved by %q", got.GetState(), got.GetResolvedBy(), c.want)
+			}
+			last := got.GetHistory()[len(got.GetHistory())-1]
+			if told := strings.Contains(last.GetText(), "this is what resolved it"); told != (name == "a job whose result came last") {
+				t.Errorf("the history ends with %q; want it to tell of the job if that was known only later, and once", last.GetText())
 			}
 			f.sound()
 		})
@@ -261,9 +266,15 @@ func TestWhatStoodInALogIsNotDue(t *testing.T) {
 	if due := f.due(); len(due) != 0 {
 		t.Errorf("due: %v; want nothing done about what stood in a log before", due)
 	}
+	if all, err := f.Decidable(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("decided on when a policy changes: %v (%v); want nothing done about what stood in a log before", all, err)
+	}
 	f.tell("T-0001", f.saw("nbe-missing", ""))
 	if due := f.due(); len(due) != 1 {
 		t.Errorf("due: %v; want it decided on once it is seen", due)
+	}
+	if all, err := f.Decidable(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("decided on when a policy changes: %v (%v); want it, now that it is seen", all, err)
 	}
 	f.sound()
 }

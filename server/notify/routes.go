@@ -48,13 +48,17 @@ func routeFor(routes []*fleetv1.Route, receiver string, n *fleetv1.Notice) *flee
 // oneOf says whether a list that means all when it is empty holds a text.
 func oneOf(list []string, text string) bool { return len(list) == 0 || slices.Contains(list, text) }
 
-// Routes returns the routes by name.
-func (d *Desk) Routes(ctx context.Context) (routes []*fleetv1.Route, err error) {
+// Routes returns the routes for all sites and those for sites that the caller may read, by name.
+func (d *Desk) Routes(ctx context.Context, p *access.Principal) (routes []*fleetv1.Route, err error) {
 	err = d.cfg.Store.View(ctx, func(v store.Snapshot) (err error) {
 		routes, err = readRoutes(v)
 		return err
 	})
-	return routes, err
+	return slices.DeleteFunc(routes, func(r *fleetv1.Route) bool { return !mayKnow(p, r) }), err
+}
+
+func mayKnow(p *access.Principal, route *fleetv1.Route) bool {
+	return len(route.GetSites()) == 0 || slices.ContainsFunc(route.GetSites(), func(site string) bool { return p.May(access.Read, site) })
 }
 
 // SetRoute makes a route or changes it.
@@ -154,6 +158,9 @@ func (d *Desk) DeleteRoute(ctx context.Context, p *access.Principal, r *fleetv1.
 	}
 	return d.cfg.Store.Update(ctx, func(w store.Writer) error {
 		old, err := readRoute(w, r.GetName())
+		if err == nil && !mayKnow(p, old) {
+			err = noRoute(r.GetName())
+		}
 		if err != nil {
 			return err
 		}
@@ -164,10 +171,14 @@ func (d *Desk) DeleteRoute(ctx context.Context, p *access.Principal, r *fleetv1.
 	})
 }
 
+func noRoute(name string) *refusal.Error {
+	return refusal.New(refusal.NotFound, "NOT_FOUND", "route %q: there is no such route", refusal.Shown(name)).At("name").Then("`fleetctl notify routes` lists them")
+}
+
 func readRoute(r store.Reader, name string) (*fleetv1.Route, error) {
 	text, err := r.Get(store.TableRoutes, store.Key(name))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, refusal.New(refusal.NotFound, "NOT_FOUND", "route %q: there is no such route", refusal.Shown(name)).At("name").Then("`fleetctl notify routes` lists them")
+		return nil, noRoute(name)
 	}
 	if err != nil {
 		return nil, err

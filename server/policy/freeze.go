@@ -23,7 +23,9 @@ import (
 type Freezes struct {
 	store store.Store
 	now   func() time.Time
-	mu    sync.RWMutex
+	// reading is held from the look into the store until what was found counts, so that no older state replaces a newer one.
+	reading sync.Mutex
+	mu      sync.RWMutex
 	// bySite has "*" for everywhere.
 	bySite map[string]*fleetv1.FreezeState
 }
@@ -35,6 +37,8 @@ func OpenFreezes(ctx context.Context, st store.Store, now func() time.Time) (*Fr
 }
 
 func (f *Freezes) reread(ctx context.Context) error {
+	f.reading.Lock()
+	defer f.reading.Unlock()
 	all := map[string]*fleetv1.FreezeState{}
 	err := f.store.View(ctx, func(v store.Snapshot) error {
 		clear(all)
@@ -81,8 +85,12 @@ func (f *Freezes) List() (all []*fleetv1.FreezeState) {
 	return all
 }
 
-// Freezes returns what is frozen, everywhere first.
-func (e *Engine) Freezes() []*fleetv1.FreezeState { return e.cfg.Freezes.List() }
+// ListFreezes returns what is frozen, everywhere first, as far as it binds a site of the caller's.
+func (e *Engine) ListFreezes(p *access.Principal) []*fleetv1.FreezeState {
+	return slices.DeleteFunc(e.cfg.Freezes.List(), func(f *fleetv1.FreezeState) bool {
+		return f.GetSite() != "" && !p.May(access.Read, f.GetSite())
+	})
+}
 
 // Freeze stops all that is started without a person, at a site or (an empty one) everywhere. One that holds already stays as it is.
 func (e *Engine) Freeze(ctx context.Context, p *access.Principal, r *fleetv1.FreezeRequest) (held *fleetv1.FreezeState, err error) {

@@ -143,21 +143,6 @@ func (c *Case) from() int {
 	return int(last.GetStep()) + 1
 }
 
-// holds says whether the fault's evidence has one of a signal's values.
-func (c *Case) holds(is *catalogue.Is) bool {
-	if is == nil {
-		return true
-	}
-	for _, e := range c.fault.GetEvidence() {
-		for _, value := range is.Values {
-			if e.GetName() == is.Signal && e.GetValue() == value {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // guardrailsOf are a policy's limits, with what it leaves out.
 func guardrailsOf(p *fleetv1.Policy) *agentv1.Guardrails {
 	g, standard := p.GetGuardrails(), guardrails()

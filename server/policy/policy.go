@@ -59,6 +59,8 @@ type Faults interface {
 	JobDone(ctx context.Context, job *fleetv1.Job) error
 	// Changes is closed when any fault has changed.
 	Changes() <-chan struct{}
+	// Decidable returns all that are open and may be decided on, due or not.
+	Decidable(ctx context.Context) ([]*fleetv1.Fault, error)
 	// List returns faults that are not resolved, in pages.
 	List(ctx context.Context, p *access.Principal, r *fleetv1.ListFaultsRequest) (*fleetv1.ListFaultsResponse, error)
 }
