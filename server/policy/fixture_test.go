@@ -33,6 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is what an engine is among. Its faults, jobs and guided tasks are fakes that a test changes by hand; its store is a real one.
 type world struct {
+	told  notices
 	t     *testing.T
 	mu    sync.Mutex
 	store *dying
@@ -143,12 +144,20 @@ func (w *world) restart() {
 		w.t.Fatal(err)
 	}
 	w.Engine, err = Open(w.t.Context(), Config{
-		Store: w.store, Catalogue: w, Inventory: w, Faults: desk{w}, Jobs: engine{w}, Guided: w, Breakers: w, Surroundings: w, Freezes: freezes,
+		Store: w.store, Catalogue: w, Inventory: w, Faults: desk{w}, Jobs: engine{w}, Guided: w, Breakers: w, Surroundings: w, Freezes: freezes, Notices: &w.told,
 		Online: func(id string) bool { return !w.offline[id] }, Now: w.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// notices are what people are told of.
+type notices []*fleetv1.Notice
+
+func (n *notices) Post(_ store.Writer, one *fleetv1.Notice) error {
+	*n = append(*n, one)
+	return nil
 }
 
 func (w *world) clock() time.Time { return w.now }

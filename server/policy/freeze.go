@@ -103,7 +103,7 @@ func (e *Engine) Freeze(ctx context.Context, p *access.Principal, r *fleetv1.Fre
 			return err
 		}
 		held = &fleetv1.FreezeState{Site: site, Since: timestamppb.New(e.cfg.Now()), By: p.Name.ID, Reason: r.GetReason()}
-		return errors.Join(put(w, store.TableFreezes, freezeKey(site), held),
+		return errors.Join(put(w, store.TableFreezes, freezeKey(site), held), e.tellOfFreeze(w, site, frozenWords(held)),
 			audit.Append(w, e.cfg.Now(), audit.Entry{Site: site, Actor: p.Name, Verb: "freeze.set", Object: "freeze/" + orAll(site), Reason: r.GetReason()}))
 	})
 	if err != nil {
@@ -124,7 +124,8 @@ func (e *Engine) Unfreeze(ctx context.Context, p *access.Principal, r *fleetv1.U
 			return err
 		}
 		entry := audit.Entry{Site: site, Actor: p.Name, Verb: "freeze.lift", Object: "freeze/" + orAll(site), Reason: r.GetReason()}
-		return errors.Join(w.Delete(store.TableFreezes, freezeKey(site)), audit.Append(w, e.cfg.Now(), entry))
+		told := fmt.Sprintf("no longer %s: lifted by %s: %s", whereFrozen(held), p.Name.ID, r.GetReason())
+		return errors.Join(w.Delete(store.TableFreezes, freezeKey(site)), e.tellOfFreeze(w, site, told), audit.Append(w, e.cfg.Now(), entry))
 	})
 	if err != nil {
 		return err
@@ -185,11 +186,22 @@ func orAll(site string) string {
 	return site
 }
 
+// tellOfFreeze has people told that a freeze was set or lifted.
+func (e *Engine) tellOfFreeze(w store.Writer, site, summary string) error {
+	if e.cfg.Notices == nil {
+		return nil
+	}
+	return e.cfg.Notices.Post(w, &fleetv1.Notice{Event: "freeze", Site: site, Object: "freeze/" + orAll(site), Summary: summary})
+}
+
 // frozenWords says who has frozen what.
 func frozenWords(f *fleetv1.FreezeState) string {
-	where := "everywhere"
-	if f.GetSite() != "" {
-		where = "at " + f.GetSite()
+	return fmt.Sprintf("%s by %s: %s", whereFrozen(f), f.GetBy(), f.GetReason())
+}
+
+func whereFrozen(f *fleetv1.FreezeState) string {
+	if f.GetSite() == "" {
+		return "frozen everywhere"
 	}
-	return fmt.Sprintf("frozen %s by %s: %s", where, f.GetBy(), f.GetReason())
+	return "frozen at " + f.GetSite()
 }

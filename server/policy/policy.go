@@ -96,6 +96,11 @@ type Surroundings interface {
 	Surroundings(ctx context.Context, terminalID string) (*actionv1.Surroundings, error)
 }
 
+// Notices takes what people may be told of, within the update that it is of. It never fails because there is nobody to tell.
+type Notices interface {
+	Post(w store.Writer, n *fleetv1.Notice) error
+}
+
 // Config is what an engine is made of.
 type Config struct {
 	Store     store.Store
@@ -108,6 +113,8 @@ type Config struct {
 	// Surroundings may come later, by Attach, but before Run.
 	Surroundings Surroundings
 	Freezes      *Freezes
+	// Notices may be nil.
+	Notices Notices
 	// Online says whether a terminal's agent is connected.
 	Online func(terminalID string) bool
 	Now    func() time.Time

@@ -161,6 +161,23 @@ func TestFreezesAreGuardedAndListed(t *testing.T) {
 	}
 }
 
+func TestPeopleAreToldOfFreezes(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		if _, err := w.Freeze(t.Context(), admin(), &fleetv1.FreezeRequest{Site: "lyon", Reason: "validation"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := w.Unfreeze(t.Context(), admin(), &fleetv1.UnfreezeRequest{Site: "lyon", Reason: "over"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(w.told) != 2 || w.told[0].GetEvent() != "freeze" || w.told[0].GetSite() != "lyon" || !strings.HasPrefix(w.told[1].GetSummary(), "no longer frozen at lyon") {
+		t.Errorf("people are told %v, want the freeze and its end, once each", w.told)
+	}
+}
+
 func TestFixByHand(t *testing.T) {
 	w := newWorld(t)
 	w.set(&fleetv1.Policy{Name: "watch", Mode: fleetv1.PolicyMode_POLICY_MODE_OBSERVE})
