@@ -76,6 +76,11 @@ SEED ?= $(shell date +%s)
 campaign: ## kill, cut and cancel under load for COUNT rounds (SEED=S repeats one)
 	CAMPAIGN_ROUNDS='$(COUNT)' CAMPAIGN_SEED='$(SEED)' go test -count 1 -timeout 24h -v ./deploy/e2e -run '^TestCampaign$$'
 
+.PHONY: proof
+proof: ## prove each entry of the guide over a fleet, and make the page of it (a quarter of an hour)
+	PROOF=write go test -count 1 -parallel 14 -timeout 40m -v ./deploy/e2e -run '^TestProof$$'
+	go run ./deploy/proof
+
 .PHONY: race
 race: ## run the tests under the race detector (needs gcc)
 	CGO_ENABLED=1 go test -race -timeout 25m ./...
@@ -124,6 +129,13 @@ bench: build ## measure the server beside plain grpc-go and NATS, its restart, a
 bench-agent: ## measure what an agent's journal costs a task, and collecting logs beside plain copies
 	go test ./agent/runner -run '^$$' -bench BenchmarkJournal -count 3 -benchtime 300x
 	go test ./agent/collect -run '^$$' -bench BenchmarkArchive -count 3
+
+.PHONY: bench-faults
+bench-faults: build ## measure faults: taken, remedied, looked for, read from logs (BENCH_FLAGS='-faulty 1000'); about ten minutes
+	cd deploy/bench && go build -trimpath -o ../../bin/ ./cmd/bandfleet-bench
+	bin/bandfleet-bench -only faults,remedies,idle $(BENCH_FLAGS)
+	go test ./proto/catalogue/match -run '^$$' -bench BenchmarkLines -count 3
+	go test ./agent/logs -run '^$$' -bench 'Pipeline|(Plain|Folded)Scan' -count 3 -benchtime 3x
 
 .PHONY: clean
 clean: ## remove what was built (the test hosts' cache too)

@@ -98,6 +98,31 @@ func TestThePageOfTheCatalogue(t *testing.T) {
 	}
 }
 
+// TestThePagesOfFaults reads every command of the pages on faults, policies, guided tasks and notices as fleetctl would.
+func TestThePagesOfFaults(t *testing.T) {
+	for page, least := range map[string]int{"faults": 14, "policies": 12, "guided-tasks": 12, "notifications": 4} {
+		text, err := os.ReadFile("../docs/" + page + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		commands := 0
+		for line := range strings.Lines(string(text)) {
+			command, ok := strings.CutPrefix(line, "    fleetctl ")
+			if !ok {
+				continue
+			}
+			commands++
+			command, _, _ = strings.Cut(command, "  ")
+			if err := understand(shellWords(command)); err != nil {
+				t.Errorf("%s: %s: %v", page, strings.TrimSpace(line), err)
+			}
+		}
+		if commands < least {
+			t.Errorf("%s: found %d commands, want %d at least: the page has lost its examples, or this test cannot see them", page, commands, least)
+		}
+	}
+}
+
 // understandFully parses a command line, and the settings in it as well.
 func understandFully(args []string) error {
 	if err := understand(args); err != nil || len(args) < 2 || args[0] != "site" || args[1] != "set" {

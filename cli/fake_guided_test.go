@@ -123,7 +123,7 @@ func (f *fakeFleet) CloseGuidedTask(ctx context.Context, r *fleetv1.CloseGuidedT
 	return &fleetv1.CloseGuidedTaskResponse{Task: proto.CloneOf(t)}, nil
 }
 
-func (f *fakeFleet) ReadAttachment(_ context.Context, r *fleetv1.ReadAttachmentRequest) (*fleetv1.ReadAttachmentResponse, error) {
+func (f *fakeFleet) ReadAttachment(_ context.Context, _ *fleetv1.ReadAttachmentRequest) (*fleetv1.ReadAttachmentResponse, error) {
 	return &fleetv1.ReadAttachmentResponse{FileName: "x", File: f.attached}, nil
 }
 

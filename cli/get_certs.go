@@ -27,18 +27,24 @@ type getCertsOptions struct {
 }
 
 func newGetCerts(a *app) *cobra.Command {
+	c := certsCommand(a, "get certs")
+	c.Aliases = []string{"cert", "certificates"}
+	return c
+}
+
+// newCerts is the short way to write what is asked for every day.
+func newCerts(a *app) *cobra.Command { return certsCommand(a, "certs") }
+
+func certsCommand(a *app, path string) *cobra.Command {
 	o := &getCertsOptions{}
 	c := &cobra.Command{
-		Use:     "certs",
-		Aliases: []string{"cert", "certificates"},
-		Short:   "List certificates, the one that ends first at the head",
+		Use:   "certs",
+		Short: "List certificates, the one that ends first at the head",
 		Long: `Lists the certificates that the last scan found on your sites' terminals, and, for an administrator of all sites, those of
 Bandfleet itself: of the server, its authority, operators and agents. An agent renews its own by itself; with --expiring only agents
 that are late with it are listed, unless --owner agent asks for them.`,
-		Example: `  fleetctl get certs --expiring 30d
-  fleetctl get certs --site lyon --bound
-  fleetctl get certs --select 'role=nes-host' -o wide`,
-		Args: takes(0),
+		Example: "  fleetctl " + path + " --expiring 30d\n  fleetctl " + path + " --site lyon --bound\n  fleetctl " + path + " --select 'role=nes-host' -o wide",
+		Args:    takes(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			req, err := o.request(cmd)
 			if err != nil {

@@ -122,7 +122,7 @@ func newNotifyRoute(a *app) *cobra.Command {
 			}
 			asked := &fleetv1.Route{Name: args[0], Receiver: route.GetReceiver(), Sites: route.GetSites(), Events: route.GetEvents()}
 			if template != "" {
-				text, err := os.ReadFile(template) //nolint:gosec // whoever types the command names the file
+				text, err := os.ReadFile(template)
 				if err != nil {
 					return exit.Errorf(exit.BadInput, "--template: %v", err)
 				}
@@ -188,6 +188,9 @@ func newNotifyTest(a *app) *cobra.Command {
 		Example: "  fleetctl notify test desk-mail",
 		Args:    takes(1, "RECEIVER"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("request-timeout") {
+				a.timeout = max(a.timeout, testPatience)
+			}
 			c, err := a.connect()
 			if err != nil {
 				return err

@@ -54,7 +54,7 @@ func newRoot(a *app) *cobra.Command {
 	spanVar(flags, &a.timeout, "request-timeout", 20*time.Second, "longest time for one answer of the server")
 	mustComplete(root, "output", fixedCompletion("table", "wide", "json", "yaml", "name"))
 	root.AddCommand(
-		newStatus(a), newFix(a), newDiagnose(a), newExplain(a), newFaults(a), newFault(a), newGuided(a), newGet(a), newDescribe(a),
+		newStatus(a), newFix(a), newDiagnose(a), newExplain(a), newFaults(a), newFault(a), newCerts(a), newGuided(a), newGet(a), newDescribe(a),
 		newJob(a), newSchedule(a), newSweep(a), newPolicy(a), newBreaker(a), newFreeze(a), newUnfreeze(a), newNotify(a), newCatalogue(a),
 		newSite(a), newTerminal(a), newBand(a),
 		newToken(a), newOperator(a), newWhoAmI(a), newArtifact(a), newLogs(a), newSupport(a), newSecret(a), newBackup(a),

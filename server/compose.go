@@ -111,7 +111,7 @@ func (s *Server) openDomain(ctx context.Context, epoch *epoch) (err error) {
 	})
 	s.faults = faults.New(faults.Config{
 		Store: s.store, Inventory: s.inv, Catalogue: func() faults.Catalogue { return s.catalogue.Current() }, Online: s.registry.Online, Notices: s.notices,
-		Now: mortalClock(), Log: s.cfg.Log,
+		CatalogueChanged: s.catalogue.Changed, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	if s.freezes, err = policy.OpenFreezes(ctx, s.store, mortalClock()); err != nil {
 		return err
@@ -156,7 +156,7 @@ func (s *Server) openGuided() {
 func (s *Server) openPolicies(ctx context.Context) (err error) {
 	s.policies, err = policy.Open(ctx, policy.Config{
 		Store: s.store, Catalogue: s.catalogue, Inventory: s.inv, Faults: s.faults, Jobs: s.engine, Guided: s.guided, Breakers: s.faults,
-		Freezes: s.freezes, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
+		Freezes: s.freezes, Notices: s.notices, Online: s.registry.Online, Now: mortalClock(), Log: s.cfg.Log,
 	})
 	return err
 }

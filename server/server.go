@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
@@ -187,24 +188,12 @@ func (s *Server) AdminContext() string { return s.adminContext }
 func (s *Server) Run(ctx context.Context) error {
 	engineCtx, stopEngine := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopEngine()
-	go s.tidy(engineCtx)
-	swept := make(chan struct{})
-	go func() { defer close(swept); s.artifacts.Run(engineCtx) }()
 	engine := make(chan error, 1)
 	go func() { engine <- s.engine.Run(engineCtx) }()
-	schedules, stopSchedules := context.WithCancel(engineCtx)
-	defer stopSchedules()
-	scheduled, attended := make(chan struct{}), make(chan struct{})
-	go func() { defer close(scheduled); s.scheduler.Run(schedules) }()
-	ordered := make(chan struct{})
-	go func() { defer close(ordered); s.agents.Run(engineCtx) }()
-	go func() { defer close(attended); s.guided.Run(schedules) }()
-	decided := make(chan struct{})
-	go func() { defer close(decided); s.policies.Run(schedules) }()
-	told := make(chan struct{})
-	go func() { defer close(told); s.notices.Run(engineCtx) }()
-	noticed := make(chan struct{})
-	go func() { defer close(noticed); s.faults.Run(engineCtx) }()
+	keepers := together(engineCtx, s.tidy, s.artifacts.Run, s.agents.Run, s.notices.Run, s.faults.Run)
+	controllersCtx, stopControllers := context.WithCancel(engineCtx)
+	defer stopControllers()
+	controllers := together(controllersCtx, s.scheduler.Run, s.guided.Run, s.policies.Run)
 	served := make(chan error, 1)
 	go func() { served <- s.grpc.Serve(s.listener) }()
 
@@ -218,18 +207,22 @@ func (s *Server) Run(ctx context.Context) error {
 	s.health.Shutdown()
 	s.registry.Shutdown(goodbyePatience)
 	// Before the engine, which they create jobs with and ask.
-	stopSchedules()
-	<-scheduled
-	<-attended
-	<-decided
+	stopControllers()
+	controllers.Wait()
 	stopEngine()
 	err = errors.Join(err, <-engine)
-	<-swept
-	<-ordered
-	<-told
-	<-noticed
+	keepers.Wait()
 	s.stopCalls()
 	return errors.Join(err, s.close())
+}
+
+// together runs parts beside each other until ctx ends.
+func together(ctx context.Context, parts ...func(context.Context)) *sync.WaitGroup {
+	var running sync.WaitGroup
+	for _, run := range parts {
+		running.Go(func() { run(ctx) })
+	}
+	return &running
 }
 
 // tidy forgets what is old, at the start and now and then.

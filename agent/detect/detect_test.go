@@ -412,6 +412,8 @@ func TestTwoRulesOfAnEntryAreOneFault(t *testing.T) {
 		b.pass(10 * time.Second)
 		if r := b.wantOne("the second one holds too"); evidence(r, "nymi-agent-service") != "stopped" || evidence(r, "endpoint-service") != "stopped" {
 			t.Errorf("report %v, want the evidence of both", r)
+		} else if e := r.GetEvidence(); e[0].GetName() != "endpoint-service" || e[1].GetName() != "nymi-agent-service" || e[2].GetName() != "adapter" {
+			t.Errorf("evidence %v, want what each signal is before all else: the server decides by it which step is taken", e)
 		}
 		b.machine.StartNow(host.EndpointService)
 		b.pass(10 * time.Second)

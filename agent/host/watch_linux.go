@@ -45,13 +45,14 @@ func (w systemdWatch) listen(ctx context.Context, updates <-chan *dbus.Propertie
 	ticker := time.NewTicker(WatchInterval)
 	defer ticker.Stop()
 	for {
-		wake := true
+		var wake bool
 		select {
 		case <-ctx.Done():
 			return
 		case update := <-updates:
 			wake = w.concerns(update.UnitName)
-		case <-failures: // some were lost
+		case err := <-failures: // some were lost
+			wake = err != nil
 		case <-ticker.C:
 			wake = !w.conn.Connected()
 		}

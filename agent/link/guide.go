@@ -126,7 +126,7 @@ func (w progress) room() int {
 	if w.sent <= w.acked {
 		return newsWindow
 	}
-	return newsWindow - int(min(w.sent-w.acked, newsWindow)) //nolint:gosec // at most the window
+	return newsWindow - int(min(w.sent-w.acked, newsWindow))
 }
 
 // tellNews puts into the box what the window has room for.

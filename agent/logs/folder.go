@@ -137,7 +137,7 @@ func (w *Watcher) look(ctx context.Context, f *folder) (files []*file) {
 		if err != nil || !state.GetExists() {
 			continue // a folder, a link, a pipe, or deleted meanwhile
 		}
-		s := stat{name, int64(state.GetSize()), state.GetModified().AsTime()} //nolint:gosec // no file is that large
+		s := stat{name, int64(state.GetSize()), state.GetModified().AsTime()}
 		files = append(files, &file{stat: s, path: full, key: keyOf(f.key, name), isLog: f.of.has(name, f.wanted)})
 	}
 	slices.SortStableFunc(files, func(a, b *file) int { return cmp.Or(b.modified.Compare(a.modified), cmp.Compare(a.name, b.name)) })

@@ -62,7 +62,7 @@ func (o *opened) head() []byte {
 func (w *Watcher) readOn(ctx context.Context, o *orders, f *folder, file *file) {
 	m := file.mark
 	final := w.overdue(m, time.Now())
-	if m.Size == file.size && m.Modified.Equal(file.modified) && m.Offset >= m.Size-int64(m.left()) && !final {
+	if m.Size == file.size && m.Modified.Equal(file.modified) && m.Offset >= m.Size-m.left() && !final {
 		return // nothing new in it
 	}
 	if w.open(ctx, f, file); file.shut {
@@ -98,7 +98,7 @@ func (w *Watcher) skip(f *folder, file *file) {
 	from := m.Offset
 	m.moveTo(file.o.size-w.cfg.Timings.Behind/2, true)
 	m.skipped += m.Offset - from
-	w.errors.add(f.class, skippedTemplate, uint64(m.Offset-from)) //nolint:gosec // it grew
+	w.errors.add(f.class, skippedTemplate, uint64(m.Offset-from))
 	w.cfg.Log.Warn("a log file grows faster than it may be read; a part of it was left out", "class", f.class, "bytes", m.Offset-from)
 }
 

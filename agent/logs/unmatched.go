@@ -24,7 +24,6 @@ type unmatched struct {
 	counts map[templateKey]uint64
 	// others counts, for each class, the lines whose template is no longer kept.
 	others map[string]uint64
-	buffer []byte
 }
 
 type templateKey struct{ class, template string }

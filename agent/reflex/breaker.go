@@ -155,7 +155,7 @@ func (e *Engine) finish(k *agentv1.TaskKey, started, failed bool) (b *storagev1.
 			return b, 0
 		}
 		b.Attempts[i].Ended, b.Attempts[i].Failed = e.clock.now(), failed
-		return b, uint32(i + 1) //nolint:gosec // it is a handful
+		return b, uint32(i + 1)
 	}
 	return nil, 0
 }
@@ -179,7 +179,7 @@ func (e *Engine) write(b *storagev1.JournalBreaker, tell bool, beside journal.Be
 func (e *Engine) stateOf(b *storagev1.JournalBreaker) *agentv1.BreakerState {
 	s := &agentv1.BreakerState{
 		Entry: b.GetEntry(), Subject: b.GetSubject(), Action: b.GetAction(), Open: b.GetOpen(),
-		Attempts: uint32(len(b.GetAttempts())), Reason: b.GetReason(), Since: timestamppb.New(e.runner.ServerTime()), //nolint:gosec // it is a handful
+		Attempts: uint32(len(b.GetAttempts())), Reason: b.GetReason(), Since: timestamppb.New(e.runner.ServerTime()),
 	}
 	if b.GetOpen() {
 		s.Since, s.Until = e.stamp(b.GetSince()), e.stamp(b.GetUntil())

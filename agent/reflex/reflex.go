@@ -18,6 +18,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/bandfleet/bandfleet/agent/journal"
+	"github.com/bandfleet/bandfleet/agent/news"
 	"github.com/bandfleet/bandfleet/agent/runner"
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
@@ -123,13 +124,14 @@ func New(c Config) *Engine {
 // SetRunner says who runs tasks.
 func (e *Engine) SetRunner(r Runner) { e.runner = r }
 
-// Fault implements Sink: the report is journalled for the server, and is what reflexes go by.
+// Fault implements Sink: the report, made to fit what a server takes, is journalled for it, and is what reflexes go by.
 func (e *Engine) Fault(f *agentv1.FaultReport) error {
 	defer e.poke()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	key := subject{f.GetEntry(), f.GetSubject()}
 	f = proto.CloneOf(f)
+	news.Fit(f)
+	key := subject{f.GetEntry(), f.GetSubject()}
 	known := e.faults[key]
 	var beside journal.Beside
 	switch {

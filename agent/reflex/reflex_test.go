@@ -286,3 +286,28 @@ func TestALineDoesNotHideAState(t *testing.T) {
 		}
 	})
 }
+
+// What is more than a server takes is cut before it is journalled, and is one fault from its first report to its last.
+func TestReportsAreCutToWhatAServerTakes(t *testing.T) {
+	in(t, usual, func(r *rig) {
+		r.blind = true
+		r.begin(0)
+		f := &agentv1.FaultReport{Entry: entry, Subject: strings.Repeat("s", 3000), Confidence: agentv1.Confidence_CONFIDENCE_STATE}
+		for range 30 {
+			f.Evidence = append(f.Evidence, &agentv1.Evidence{Name: "line", Value: strings.Repeat("x", 5000)})
+		}
+		must(t, r.engine.Fault(f))
+		f.Gone, f.Evidence = true, nil
+		must(t, r.engine.Fault(f))
+		waiting, err := r.outbox.Pending(0, 10)
+		must(t, err)
+		if len(waiting) != 2 || len(waiting[0].GetFault().GetEvidence()) != 16 || len(waiting[0].GetFault().GetEvidence()[0].GetValue()) > 1<<10 {
+			t.Errorf("%d pieces of news wait, want a fault with 16 pieces of evidence of at most 1 KiB, and its end", len(waiting))
+		}
+		open, err := r.book.OpenFaults()
+		must(t, err)
+		if len(open) != 0 || waiting[0].GetFault().GetSubject() != waiting[1].GetFault().GetSubject() {
+			t.Errorf("%d faults are open after the end, want none: it has one subject from beginning to end", len(open))
+		}
+	})
+}

@@ -53,7 +53,7 @@ func (e *Engine) upkeepOf(of remedy, b *storagev1.JournalBreaker) int64 {
 func (e *Engine) overdue(of remedy, b *storagev1.JournalBreaker) (reason string, at int64) {
 	n := len(b.GetAttempts())
 	last := b.GetAttempts()[n-1]
-	if last.GetEnded() == 0 || uint32(n) < max(1, b.GetGuardrails().GetMaxAttempts()) { //nolint:gosec // it is a handful
+	if last.GetEnded() == 0 || uint32(n) < max(1, b.GetGuardrails().GetMaxAttempts()) {
 		return "", 0
 	}
 	if last.GetFailed() {

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Shows Bandfleet at work: a server, five agents at two sites on simulated machines, a repair that pauses at a failed canary, goes
-# on and is tried again, one that another person approves, the report; then a NES host whose raised log levels go back by themselves,
-# and a look at certificates. All of it is real (processes, mutual TLS, plugins,
+# on and is tried again, one that another person approves, the report; a service that dies and is started by a policy, with nobody there;
+# then a NES host whose raised log levels go back by themselves, and a look at certificates. All of it is real (processes, mutual TLS, plugins,
 # services as child processes); only the machines are made up. Any user may run it. Everything is in one temporary folder and is
 # stopped at the end; KEEP=1 leaves it running and says how to use it.
 set -euo pipefail
@@ -173,6 +173,9 @@ is_online() { fleetctl get terminals -s "online and name=$1" -o name | grep -qx 
 # levels_are_back NAME: the configuration of a NES host is, to the byte, as it was kept.
 levels_are_back() { diff -r "${dir}/machines/$1/inetpub" "${dir}/configuration-before"; }
 
+# healed NAME: the fault of the endpoint there is resolved, and known is by what.
+healed() { fleetctl faults --since 1h --entry nbe-missing --terminal "$1" | grep -q 'resolved.* job '; }
+
 all_online() {
   (($(fleetctl get terminals -o json | grep -cE '"online": *true') == ${#lyon[@]} + ${#basel[@]}))
 }
@@ -183,6 +186,8 @@ start_server
 say "2. Two sites, and a token that lets machines in at each."
 show fleetctl site add lyon
 show fleetctl site add basel
+echo "Policies remedy faults by themselves. For now they are stopped: first, people do it."
+show fleetctl freeze --reason 'the desk does it itself'
 printf '%s$ fleetctl token create --site lyon --role user-terminal --uses 10 --ttl 1h -o name%s\n' "${bold}" "${plain}"
 lyon_token=$(fleetctl token create --site lyon --role user-terminal --uses 10 --ttl 1h -o name)
 echo "${lyon_token}"
@@ -231,7 +236,14 @@ show fleetctl get jobs
 show fleetctl job report "${approved}" -f "${dir}/INC-4711.html"
 show fleetctl job show "${approved}" basel-fill-1
 
-say "11. A NES host: its logs are to say more while a fault is reproduced. That is held by a lease, here for 12 s."
+say "11. What does a text on a screen mean? Where the same words stand for two things, the number is asked for first."
+show fleetctl explain 'operation timed out'
+
+say "12. Now nobody is there. Policies may act again, and the endpoint of fill 2 dies."
+show fleetctl unfreeze --reason 'night shift'
+show fleet-agent sim set "${dir}/machines/basel-fill-2" service 'Nymi Bluetooth Endpoint' stopped
+
+say "13. A NES host: its logs are to say more while a fault is reproduced. That is held by a lease, here for 12 s."
 nes_token=$(fleetctl token create --site lyon --role nes-host --uses 1 --ttl 1h -o name)
 start_nes "${nes_token}" nes-lyon-1
 show fleetctl site set lyon --nes-host nes-lyon-1=https://nes-lyon-1.example/nes
@@ -240,9 +252,15 @@ expect 0 fleetctl fix --host nes-lyon-1 verbose-logging --param state=on --param
 show fleetctl diagnose nes-lyon-1 --check config -o wide
 show fleetctl logs collect --host nes-lyon-1 --scope nes --include instance-config --folder "${dir}/logs"
 
-say "12. Meanwhile: which certificates end soon? Every machine looks."
+say "14. Meanwhile: which certificates end soon? Every machine looks."
 expect 0 fleetctl sweep certs --expiring 30d
 
-say "13. The time is over: the agent has put the levels back, to the byte. It would have without the server, and after a restart."
+say "15. The time is over: the agent has put the levels back, to the byte. It would have without the server, and after a restart."
 await levels_are_back nes-lyon-1
 show fleetctl diagnose nes-lyon-1 --check config -o wide
+
+say "16. Meanwhile fill 2 has been remedied: seen, started by a policy, watched, over. This is what is found in the morning."
+await healed basel-fill-2
+show fleetctl faults --since 12h --entry nbe-missing
+fault=$(fleetctl faults --since 12h --entry nbe-missing --terminal basel-fill-2 -o name)
+show fleetctl fault show "${fault}"

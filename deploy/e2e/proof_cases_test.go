@@ -1,9 +1,5 @@
 package e2e
 
-import (
-	"github.com/bandfleet/bandfleet/deploy/proof/record"
-)
-
 // proof is how an entry of the catalogue is proved: what goes wrong, and what has to be given or done besides.
 type proof struct {
 	stage
@@ -20,14 +16,6 @@ type proof struct {
 	mend func(*world)
 	// at is the NES host when the fault is there, else the terminal.
 	at string
-}
-
-// found is how the fault is found when nothing else is said: by state when there is a cause.
-func (p proof) found() string {
-	if p.do == nil {
-		return record.ByPerson
-	}
-	return record.ByState
 }
 
 var (
@@ -82,7 +70,7 @@ func terminalProofs() map[string]proof {
 		"nba-nes-url-wrong":          {stage: both, cause: "the registry has another address", do: line("nes-url", "https://nes.elsewhere.example/nes/")},
 		"lock-usb-suspend":           {stage: lineOnly, cause: "USB selective suspend is on", do: line("usb-suspend", "on")},
 		"lock-domain-mismatch": {
-			stage: both, cause: "the terminal is in another domain than the NES host", do: line("domain", "elsewhere.example"), mend: line("domain", "lyon.example"),
+			stage: both, cause: "the terminal is in another domain than the NES host", do: line("domain", "elsewhere.example"), mend: line("domain", "example"),
 		},
 		"nba-nes-network-down": {
 			stage: both, cause: "the NES host takes no connections from the terminal", do: (*world).cutOff, mend: (*world).reconnect,
@@ -133,8 +121,7 @@ func deploymentProofs() map[string]proof {
 		},
 		"ndes-ca-unreachable": {stage: nesOnly, at: "nes", cause: "CertSvc is stopped", do: host("service", certService, "stopped")},
 		"ca-revocation-offline": {
-			stage: nesOnly, at: "nes", cause: "the site and the folder of the lists require TLS", do: host("ssl-flags", "Default Web Site/crl", "Ssl"),
-			params: func(*world) map[string]string { return map[string]string{"scope": "crl-vdir"} },
+			stage: nesOnly, at: "nes", cause: "the folder of the lists requires TLS", do: host("ssl-flags", "Default Web Site/crl", "Ssl"),
 		},
 		"sql-error-26": {
 			stage: nesOnly, at: "nes", cause: "the host is a domain controller", do: host("domain-role", "5"), mend: host("domain-role", "3"),

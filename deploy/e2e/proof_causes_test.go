@@ -48,6 +48,9 @@ func (w *world) certificate(dir string, more ...string) string {
 func (w *world) successor() map[string]string {
 	dir := w.t.TempDir()
 	sha256 := w.certificate(dir)
+	if w.terminal != nil { // whether terminals trust its root is known from scans
+		w.hall.fleet.mustCtl("fix", "--site", w.site, "cert-scan", "--yes")
+	}
 	w.hall.fleet.mustCtl("secret", "put", "next.pfx", "--for", w.nes.name, "--file", filepath.Join(dir, "new.pfx"), "--pfx",
 		"--password-file", filepath.Join(dir, "new.password"), "--password-secret", "next.password")
 	return map[string]string{"pfx": "secret:next.pfx", "pfx_password": "secret:next.password", "expected_thumbprint": sha256}
@@ -56,19 +59,14 @@ func (w *world) successor() map[string]string {
 // bound names the certificate that was bound before.
 func (w *world) bound() map[string]string {
 	var shown struct {
-		Certificates []struct {
-			SHA256 string `json:"sha256"`
-			Store  string `json:"store"`
-		} `json:"certificates"`
+		Certificates map[string][]string `json:"certificates"`
 	}
 	out := mustRun(w.t, program("fleet-agent"), "sim", "show", w.nes.machine)
 	if err := json.Unmarshal([]byte(out), &shown); err != nil {
 		w.t.Fatalf("sim show: %v in %s", err, out)
 	}
-	for _, c := range shown.Certificates {
-		if c.Store == "WebHosting" {
-			return map[string]string{"thumbprint": c.SHA256}
-		}
+	if all := shown.Certificates["WebHosting"]; len(all) > 0 {
+		return map[string]string{"thumbprint": all[0]}
 	}
 	w.t.Fatalf("sim show has no certificate in WebHosting: %s", out)
 	return nil

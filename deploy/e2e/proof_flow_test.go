@@ -12,7 +12,7 @@ import (
 )
 
 // proofPatience bounds one proof: a machine restarts in it, services are watched, and others run beside it.
-const proofPatience = 8 * time.Minute
+const proofPatience = 12 * time.Minute
 
 // course is one proof under way.
 type course struct {
@@ -109,6 +109,8 @@ func (c *course) byMachine(f *fleetv1.Fault) {
 			c.attend(f.GetJobId())
 		case len(jobs) == 0 && c.deskMustAsk(f):
 			c.deskAsks(f)
+		case c.allDone(jobs) && c.p.params != nil && !c.asked:
+			c.deskAsks(f) // the step after those that need nobody
 		case c.allDone(jobs) && c.p.mend != nil && !mended:
 			c.p.mend(c.world)
 			mended = true
@@ -158,6 +160,7 @@ func (c *course) stepWith(params map[string]string) uint32 {
 // attend approves a job that waits for it, and answers what it asks.
 func (c *course) attend(id string) {
 	c.t.Helper()
+	c.revive()
 	job := ask(c.t, c.hall.people.desk.jobs.GetJob, &fleetv1.GetJobRequest{Id: id}).GetJob()
 	if approval := job.GetApproval(); int(approval.GetNeeded()) > len(approval.GetApprovals()) {
 		c.saw.Approved = true
@@ -244,5 +247,21 @@ func (c *course) procedure() record.Proof {
 // newCourse makes the machines of a proof.
 func newCourse(t *testing.T, h *hall, entry *catalogue.Entry, p proof, found string) *course {
 	t.Helper()
-	return &course{world: h.newWorld(t, p.stage), entry: entry, p: p, found: found}
+	c := &course{world: h.newWorld(t, p.stage), entry: entry, p: p, found: found}
+	t.Cleanup(c.tell)
+	return c
+}
+
+// tell shows what is known of the machine's faults when a proof has failed.
+func (c *course) tell() {
+	if !c.t.Failed() {
+		return
+	}
+	c.t.Logf("faults of %s: %s", c.machineName(), c.hall.fleet.ctl("get", "faults", "--terminal", c.machineName(), "-o", "yaml"))
+	if f := c.look(); f != nil {
+		c.t.Logf("the fault: %s", c.hall.fleet.ctl("fault", "show", f.GetId()))
+		for _, id := range c.jobsOf(c.fault(f.GetId())) {
+			c.t.Logf("its job: %s", c.hall.fleet.ctl("job", "show", id))
+		}
+	}
 }

@@ -1,7 +1,7 @@
 package e2e
 
 import (
-	"flag"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -14,9 +14,16 @@ import (
 // proofResults is where the page of the proofs has them from.
 const proofResults = "../proof/results.json"
 
-var writeProof = flag.Bool("write-proof", false, "write what TestProof saw to deploy/proof/results.json")
+// provedAlways are the entries that are proved each time: some of each way in which faults are found, and of each way in which they end. All of
+// them take a quarter of an hour; PROOF=all proves them, and PROOF=write notes what it saw, too.
+func provedAlways() []string {
+	return []string{
+		"nbe-missing", "lock-nbe-missing", "ble-tap-disabled", "ble-adapter-missing", "nba-nes-url-wrong", "console-untrusted-https", "console-iis-stopped",
+		"cert-tls-replace", "enroll-otp-used", "band-error-3010", "log-nba-save", "band-lost", "win7-user-tile",
+	}
+}
 
-// TestProof proves each entry of the catalogue on a fleet: see deploy/proof for what the classes mean. What it sees must be what is committed
+// TestProof proves entries of the catalogue on a fleet: see deploy/proof for what the classes mean. What it sees must be what is committed
 // in deploy/proof/results.json, of which the page docs/guide/proof.md is made; `make proof` writes both.
 func TestProof(t *testing.T) {
 	c, err := catalogue.Load()
@@ -28,20 +35,24 @@ func TestProof(t *testing.T) {
 	var saw []record.Proof
 	t.Run("entries", func(t *testing.T) {
 		for _, e := range c.Entries() {
+			if os.Getenv("PROOF") == "" && !slices.Contains(provedAlways(), e.ID) {
+				continue
+			}
 			t.Run(e.ID, func(t *testing.T) {
 				t.Parallel()
 				p := prove(t, h, c, e)
+				t.Logf("proved: %+v", p)
 				mu.Lock()
 				defer mu.Unlock()
 				saw = append(saw, p)
 			})
 		}
 	})
-	if t.Failed() || len(saw) < len(c.Entries()) {
-		return // a part of the proofs is none of the whole
+	if t.Failed() {
+		return
 	}
-	if *writeProof {
-		if err := record.Write(proofResults, saw); err != nil {
+	if os.Getenv("PROOF") == "write" {
+		if err := record.Update(proofResults, saw); err != nil {
 			t.Fatal(err)
 		}
 		return

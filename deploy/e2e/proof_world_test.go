@@ -78,6 +78,7 @@ func (w *world) machine(kind, role string) *agent {
 	for _, file := range []string{logOf("nem"), logOf("nymi-api"), logOf("credential-provider"), logOf("nes-install"), logOf("nes-service"), logOf("authentication")} {
 		emptied(w.t, filepath.Join(a.machine, file))
 	}
+	w.sim(a, "reboot", "ends-agent")
 	if role == roleTerminal {
 		w.heal(a)
 	} else {
@@ -102,6 +103,20 @@ func (f *fleet) enrolProof(a *agent, site string) {
 	a.t.Helper()
 	mustRun(a.t, program("fleet-agent"), "enroll", "--data-dir", a.dataDir, "--server", f.addr, "--token", f.tokenFor(site, cmp.Or(a.role, roleTerminal)),
 		"--plugins", program("plugins"), "--name", a.name, "--host", "sim:"+a.machine)
+}
+
+// revive starts the agents again that ended with their machine.
+func (w *world) revive() {
+	for _, a := range []*agent{w.nes, w.terminal} {
+		if a == nil {
+			continue
+		}
+		select {
+		case <-a.process.ended:
+			a.start()
+		default:
+		}
+	}
 }
 
 // sim changes a machine.

@@ -45,6 +45,15 @@ func TestReadmeQuickStart(t *testing.T) {
 			t.Errorf("the support desk's commands do not show %q:\n%s", want, o.stdout)
 		}
 	}
+	o = runProgram(t, q.terminal("faults"))
+	if o.code != 0 {
+		t.Fatalf("the commands about faults: %v", o)
+	}
+	for _, want := range []string{"start-stopped-services", "resolved +line-1 +lyon +The Nymi Bluetooth Endpoint does not run", "Which number is shown with it"} {
+		if !regexp.MustCompile(want).MatchString(o.stdout) {
+			t.Errorf("the commands about faults do not show %q:\n%s", want, o.stdout)
+		}
+	}
 }
 
 type quickStart struct {

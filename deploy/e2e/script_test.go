@@ -95,6 +95,8 @@ func scriptCommands(f *fleet) map[string]command {
 	maps.Copy(all, serverCommands(f))
 	maps.Copy(all, agentCommands(f))
 	maps.Copy(all, recordCommands(f))
+	maps.Copy(all, auditCommands(f))
+	maps.Copy(all, serviceCommands())
 	maps.Copy(all, servedCommands())
 	maps.Copy(all, secretCommands(f))
 	maps.Copy(all, leaseCommands(f))

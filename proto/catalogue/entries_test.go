@@ -87,3 +87,25 @@ func loaded(t *testing.T) *Catalogue {
 	}
 	return c
 }
+
+// TestConditionsOfStepsCanHold: a step is skipped for ever when no fault, its own or another of the same machine, can say that its condition
+// holds. Those of an entry that is found by the signal itself are decided by it.
+func TestConditionsOfStepsCanHold(t *testing.T) {
+	c := loaded(t)
+	for _, e := range c.Entries() {
+		for i, s := range e.Remedy.Steps {
+			if s.If != nil && !asks(e, s.If.Signal, nil) && !slices.ContainsFunc(c.Entries(), func(o *Entry) bool { return asks(o, s.If.Signal, s.If.Values) }) {
+				t.Errorf("entry %q: step %d is taken if %s, want a state of some entry that finds that", e.ID, i+1, s.If.Words())
+			}
+		}
+	}
+}
+
+// asks says whether an entry is found by a signal that has one of several values; nil is any.
+func asks(e *Entry, signal string, values []string) bool {
+	return slices.ContainsFunc(e.Detect.State, func(c Condition) bool {
+		return slices.ContainsFunc(c.All, func(is Is) bool {
+			return is.Signal == signal && (values == nil || slices.ContainsFunc(is.Values, func(v string) bool { return slices.Contains(values, v) }))
+		})
+	})
+}

@@ -33,7 +33,9 @@ func (l *linter) remedy() {
 func (l *linter) step(field string, s *Step) {
 	l.oneOf(field+".on", s.On, "", "nes-host", "site")
 	if s.If != nil {
-		l.is(field+".if", s.If)
+		if l.is(field+".if", s.If) != nil && !l.told(s.If.Signal) {
+			l.bad(field+".if.signal", "is %q, which no state asks for: nobody would tell the server of it", s.If.Signal)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Params)) {
 		l.placeholders(field+".params."+name, s.Params[name])
@@ -50,6 +52,15 @@ func (l *linter) step(field string, s *Step) {
 	if l.actions != nil {
 		l.offered(field, s)
 	}
+}
+
+// told says whether agents tell of a signal: it is part of a state by which some fault is found.
+func (l *linter) told(signal string) bool {
+	return slices.ContainsFunc(l.c.entries, func(e *Entry) bool {
+		return slices.ContainsFunc(e.Detect.State, func(c Condition) bool {
+			return slices.ContainsFunc(c.All, func(is Is) bool { return is.Signal == signal })
+		})
+	})
 }
 
 var placeholder = regexp.MustCompile(`\{[^{}]*\}`)

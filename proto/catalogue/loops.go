@@ -22,8 +22,21 @@ func loops() []loop {
 		{"nbe-config-set", "rssi_tap_threshold", "0", "nbe-tap", []string{"off"}, "a threshold of 0 switches taps off"},
 		{"apppool-identity-set", "identity", "LocalService", "app-pool-identity", []string{"local-service"}, "it sets the account that does not work"},
 		{"windows-feature-ensure", "", "", "pending-reboot", []string{"yes"}, "features may ask for a restart"},
+		{"crl-http-allow", "", "", "https-binding", []string{"missing", "no-certificate"}, "it changes the bindings of the site"},
 		{"runtime-install", "", "", "pending-reboot", []string{"yes"}, "installing may ask for a restart"},
 	}
+}
+
+// Loop returns the action of the entry's remedy that would raise the fault that it is for, and why; empty when none does.
+func (e *Entry) Loop() (action, why string) {
+	for i := range e.Remedy.Steps {
+		for _, l := range loops() {
+			if l.caughtBy(&e.Remedy.Steps[i], e) {
+				return l.action, l.why
+			}
+		}
+	}
+	return "", ""
 }
 
 // caughtBy says whether a step of an entry does that to a signal by which the entry's fault is found.

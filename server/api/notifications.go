@@ -31,7 +31,7 @@ func (n *Notifications) SetRoute(ctx context.Context, r *fleetv1.SetRouteRequest
 
 // ListRoutes implements NotificationService.
 func (n *Notifications) ListRoutes(ctx context.Context, _ *fleetv1.ListRoutesRequest) (*fleetv1.ListRoutesResponse, error) {
-	routes, err := n.desk.Routes(ctx)
+	routes, err := n.desk.Routes(ctx, access.From(ctx))
 	return &fleetv1.ListRoutesResponse{Routes: routes}, err
 }
 

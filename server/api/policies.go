@@ -29,13 +29,13 @@ func (s *Policies) SetPolicy(ctx context.Context, r *fleetv1.SetPolicyRequest) (
 
 // GetPolicy implements PolicyService.
 func (s *Policies) GetPolicy(ctx context.Context, r *fleetv1.GetPolicyRequest) (*fleetv1.GetPolicyResponse, error) {
-	got, err := s.engine.Get(ctx, r.GetName())
+	got, err := s.engine.Get(ctx, access.From(ctx), r.GetName())
 	return &fleetv1.GetPolicyResponse{Policy: got}, err
 }
 
 // ListPolicies implements PolicyService.
 func (s *Policies) ListPolicies(ctx context.Context, _ *fleetv1.ListPoliciesRequest) (*fleetv1.ListPoliciesResponse, error) {
-	all, err := s.engine.List(ctx)
+	all, err := s.engine.List(ctx, access.From(ctx))
 	return &fleetv1.ListPoliciesResponse{Policies: all}, err
 }
 
@@ -68,6 +68,6 @@ func (s *Policies) Unfreeze(ctx context.Context, r *fleetv1.UnfreezeRequest) (*f
 }
 
 // ListFreezes implements PolicyService.
-func (s *Policies) ListFreezes(context.Context, *fleetv1.ListFreezesRequest) (*fleetv1.ListFreezesResponse, error) {
-	return &fleetv1.ListFreezesResponse{Freezes: s.engine.Freezes()}, nil
+func (s *Policies) ListFreezes(ctx context.Context, _ *fleetv1.ListFreezesRequest) (*fleetv1.ListFreezesResponse, error) {
+	return &fleetv1.ListFreezesResponse{Freezes: s.engine.ListFreezes(access.From(ctx))}, nil
 }

@@ -176,7 +176,7 @@ func (c *course) passOn(b, o *fleetv1.Band, wearer string, back bool) error {
 func (c *course) follow(b *fleetv1.Band) error {
 	switch r := c.report; r.GetReport() {
 	case fleetv1.BandReport_BAND_REPORT_FAULT:
-		return c.task(b, EntryFault, c.faultReason(b), map[string]string{"code": r.GetCode()})
+		return c.task(b, EntryFault, c.faultReason(), map[string]string{"code": r.GetCode()})
 	case fleetv1.BandReport_BAND_REPORT_DEAD:
 		return c.task(b, EntryDead, "reported dead", nil)
 	case fleetv1.BandReport_BAND_REPORT_BROKEN:
@@ -214,7 +214,7 @@ func (c *course) end(b *fleetv1.Band, why string, gone bool, entries ...string) 
 }
 
 // faultReason says whether the code has come back, for then a restart does not help.
-func (c *course) faultReason(b *fleetv1.Band) string {
+func (c *course) faultReason() string {
 	for _, e := range slices.Backward(c.before.GetHistory()) {
 		if e.GetReport() == fleetv1.BandReport_BAND_REPORT_FAULT && e.GetCode() == c.report.GetCode() && c.now.Sub(e.GetTime().AsTime()) <= sameCodeWithin {
 			return fmt.Sprintf("shows code %s, which was reported on %s before: replace the band", c.report.GetCode(), e.GetTime().AsTime().UTC().Format(time.DateOnly))

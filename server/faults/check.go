@@ -20,6 +20,10 @@ var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,99}$`)
 
 // checkFault says why a report is not taken; empty when it is.
 func (t *taking) checkFault(r *agentv1.FaultReport) string {
+	if r.GetGone() && t.cfg.Catalogue().Entry(r.GetEntry()) == nil && idPattern.MatchString(r.GetEntry()) && clean(r.GetSubject(), maxSubject) {
+		// An agent whose orders have the entry no more tells the end of its faults.
+		return ""
+	}
 	if bad := t.checkOf(r.GetEntry(), r.GetSubject()); bad != "" {
 		return bad
 	}

@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +61,53 @@ func toDecide(v store.Snapshot, n uint64) (*fleetv1.Fault, error) {
 		return nil, err
 	}
 	return rec.GetFault(), nil
+}
+
+// Decidable returns all faults that are open and may be decided on now, whether they are due or not: what decisions go by has changed. Members
+// of an open incident, what may become one in a moment, and what stood in a log before the agent first looked are not among them.
+func (d *Desk) Decidable(ctx context.Context) (all []*fleetv1.Fault, err error) {
+	numbers, err := d.numbers(ctx, &filter{req: &fleetv1.ListFaultsRequest{}})
+	if err != nil {
+		return nil, err
+	}
+	slices.Reverse(numbers)
+	for chunk := range slices.Chunk(numbers, readChunk) {
+		var some []*fleetv1.Fault
+		err := d.cfg.Store.View(ctx, func(v store.Snapshot) error {
+			some, err = d.decidable(v, chunk)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+func (d *Desk) decidable(v store.Snapshot, numbers []uint64) (some []*fleetv1.Fault, err error) {
+	for _, n := range numbers {
+		rec, err := readFault(v, n)
+		if err != nil {
+			return nil, err
+		}
+		if rec == nil || !isOpen(rec.GetFault()) || rec.GetHistorical() || d.inGrace(rec) {
+			continue
+		}
+		held, err := isHeld(v, rec)
+		if err != nil {
+			return nil, err
+		}
+		if !held {
+			some = append(some, inList(rec.GetFault()))
+		}
+	}
+	return some, nil
+}
+
+// inGrace says that a fault still waits for others like it. It is due at the end of that.
+func (d *Desk) inGrace(rec *storagev1.FaultRecord) bool {
+	return rec.GetCommonKind() != "" && rec.GetDue() != nil && rec.GetOpened().AsTime().Add(commonGrace).After(d.cfg.Now())
 }
 
 // NextDue returns when the next fault is due, which may have passed; zero when none is.
@@ -120,6 +168,10 @@ func (d *Desk) update(ctx context.Context, id string, fn func(*storagev1.FaultRe
 		keepFixed(before.GetFault(), changed)
 		if proto.Equal(before, rec) {
 			return nil
+		}
+		if proto.Equal(before.GetFault(), changed) {
+			// Only when it is due is another: that is nothing to be audited.
+			return save(w, before, rec)
 		}
 		if isOpen(before.GetFault()) && !isOpen(changed) && changed.GetGuidedTask() != "" {
 			a.resolved = append(a.resolved, changed)

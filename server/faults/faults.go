@@ -67,6 +67,8 @@ type Config struct {
 	Inventory Inventory
 	// Catalogue returns the one that counts now.
 	Catalogue func() Catalogue
+	// CatalogueChanged returns a channel that is closed when another catalogue counts; nil means that the one that counts never changes.
+	CatalogueChanged func() <-chan struct{}
 	// Notices may be nil.
 	Notices Notices
 	// Online tells who has a session; nil means that nobody has. It decides who uses a host where a site's settings say so by "online".
@@ -95,6 +97,9 @@ func New(c Config) *Desk {
 	}
 	if c.Online == nil {
 		c.Online = func(string) bool { return false }
+	}
+	if c.CatalogueChanged == nil {
+		c.CatalogueChanged = func() <-chan struct{} { return nil }
 	}
 	return &Desk{cfg: c}
 }

@@ -170,6 +170,8 @@ func (p *place) certificateVerdicts(t *fleetv1.Terminal, r *actionv1.Certificate
 		switch {
 		case bound && t.GetRole() == fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST:
 			verdicts = append(verdicts, expiry(c, "cert-tls-check", "cert-tls-replace", c.GetSha256(), now)...)
+		case t.GetRole() == fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST && len(r.GetBindings()) > 0 && c.GetStore() != "Root":
+			verdicts = append(verdicts, notServed(c)...)
 		case root != "" && c.GetStore() == "Root":
 			verdicts = append(verdicts, expiry(c, "cert-root-check", "cert-root-replace", root, now)...)
 		}
@@ -188,6 +190,14 @@ func expiry(c *actionv1.Certificate, soon, over, subject string, now time.Time) 
 		{rule: byFinding + "certificate-expiry", entry: soon, subject: subject, bad: left > 0 && left <= expiresSoon, evidence: evidence},
 		{rule: byFinding + "certificate-expiry", entry: over, subject: subject, bad: left <= 0, evidence: evidence},
 	}
+}
+
+// notServed says of a certificate that another one is served in its place, so that nobody minds when it ends.
+func notServed(c *actionv1.Certificate) (verdicts []verdict) {
+	for _, entry := range []string{"cert-tls-check", "cert-tls-replace"} {
+		verdicts = append(verdicts, verdict{rule: byFinding + "certificate-expiry", entry: entry, subject: c.GetSha256()})
+	}
+	return verdicts
 }
 
 // takeVerdicts is one update.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -37,6 +38,9 @@ type fixture struct {
 	sequence map[string]uint64
 	mu       sync.Mutex
 	time     time.Time
+	guide    *catalogue.Catalogue
+	// replaced is closed when the guide is another one.
+	replaced chan struct{}
 }
 
 // notices remembers what people would have been told.
@@ -80,7 +84,11 @@ func newFixture(t testing.TB) *fixture {
 // desk makes one over a store, as a start of the server does.
 func desk(t testing.TB, st *store.Bolt, now time.Time) *fixture {
 	t.Helper()
-	f := &fixture{t: t, store: st, time: now, sequence: map[string]uint64{}}
+	guide, err := catalogue.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, store: st, time: now, sequence: map[string]uint64{}, guide: guide, replaced: make(chan struct{})}
 	f.inv = inventory.New(inventory.Config{Store: f.store, Now: f.now})
 	f.Desk = f.deskOver(f.store)
 	return f
@@ -280,15 +288,30 @@ func (f *fixture) look() {
 
 // deskOver is another desk with the same clock over another store.
 func (f *fixture) deskOver(st store.Store) *faults.Desk {
+	return faults.New(faults.Config{
+		Store: st, Inventory: f.inv, Catalogue: func() faults.Catalogue { g, _ := f.current(); return g }, Notices: &f.told, Now: f.now,
+		CatalogueChanged: func() <-chan struct{} { _, replaced := f.current(); return replaced }, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	})
+}
+
+func (f *fixture) current() (*catalogue.Catalogue, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.guide, f.replaced
+}
+
+// without takes an entry out of the guide.
+func (f *fixture) without(id string) {
 	f.t.Helper()
-	guide, err := catalogue.Load()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	guide, err := catalogue.New("without "+id, slices.DeleteFunc(slices.Clone(f.guide.Entries()), func(e *catalogue.Entry) bool { return e.ID == id }))
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return faults.New(faults.Config{
-		Store: st, Inventory: f.inv, Catalogue: func() faults.Catalogue { return guide }, Notices: &f.told, Now: f.now,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
-	})
+	f.guide = guide
+	close(f.replaced)
+	f.replaced = make(chan struct{})
 }
 
 // cutStore takes some updates more and then none, as the store of a server that is killed.

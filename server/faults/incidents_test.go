@@ -47,6 +47,9 @@ func TestFiveHundredTerminalsLoseOneNESHost(t *testing.T) {
 	if due := f.due(); len(due) != 0 {
 		t.Errorf("%d faults are due while the incident is open, want none: each would be a job", len(due))
 	}
+	if all, err := f.Decidable(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("%d faults are decided on when a policy changes meanwhile (%v), want none", len(all), err)
+	}
 	got := f.incidents()
 	if len(got) != 1 || got[0].GetOpenMembers() != 500 || got[0].GetMembers() != 500 || got[0].GetSubject() != "nes-lyon-1.example" {
 		t.Fatalf("incidents: %v; want one with all 500", got)
@@ -126,6 +129,9 @@ func TestAFaultOfTheWholeSiteWaitsBeforeItIsRemediedAlone(t *testing.T) {
 	f.tell("T-0001", f.saw(netDown, "nes-lyon-1.example"))
 	if due := f.due(); len(due) != 0 {
 		t.Errorf("due at once: %v; want a moment for others to come", due)
+	}
+	if all, err := f.Decidable(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("decided on when a policy changes in that moment: %v (%v); want none", all, err)
 	}
 	f.wait(time.Minute)
 	if due := f.due(); len(due) != 1 {

@@ -53,6 +53,8 @@ func (d *Desk) jobDone(w store.Writer, rec *storagev1.FaultRecord, job *fleetv1.
 		rec.JobAtEnd = ""
 		if helped && f.GetResolvedBy() == byItself {
 			f.ResolvedBy = how
+			note(f, now, "server", fmt.Sprintf("%s (%s) is done: succeeded; this is what resolved it", how, line(job.GetAction(), maxName)))
+			f.History[len(f.GetHistory())-1].JobId = job.GetId()
 		}
 		return save(w, before, rec)
 	}

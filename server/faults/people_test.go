@@ -296,6 +296,31 @@ func TestCertificatesThatEndAreFaults(t *testing.T) {
 	f.sound()
 }
 
+func TestCertificateThatIsServedNoMoreIsNoFault(t *testing.T) {
+	f := newFixture(t)
+	f.machine("T-9000", "nes-lyon-1", "lyon", fleetv1.TerminalRole_TERMINAL_ROLE_NES_HOST, fleetv1.TerminalState_TERMINAL_STATE_ACTIVE)
+	before, after := strings.Repeat("ab", 32), strings.Repeat("cd", 32)
+	scan := func(bindings ...*actionv1.Binding) {
+		f.finds("T-9000", &actionv1.TaskResult{Certificates: &actionv1.CertificateReport{
+			Certificates: []*actionv1.Certificate{
+				{Sha256: before, Store: "My", Subject: "CN=nes", NotAfter: timestamppb.New(f.now().Add(10 * 24 * time.Hour))},
+				{Sha256: after, Store: "My", Subject: "CN=nes", NotAfter: timestamppb.New(f.now().Add(360 * 24 * time.Hour))},
+			},
+			Bindings: bindings,
+		}})
+	}
+	scan(&actionv1.Binding{Site: "Default Web Site", CertificateSha256: before, Store: "My"})
+	scan()
+	if got := f.list(ada(), &fleetv1.ListFaultsRequest{}); got != "F-1" {
+		t.Errorf("after a scan that could not read bindings: %q; want the fault as it was", got)
+	}
+	scan(&actionv1.Binding{Site: "Default Web Site", CertificateSha256: after, Store: "My"})
+	if got := f.list(ada(), &fleetv1.ListFaultsRequest{}); got != "" {
+		t.Errorf("after another certificate was bound: %q; want nothing, though the one before is still in its store", got)
+	}
+	f.sound()
+}
+
 // finds has a task bring a result, and the desk look at it.
 func (f *fixture) finds(terminal string, r *actionv1.TaskResult) {
 	f.t.Helper()
@@ -324,6 +349,11 @@ func (f *fixture) records(t store.Table) (n int) {
 	return n
 }
 
+// closed is the news that a breaker is closed now.
+func closed(f *fixture, action string) *agentv1.News {
+	return &agentv1.News{News: &agentv1.News_Breaker{Breaker: &agentv1.BreakerState{Entry: "nbe-missing", Action: action, Since: timestamppb.New(f.now())}}}
+}
+
 func TestOldFaultsAreForgotten(t *testing.T) {
 	f := newFixture(t)
 	ids := crowd(f, 40)
@@ -333,7 +363,7 @@ func TestOldFaultsAreForgotten(t *testing.T) {
 	for _, id := range ids {
 		f.tell(id, gone(netDown, "nes-lyon-1.example"))
 	}
-	f.tell("T-0001", f.saw("nbe-missing", ""))
+	f.tell("T-0001", f.saw("nbe-missing", ""), closed(f, "ble-restart"))
 	f.wait(91 * 24 * time.Hour)
 	f.machine("T-0001", "press-T-0001", "lyon", fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL, fleetv1.TerminalState_TERMINAL_STATE_DECOMMISSIONED)
 	if err := f.Sweep(t.Context()); err != nil {
@@ -341,7 +371,7 @@ func TestOldFaultsAreForgotten(t *testing.T) {
 	}
 	for table, want := range map[store.Table]int{
 		store.TableFaults: 1, store.TableFaultKeys: 1, store.TableFaultEnds: 1, store.TableOpenFaults: 0, store.TableIncidents: 0, store.TableIncidentMembers: 0,
-		store.TableCommons: 0,
+		store.TableCommons: 0, store.TableBreakers: 0,
 	} {
 		if got := f.records(table); got != want {
 			t.Errorf("table %s holds %d records after 91 days, want %d", table, got, want)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -43,6 +44,9 @@ func (t *taking) reflex(r *agentv1.ReflexRun) error {
 	return save(t.w, before, rec)
 }
 
+// sameBreaker is by how much the times may differ at which an agent says that one breaker opened: it reckons them by a clock of its own.
+const sameBreaker = time.Minute
+
 func because(r *actionv1.TaskResult) string {
 	if r.GetReason() == "" {
 		return ""
@@ -62,11 +66,15 @@ func (t *taking) breaker(b *agentv1.BreakerState) error {
 	if err != nil {
 		return err
 	}
+	if before == nil && t.full {
+		t.tooMany()
+		return nil
+	}
 	now := &fleetv1.Breaker{
 		TerminalId: t.terminal.GetId(), TerminalName: t.terminal.GetName(), Site: t.terminal.GetSite(), Entry: b.GetEntry(), Subject: b.GetSubject(),
 		Action: b.GetAction(), Open: b.GetOpen(), Attempts: b.GetAttempts(), Since: t.stamp(b.GetSince()), Until: b.GetUntil(), Reason: b.GetReason(),
 	}
-	if b.GetOpen() && before.GetResetBy() != "" && before.GetSince().AsTime().Equal(now.GetSince().AsTime()) {
+	if b.GetOpen() && before.GetResetBy() != "" && now.GetSince().AsTime().Sub(before.GetSince().AsTime()).Abs() < sameBreaker {
 		// The same breaker: the reset is still on its way.
 		now.ResetBy = before.GetResetBy()
 	}

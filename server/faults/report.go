@@ -17,6 +17,9 @@ import (
 	"github.com/bandfleet/bandfleet/server/store"
 )
 
+// mostOfTerminal is how many faults of one terminal, and how many breakers, are kept: many times what a machine can have that is all broken.
+const mostOfTerminal = 2000
+
 // newsPerUpdate keeps an update below the store's limit of writes: a fault that opens an incident writes a dozen keys, and those of two
 // notices.
 const newsPerUpdate = 4
@@ -38,12 +41,39 @@ func (d *Desk) Report(ctx context.Context, terminal *storagev1.TerminalRecord, n
 	if len(news) == 0 {
 		return d.storedUpTo(ctx, rec)
 	}
+	full, err := d.isFull(ctx, id)
+	if err != nil {
+		return 0, err
+	}
 	for chunk := range slices.Chunk(news, newsPerUpdate) {
-		if storedUpTo, err = d.reportSome(ctx, id, terminal.GetJournalId(), p, chunk); err != nil {
+		if storedUpTo, err = d.reportSome(ctx, id, terminal.GetJournalId(), p, full, chunk); err != nil {
 			return storedUpTo, err
 		}
 	}
 	return storedUpTo, nil
+}
+
+// isFull says whether an agent has told of so many faults or breakers that no further ones are taken: one that has gone mad, or lies, must not
+// fill the store.
+func (d *Desk) isFull(ctx context.Context, id string) (full bool, err error) {
+	prefix := store.Prefix(store.Ordinal(id))
+	err = d.cfg.Store.View(ctx, func(v store.Snapshot) error {
+		full = false
+		for _, table := range []store.Table{store.TableFaultKeys, store.TableBreakers} {
+			n := 0
+			if err := v.Scan(table, prefix, nil, func(_, _ []byte) bool { n++; return n < mostOfTerminal }); err != nil {
+				return err
+			}
+			full = full || n >= mostOfTerminal
+		}
+		return nil
+	})
+	return full, err
+}
+
+// tooMany notes that news was left out because a terminal has too many.
+func (t *taking) tooMany() {
+	t.bad = append(t.bad, "is of one thing more than a terminal may have wrong with it")
 }
 
 // storedUpTo reads up to where the news of a terminal's journal is stored.
@@ -72,6 +102,8 @@ type taking struct {
 	now      time.Time
 	terminal *fleetv1.Terminal
 	place    *place
+	// full says that the agent has told of as many things as it may: what is new is left out.
+	full bool
 	// reporter is the person who reports; empty when the agent does.
 	reporter string
 	// changes are the audit record of what the agent told, and others those of other actors.
@@ -91,7 +123,7 @@ type after struct {
 }
 
 // reportSome is one update.
-func (d *Desk) reportSome(ctx context.Context, terminalID, journal string, p *place, news []*agentv1.News) (upTo uint64, err error) {
+func (d *Desk) reportSome(ctx context.Context, terminalID, journal string, p *place, full bool, news []*agentv1.News) (upTo uint64, err error) {
 	var t *taking
 	err = d.cfg.Store.Update(ctx, func(w store.Writer) error {
 		rec, err := terminalOf(w, terminalID)
@@ -108,7 +140,7 @@ func (d *Desk) reportSome(ctx context.Context, terminalID, journal string, p *pl
 		if err != nil {
 			return err
 		}
-		t = &taking{Desk: d, w: w, now: d.cfg.Now(), terminal: rec.GetTerminal(), place: p}
+		t = &taking{Desk: d, w: w, now: d.cfg.Now(), terminal: rec.GetTerminal(), place: p, full: full}
 		upTo, err = t.all(mark, news)
 		return err
 	})
@@ -159,7 +191,7 @@ func (t *taking) one(n *agentv1.News) (err error) {
 			err = t.breaker(m.Breaker)
 		}
 	default:
-		bad = "is of no kind that this server knows"
+		bad = "is too much, or of no kind that this server knows"
 	}
 	if bad != "" {
 		t.bad = append(t.bad, bad)

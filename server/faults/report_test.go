@@ -1,6 +1,9 @@
 package faults_test
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +15,7 @@ import (
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/server/refusal"
+	"github.com/bandfleet/bandfleet/server/store"
 )
 
 const (
@@ -126,7 +130,7 @@ func TestNewsOfNobodyIsRefused(t *testing.T) {
 	f.machine("T-0004", "old", "lyon", fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL, fleetv1.TerminalState_TERMINAL_STATE_DECOMMISSIONED)
 	for _, id := range []string{"T-0004", "T-0999"} {
 		_, err := f.Report(t.Context(), session(id), []*agentv1.News{{Sequence: 1, News: f.saw("nbe-missing", "").GetNews()}})
-		if no, ok := err.(*refusal.Error); !ok || no.Kind != refusal.NotFound {
+		if no, ok := errors.AsType[*refusal.Error](err); !ok || no.Kind != refusal.NotFound {
 			t.Errorf("terminal %s: %v; want NOT_FOUND", id, err)
 		}
 	}
@@ -186,8 +190,13 @@ func TestWhatFixedIt(t *testing.T) {
 			f := newFixture(t)
 			f.tell("T-0001", f.saw("nbe-missing", ""))
 			c.do(f)
-			if got := f.fault("F-1"); got.GetState() != resolved || got.GetResolvedBy() != c.want {
+			got := f.fault("F-1")
+			if got.GetState() != resolved || got.GetResolvedBy() != c.want {
 				t.Errorf("%v by %q; want it resolved by %q", got.GetState(), got.GetResolvedBy(), c.want)
+			}
+			last := got.GetHistory()[len(got.GetHistory())-1]
+			if told := strings.Contains(last.GetText(), "this is what resolved it"); told != (name == "a job whose result came last") {
+				t.Errorf("the history ends with %q; want it to tell of the job if that was known only later, and once", last.GetText())
 			}
 			f.sound()
 		})
@@ -206,9 +215,13 @@ func TestAJobThatDidNotHelpIsDecidedOnAnew(t *testing.T) {
 	if got := f.fault("F-1"); got.GetState() != open || got.GetJobId() != "" || !slices.Equal(f.due(), []string{"F-1"}) {
 		t.Errorf("after the job: %v, job %q, due %v; want it open, without a job, and due", got.GetState(), got.GetJobId(), f.due())
 	}
+	audited := f.audited()
 	f.decide("F-1", f.now().Add(time.Minute), func(*fleetv1.Fault) {})
 	if due := f.due(); len(due) != 0 {
 		t.Errorf("due before its time: %v", due)
+	}
+	if now := f.audited(); !maps.Equal(now, audited) {
+		t.Errorf("audited %v, before %v; want nothing more: only when it is due is another", now, audited)
 	}
 	f.wait(time.Minute)
 	if due := f.due(); len(due) != 1 {
@@ -228,6 +241,11 @@ func TestBreakersAndReflexesAreKept(t *testing.T) {
 	}
 	if b, err := f.AskReset(t.Context(), ada(), "T-0001", "nbe-missing", "", "ble-restart", "adapter swapped"); err != nil || b.GetResetBy() != "ada" {
 		t.Errorf("a reset: %v, %v; want it asked for by ada", b, err)
+	}
+	again := &agentv1.BreakerState{Entry: "nbe-missing", Action: "ble-restart", Open: true, Attempts: 3, Since: timestamppb.New(f.now().Add(-700 * time.Millisecond))}
+	f.tell("T-0001", &agentv1.News{News: &agentv1.News_Breaker{Breaker: again}})
+	if got, err = f.TerminalBreakers(t.Context(), "T-0001"); err != nil || got[0].GetResetBy() != "ada" {
+		t.Errorf("after the agent told of the same breaker again, by a clock that is a little off: %v, %v; want the reset still on its way", got, err)
 	}
 	f.tell("T-0001", &agentv1.News{News: &agentv1.News_Breaker{Breaker: &agentv1.BreakerState{Entry: "nbe-missing", Action: "ble-restart", Reason: "reset by ada"}}})
 	got, err = f.TerminalBreakers(t.Context(), "T-0001")
@@ -261,9 +279,45 @@ func TestWhatStoodInALogIsNotDue(t *testing.T) {
 	if due := f.due(); len(due) != 0 {
 		t.Errorf("due: %v; want nothing done about what stood in a log before", due)
 	}
+	if all, err := f.Decidable(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("decided on when a policy changes: %v (%v); want nothing done about what stood in a log before", all, err)
+	}
 	f.tell("T-0001", f.saw("nbe-missing", ""))
 	if due := f.due(); len(due) != 1 {
 		t.Errorf("due: %v; want it decided on once it is seen", due)
 	}
+	if all, err := f.Decidable(t.Context()); err != nil || len(all) != 1 {
+		t.Errorf("decided on when a policy changes: %v (%v); want it, now that it is seen", all, err)
+	}
 	f.sound()
+}
+
+// TestAnAgentThatHasGoneMadFillsNoStore: it tells of ever new subjects.
+func TestAnAgentThatHasGoneMadFillsNoStore(t *testing.T) {
+	f := newFixture(t)
+	f.tell("T-0001", f.saw("nbe-missing", ""))
+	for part := range 50 {
+		err := f.store.Update(t.Context(), func(w store.Writer) (err error) {
+			for i := range 40 {
+				err = errors.Join(err, w.Put(store.TableFaultKeys, store.FaultKey("T-0001", "nbe-missing", fmt.Sprint(part, i)), store.Number(1)))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.tell("T-0001", f.saw("nbe-missing", "one more"), &agentv1.News{News: &agentv1.News_Breaker{Breaker: &agentv1.BreakerState{
+		Entry: "nbe-missing", Subject: "one more", Action: "ble-restart", Open: true, Since: timestamppb.New(f.now()),
+	}}}, gone("nbe-missing", ""))
+	if n := f.Refused(); n != 2 {
+		t.Errorf("%d pieces of news were left out, want the further fault and its breaker", n)
+	}
+	if got := f.fault("F-1"); got.GetState() != resolved {
+		t.Errorf("the fault that was known is %v, want it resolved: what is known goes on", got.GetState())
+	}
+	f.tell("T-0002", f.saw("nbe-missing", ""))
+	if got := f.fault("F-2"); got.GetTerminalId() != "T-0002" {
+		t.Errorf("another terminal's fault: %v, want it opened", got)
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
-	"github.com/bandfleet/bandfleet/proto/identity"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
 	"github.com/bandfleet/bandfleet/server/access"
 	"github.com/bandfleet/bandfleet/server/store"
@@ -32,6 +31,8 @@ func (d *Desk) Run(ctx context.Context) {
 	defer ticker.Stop()
 	findings := d.cfg.Store.Watch(ctx, store.TableFindings)
 	var swept time.Time
+	changed := d.cfg.CatalogueChanged()
+	d.try(ctx, "faults whose entries are no more", d.endOrphans)
 	for {
 		d.try(ctx, "incidents and findings", d.Look)
 		if now := d.cfg.Now(); now.Sub(swept).Abs() >= sweepEvery {
@@ -45,6 +46,10 @@ func (d *Desk) Run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-findings:
+		case <-changed:
+			// Asked for first, so that a change meanwhile is seen.
+			changed = d.cfg.CatalogueChanged()
+			d.try(ctx, "faults whose entries are no more", d.endOrphans)
 		}
 	}
 }
@@ -164,9 +169,9 @@ func (d *Desk) closeIncident(ctx context.Context, c *storagev1.CommonRecord, p *
 }
 
 // Sweep forgets faults and incidents that ended long ago, lines that nobody has seen for long, and ends the faults of terminals that were
-// decommissioned. It may be called at any time.
+// decommissioned and of entries that are no more. It may be called at any time.
 func (d *Desk) Sweep(ctx context.Context) error {
-	return errors.Join(d.endTasks(ctx), d.forgetFaults(ctx), d.forgetIncidents(ctx), d.forgetLines(ctx), d.endRetired(ctx))
+	return errors.Join(d.endTasks(ctx), d.forgetFaults(ctx), d.forgetIncidents(ctx), d.forgetLines(ctx), d.forgetBreakers(ctx), d.endRetired(ctx), d.endOrphans(ctx))
 }
 
 // endTasks tells once more which faults have ended within the last day that people had tasks for: a server that was killed may have told
@@ -262,6 +267,15 @@ func (d *Desk) forgetLines(ctx context.Context) error {
 	})
 }
 
+// forgetBreakers forgets breakers that closed as long ago as faults that are forgotten.
+func (d *Desk) forgetBreakers(ctx context.Context) error {
+	return d.forget(ctx, store.TableBreakers, func(text []byte) (bool, error) {
+		b := &fleetv1.Breaker{}
+		err := proto.Unmarshal(text, b)
+		return !b.GetOpen() && b.GetSince().AsTime().Before(d.cfg.Now().Add(-d.cfg.Retention)), err
+	})
+}
+
 // forget deletes the records of a table that are old.
 func (d *Desk) forget(ctx context.Context, t store.Table, old func(text []byte) (bool, error)) error {
 	var keys [][]byte
@@ -278,36 +292,4 @@ func (d *Desk) forget(ctx context.Context, t store.Table, old func(text []byte) 
 		}
 	}
 	return err
-}
-
-// endRetired ends the faults of terminals that were decommissioned: nobody will say that they are gone.
-func (d *Desk) endRetired(ctx context.Context) error {
-	var open []uint64
-	err := d.each(ctx, store.TableOpenFaults, nil, func(key, _ []byte) (bool, error) {
-		open = append(open, store.LastNumber(key))
-		return true, nil
-	})
-	for _, n := range open {
-		if err == nil {
-			err = d.endIfRetired(ctx, n)
-		}
-	}
-	return err
-}
-
-func (d *Desk) endIfRetired(ctx context.Context, n uint64) error {
-	return d.cfg.Store.Update(ctx, func(w store.Writer) error {
-		rec, err := readFault(w, n)
-		if err != nil || rec == nil || !isOpen(rec.GetFault()) {
-			return err
-		}
-		t, err := terminalOf(w, rec.GetFault().GetTerminalId())
-		if err != nil || t != nil && t.GetTerminal().GetState() != fleetv1.TerminalState_TERMINAL_STATE_DECOMMISSIONED {
-			return err
-		}
-		before, f := proto.CloneOf(rec), rec.GetFault()
-		f.State, f.ResolvedBy = fleetv1.FaultState_FAULT_STATE_RESOLVED, "the terminal was decommissioned"
-		note(f, d.cfg.Now(), "server", "resolved: "+f.GetResolvedBy())
-		return d.keep(w, before, rec, "fault.resolve", identity.Name{}, "")
-	})
 }

@@ -38,6 +38,9 @@ func (t *taking) fault(r *agentv1.FaultReport) error {
 		return t.again(rec, r)
 	case rec != nil && rec.GetFault().GetResolved().AsTime().Add(sameFault).After(t.now):
 		return t.back(rec, r)
+	case rec == nil && t.full:
+		t.tooMany()
+		return nil
 	default:
 		return t.open(r)
 	}

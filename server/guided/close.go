@@ -161,7 +161,7 @@ func (d *Desk) FaultResolved(ctx context.Context, faultID, how string) error {
 	if err != nil || id == "" {
 		return err
 	}
-	_, err = d.change(ctx, id, func(w store.Writer, rec *storagev1.GuidedRecord) (audit.Entry, error) {
+	_, err = d.change(ctx, id, func(_ store.Writer, rec *storagev1.GuidedRecord) (audit.Entry, error) {
 		if !isOpen(rec.GetTask()) {
 			return audit.Entry{}, errUnchanged
 		}

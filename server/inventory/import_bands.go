@@ -81,22 +81,23 @@ func (s *seen) oldBand(l *lookup, cells map[string]string, old *fleetv1.Band) {
 	}
 }
 
+func mayBecome(old *fleetv1.Band, status fleetv1.BandStatus) bool { return MayBecome(old, status) == nil }
+
 // carryOut writes two keys.
 func (i bandImport) carryOut(w store.Writer, o order, row *storagev1.ImportedRow) (outcome, *storagev1.AuditChange, error) {
 	old, err := readBand(w, row.GetObject(), nil)
-	if err != nil && !isMissing(err) {
+	missing := isMissing(err)
+	if err != nil && !missing {
 		return moot, nil, err
 	}
 	became := changed
-	if isMissing(err) {
+	if missing {
 		became = created
 		old = &fleetv1.Band{Serial: row.GetCells()["serial"], Site: o.site}
 	}
 	b := bandAfter(old, row.GetCells())
 	switch {
-	case b.GetSite() != o.site:
-		return moot, nil, nil
-	case MayBecome(old, b.GetStatus()) != nil:
+	case b.GetSite() != o.site || !mayBecome(old, b.GetStatus()):
 		return moot, nil, nil
 	case bandText(b) == bandText(old):
 		return unchanged, nil, nil

@@ -242,6 +242,8 @@ type rig struct {
 	secrets vault
 	scans   scans
 	board   board
+	// freezes are by site.
+	freezes freezes
 	// shift is how far the server's clock is ahead of time.
 	shift atomic.Int64
 }
@@ -267,7 +269,7 @@ func (r *rig) start() {
 	}
 	r.disk = &brokenStore{Store: r.store}
 	r.engine, err = Open(r.t.Context(), Config{
-		Store: r.disk, Inventory: r.fleet, Link: r.wire, Secrets: &r.secrets, Scans: &r.scans, Notices: &r.board, Epoch: func() uint64 { return 1 }, Now: r.clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Store: r.disk, Inventory: r.fleet, Link: r.wire, Secrets: &r.secrets, Scans: &r.scans, Notices: &r.board, Freezes: &r.freezes, Epoch: func() uint64 { return 1 }, Now: r.clock, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -249,7 +249,7 @@ func mailServer(t *testing.T) (cfg ReceiverConfig, letters <-chan string) {
 	must(t, err)
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(l) }()
-	t.Cleanup(func() { server.Close(); <-ended })
+	t.Cleanup(func() { _, _ = server.Close(), <-ended })
 	return ReceiverConfig{
 		Name: "desk-mail", Kind: Email, Server: l.Addr().String(), CAFile: ca, User: "fleetd", PasswordFile: written(t, "open sesame\n"),
 		From: "Bandfleet <fleetd@lyon.example>", To: []string{"desk@lyon.example", "night@lyon.example"},

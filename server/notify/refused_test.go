@@ -1,12 +1,15 @@
 package notify
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 	"github.com/bandfleet/bandfleet/server/access"
+	"github.com/bandfleet/bandfleet/server/refusal"
 )
 
 func TestReceiversAreChecked(t *testing.T) {
@@ -49,8 +52,19 @@ func TestRoutesAreChecked(t *testing.T) {
 		"can't evaluate field Password":  func(r *fleetv1.Route) { r.Template = "{{.Password}}" },
 		"printf is not for templates":    func(r *fleetv1.Route) { r.Template = `{{printf "%1000000000d" 1}}` },
 		"define, block and template are": func(r *fleetv1.Route) { r.Template = `{{if .Site}}{{template "route" .}}{{end}}` },
-		"makes more than":                func(r *fleetv1.Route) { r.Template = strings.Repeat("{{.Details}}{{.Summary}}", 160) },
-		"at most 4096 are allowed":       func(r *fleetv1.Route) { r.Template = strings.Repeat("x", 5000) },
+		"print is not for templates":     func(r *fleetv1.Route) { r.Template = "{{$x := .Summary}}" + strings.Repeat("{{$x = print $x $x}}", 60) },
+		"html is not for templates":      func(r *fleetv1.Route) { r.Template = "{{$x := .Summary}}" + strings.Repeat("{{$x = html $x $x}}", 60) },
+		"js is not for templates": func(r *fleetv1.Route) {
+			r.Template = strings.Repeat("(js ", 60) + ".Summary" + strings.Repeat(")", 60) + "}}"
+			r.Template = "{{" + r.Template
+		},
+		"range is for {{range .Details}} only, and not within another": func(r *fleetv1.Route) {
+			r.Template = strings.Repeat("{{range $.Details}}", 100) + strings.Repeat("{{end}}", 100)
+		},
+		"range is for {{range .Details}} only": func(r *fleetv1.Route) { r.Template = "{{range .Time.UnixNano}}{{end}}" },
+		"range is for":                         func(r *fleetv1.Route) { r.Template = "{{with .Site}}{{range 1000000000000}}{{end}}{{end}}" },
+		"makes more than":                      func(r *fleetv1.Route) { r.Template = strings.Repeat("{{.Details}}{{.Summary}}", 160) },
+		"at most 4096 are allowed":             func(r *fleetv1.Route) { r.Template = strings.Repeat("x", 5000) },
 	} {
 		bad := good()
 		change(bad)
@@ -58,7 +72,7 @@ func TestRoutesAreChecked(t *testing.T) {
 			t.Errorf("route %v: error %v, want one with %q", bad, err, want)
 		}
 	}
-	if routes, err := b.Routes(t.Context()); err != nil || len(routes) > 0 {
+	if routes, err := b.Routes(t.Context(), admin()); err != nil || len(routes) > 0 {
 		t.Errorf("after refusals there are routes %v (%v), want none", routes, err)
 	}
 }
@@ -73,11 +87,29 @@ func TestARouteIsForOnesOwnSites(t *testing.T) {
 	} {
 		wantDenied(t, b, lyon, bad)
 	}
-	if err := b.DeleteRoute(t.Context(), lyon, &fleetv1.DeleteRouteRequest{Name: "turin"}); err == nil {
-		t.Error("the route of turin was deleted by who administers lyon alone")
+	err := b.DeleteRoute(t.Context(), lyon, &fleetv1.DeleteRouteRequest{Name: "turin"})
+	if no, ok := errors.AsType[*refusal.Error](err); !ok || no.Kind != refusal.NotFound {
+		t.Errorf("who administers lyon alone deletes the route of turin: error %v, want that there is no such route", err)
+	}
+	b.route(&fleetv1.Route{Name: "all", Receiver: "book"})
+	routes, err := b.Routes(t.Context(), lyon)
+	if err != nil || len(routes) != 1 || routes[0].GetName() != "all" {
+		t.Errorf("who administers lyon alone is shown the routes %v (%v), want the one for all sites and not that of turin", routes, err)
 	}
 	if _, err := b.SetRoute(t.Context(), lyon, &fleetv1.SetRouteRequest{Route: &fleetv1.Route{Name: "mine", Receiver: "book", Sites: []string{"Lyon"}}}); err != nil {
 		t.Errorf("one's own site: %v", err)
+	}
+}
+
+func TestRoutesAreBounded(t *testing.T) {
+	b := newBench(t, ReceiverConfig{Name: "book", Kind: File, Path: "/dev/null"})
+	for i := range maxRoutes {
+		b.route(&fleetv1.Route{Name: fmt.Sprint("r", i), Receiver: "book"})
+	}
+	b.route(&fleetv1.Route{Name: "r0", Receiver: "book", Sites: []string{"lyon"}})
+	_, err := b.SetRoute(t.Context(), admin(), &fleetv1.SetRouteRequest{Route: &fleetv1.Route{Name: "more", Receiver: "book"}})
+	if no, ok := errors.AsType[*refusal.Error](err); !ok || no.Reason != "TOO_MANY_ROUTES" {
+		t.Errorf("route %d: error %v, want that it is one too many", maxRoutes+1, err)
 	}
 }
 

@@ -48,13 +48,17 @@ func routeFor(routes []*fleetv1.Route, receiver string, n *fleetv1.Notice) *flee
 // oneOf says whether a list that means all when it is empty holds a text.
 func oneOf(list []string, text string) bool { return len(list) == 0 || slices.Contains(list, text) }
 
-// Routes returns the routes by name.
-func (d *Desk) Routes(ctx context.Context) (routes []*fleetv1.Route, err error) {
+// Routes returns the routes for all sites and those for sites that the caller may read, by name.
+func (d *Desk) Routes(ctx context.Context, p *access.Principal) (routes []*fleetv1.Route, err error) {
 	err = d.cfg.Store.View(ctx, func(v store.Snapshot) (err error) {
 		routes, err = readRoutes(v)
 		return err
 	})
-	return routes, err
+	return slices.DeleteFunc(routes, func(r *fleetv1.Route) bool { return !mayKnow(p, r) }), err
+}
+
+func mayKnow(p *access.Principal, route *fleetv1.Route) bool {
+	return len(route.GetSites()) == 0 || slices.ContainsFunc(route.GetSites(), func(site string) bool { return p.May(access.Read, site) })
 }
 
 // SetRoute makes a route or changes it.
@@ -106,7 +110,23 @@ func (d *Desk) checked(ctx context.Context, p *access.Principal, r *fleetv1.SetR
 		return nil, err
 	}
 	route.Changed, route.ChangedBy = timestamppb.New(d.cfg.Now()), p.Name.ID
-	return route, mayChange(p, route)
+	if err := mayChange(p, route); err != nil {
+		return nil, err
+	}
+	return route, d.room(ctx, route.GetName())
+}
+
+// room refuses one route too many.
+func (d *Desk) room(ctx context.Context, name string) error {
+	return d.cfg.Store.View(ctx, func(v store.Snapshot) error {
+		routes, err := readRoutes(v)
+		known := slices.ContainsFunc(routes, func(r *fleetv1.Route) bool { return r.GetName() == name })
+		if err != nil || known || len(routes) < maxRoutes {
+			return err
+		}
+		return refusal.New(refusal.Exhausted, "TOO_MANY_ROUTES", "route %q: there are %d routes, which is the most", name, maxRoutes).At("route.name").
+			Then("delete one that is not needed, or name more sites and events in one")
+	})
 }
 
 // checkSites folds the sites' names and wants each to exist.
@@ -154,6 +174,9 @@ func (d *Desk) DeleteRoute(ctx context.Context, p *access.Principal, r *fleetv1.
 	}
 	return d.cfg.Store.Update(ctx, func(w store.Writer) error {
 		old, err := readRoute(w, r.GetName())
+		if err == nil && !mayKnow(p, old) {
+			err = noRoute(r.GetName())
+		}
 		if err != nil {
 			return err
 		}
@@ -164,10 +187,14 @@ func (d *Desk) DeleteRoute(ctx context.Context, p *access.Principal, r *fleetv1.
 	})
 }
 
+func noRoute(name string) *refusal.Error {
+	return refusal.New(refusal.NotFound, "NOT_FOUND", "route %q: there is no such route", refusal.Shown(name)).At("name").Then("`fleetctl notify routes` lists them")
+}
+
 func readRoute(r store.Reader, name string) (*fleetv1.Route, error) {
 	text, err := r.Get(store.TableRoutes, store.Key(name))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, refusal.New(refusal.NotFound, "NOT_FOUND", "route %q: there is no such route", refusal.Shown(name)).At("name").Then("`fleetctl notify routes` lists them")
+		return nil, noRoute(name)
 	}
 	if err != nil {
 		return nil, err

@@ -45,46 +45,75 @@ func render(text string, n *fleetv1.Notice) (string, error) {
 
 var errTooLong = fmt.Errorf("makes more than %d bytes", maxTemplateText)
 
-// parsed reads a template. It may neither call others (that may have no end) nor format (a width may take all memory).
+// parsed reads a template. It may neither call others (that may have no end), nor format or join texts (a width, or a text that is joined to itself
+// again and again, may take all memory), nor go through anything but the details (counting to a large number may take for ever).
 func parsed(text string) (*template.Template, error) {
 	if len(text) > maxTemplate {
 		return nil, fmt.Errorf("has %d bytes, at most %d are allowed", len(text), maxTemplate)
 	}
-	none := func(...any) (string, error) { return "", errors.New("printf is not for templates of routes") }
-	t, err := template.New("route").Funcs(template.FuncMap{"printf": none}).Option("missingkey=error").Parse(text)
+	t, err := template.New("route").Funcs(notHere()).Option("missingkey=error").Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	if len(t.Templates()) > 1 || callsTemplate(t.Root) {
-		return nil, errors.New("define, block and template are not for templates of routes")
+	if len(t.Templates()) > 1 {
+		return nil, errCalls
 	}
-	return t, nil
+	return t, harmless(t.Root, false)
 }
 
-// callsTemplate looks for {{template}} in a tree.
-func callsTemplate(n parse.Node) bool {
+// notHere has the functions that make long texts of short ones fail.
+func notHere() template.FuncMap {
+	none := template.FuncMap{}
+	for _, name := range []string{"printf", "print", "println", "html", "js", "urlquery"} {
+		none[name] = func(...any) (string, error) { return "", errors.New(name + " is not for templates of routes") }
+	}
+	return none
+}
+
+var (
+	errCalls  = errors.New("define, block and template are not for templates of routes")
+	errRanges = errors.New("range is for {{range .Details}} only, and not within another")
+)
+
+// harmless refuses what has no end or takes for ever. inRange says that the node is within a range already.
+func harmless(n parse.Node, inRange bool) error {
 	switch n := n.(type) {
 	case *parse.TemplateNode:
-		return true
+		return errCalls
 	case *parse.ListNode:
-		return n != nil && anyCalls(n.Nodes)
+		return allHarmless(n, inRange)
 	case *parse.IfNode:
-		return callsTemplate(n.List) || callsTemplate(n.ElseList)
-	case *parse.RangeNode:
-		return callsTemplate(n.List) || callsTemplate(n.ElseList)
+		return errors.Join(allHarmless(n.List, inRange), allHarmless(n.ElseList, inRange))
 	case *parse.WithNode:
-		return callsTemplate(n.List) || callsTemplate(n.ElseList)
+		return errors.Join(allHarmless(n.List, inRange), allHarmless(n.ElseList, inRange))
+	case *parse.RangeNode:
+		if inRange || !isDetails(n.Pipe) {
+			return errRanges
+		}
+		return errors.Join(allHarmless(n.List, true), allHarmless(n.ElseList, true))
 	}
-	return false
+	return nil
 }
 
-func anyCalls(nodes []parse.Node) bool {
-	for _, n := range nodes {
-		if callsTemplate(n) {
-			return true
+func allHarmless(list *parse.ListNode, inRange bool) error {
+	if list == nil {
+		return nil
+	}
+	for _, n := range list.Nodes {
+		if err := harmless(n, inRange); err != nil {
+			return err
 		}
 	}
-	return false
+	return nil
+}
+
+// isDetails says that a pipeline is .Details or $.Details and nothing else.
+func isDetails(p *parse.PipeNode) bool {
+	if len(p.Cmds) != 1 || len(p.Cmds[0].Args) != 1 {
+		return false
+	}
+	what := p.Cmds[0].Args[0].String()
+	return what == ".Details" || what == "$.Details"
 }
 
 // bounded takes so much and no more.

@@ -15,28 +15,3 @@ func startsOnly(step catalogue.Step) bool {
 func readers() []string { return []string{"cert-scan", "diagnose", "logs-collect", "net-probe"} }
 
 func readsOnly(step catalogue.Step) bool { return slices.Contains(readers(), step.Action) }
-
-// raisedBy says which signals an action may bring out of order, when it is not asked only to start what is stopped.
-func raisedBy(action string) []string {
-	return map[string][]string{
-		"verbose-logging": {"verbose-logging"},
-		"crl-http-allow":  {"https-binding"},
-	}[action]
-}
-
-// loops names the action of an entry's remedy that may raise the fault that the entry is about; empty when none does.
-func loops(entry *catalogue.Entry) string {
-	for _, step := range entry.Remedy.Steps {
-		if startsOnly(step) || step.Params["state"] == "off" {
-			continue
-		}
-		for _, condition := range entry.Detect.State {
-			for _, is := range condition.All {
-				if slices.Contains(raisedBy(step.Action), is.Signal) {
-					return step.Action
-				}
-			}
-		}
-	}
-	return ""
-}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"google.golang.org/protobuf/proto"
@@ -19,6 +20,8 @@ import (
 // book is the policies in the order in which they are asked, as they were read last.
 type book struct {
 	pages atomic.Pointer[edition]
+	// reading is held from the look into the store until what was found counts, so that no older state replaces a newer one.
+	reading sync.Mutex
 }
 
 // edition is one state of all policies. It is never changed.
@@ -37,6 +40,8 @@ func (b *book) current() *edition {
 
 // reread takes the policies in as they are stored.
 func (e *Engine) reread(ctx context.Context) error {
+	e.book.reading.Lock()
+	defer e.book.reading.Unlock()
 	var all []*fleetv1.Policy
 	err := e.cfg.Store.View(ctx, func(v store.Snapshot) (err error) {
 		all, err = readAll(v)
@@ -45,17 +50,9 @@ func (e *Engine) reread(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for {
-		before := e.book.pages.Load()
-		next := &edition{number: 1, policies: all}
-		if before != nil {
-			next.number = before.number + 1
-		}
-		if e.book.pages.CompareAndSwap(before, next) {
-			e.rethink()
-			return nil
-		}
-	}
+	e.book.pages.Store(&edition{number: e.book.current().number + 1, policies: all})
+	e.rethink()
+	return nil
 }
 
 // readAll reads every policy, sorted as they are asked.

@@ -26,7 +26,9 @@ type Case struct {
 	terminal *storagev1.TerminalRecord
 	site     *fleetv1.Site
 	breakers []*fleetv1.Breaker
-	now      time.Time
+	// beside are the states that stand open at the same terminal, when a step's condition asks for one that the fault does not tell.
+	beside []*fleetv1.Fault
+	now    time.Time
 }
 
 // verdict is what is decided on a fault.
@@ -75,6 +77,11 @@ func (e *Engine) collect(ctx context.Context, f *fleetv1.Fault) (*Case, error) {
 	}
 	if c.entry != nil {
 		c.policy = e.book.current().choose(c.entry, f.GetSite(), c.terminal.GetTerminal().GetRole())
+	}
+	if c.asksBeside() {
+		if c.beside, err = e.statesAt(ctx, f); err != nil {
+			return nil, err
+		}
 	}
 	return c, nil
 }

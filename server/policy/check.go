@@ -98,8 +98,8 @@ func (e *Engine) checkEntries(found *problems, p *fleetv1.Policy) {
 			found.add(true, "entries", "entry "+quoted(id)+" is not in the catalogue; `fleetctl catalogue list` names them")
 			continue
 		}
-		if action := loops(entry); acts && action != "" {
-			found.add(true, "entries", "entry "+quoted(id)+": its remedy "+action+" raises the fault that it is for")
+		if action, why := entry.Loop(); acts && action != "" {
+			found.add(true, "entries", "entry "+quoted(id)+": its remedy "+action+" raises the fault that it is for: "+why)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -156,6 +157,41 @@ func TestAStepWithAConditionAsksWhereItMust(t *testing.T) {
 	if n := w.specs["J2"].GetApprovals(); n != 1 {
 		t.Errorf("%d approvals, want 1: the catalogue asks for it whatever the policy says", n)
 	}
+}
+
+// A line of a log says nothing of the adapter; that the agent sees a problem with it beside that is enough, and that it was seen before is not.
+func TestAConditionGoesByTheStatesBeside(t *testing.T) {
+	for name, state := range map[string]fleetv1.FaultState{
+		"open": fleetv1.FaultState_FAULT_STATE_OPEN, "resolved": fleetv1.FaultState_FAULT_STATE_RESOLVED,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.set(&fleetv1.Policy{Name: "radio", Order: 1, Mode: fleetv1.PolicyMode_POLICY_MODE_AUTO, Entries: []string{"band-error-3010"}})
+			w.report("F-1", "band-error-3010", "T-1", nil)
+			w.look()
+			w.done("J1", false)
+			w.report("F-2", "ble-adapter-missing", "T-1", func(f *fleetv1.Fault) {
+				f.State, f.Confidence = state, agentv1.Confidence_CONFIDENCE_STATE
+				f.Evidence = []*agentv1.Evidence{{Name: "adapter", Value: "problem"}}
+			})
+			w.pass(2 * time.Minute)
+			if got, want := slices.Contains(w.made, "J2 ble-adapter-cycle by policy/radio"), name == "open"; got != want {
+				t.Errorf("made %q; that ble-adapter-cycle is among it is %t, want %t: the adapter's fault is %s", w.made, got, want, name)
+			}
+		})
+	}
+}
+
+// An agent that was alone may be at the remedy when its server is back. A job for the same would only be refused.
+func TestAReflexUnderWayIsWaitedFor(t *testing.T) {
+	w := newWorld(t)
+	w.breakers = []*fleetv1.Breaker{{TerminalId: "T-1", Entry: "nbe-missing", Action: "ble-restart", Attempts: 1, Since: timestamppb.New(w.now.Add(-10 * time.Second))}}
+	w.report("F-1", "nbe-missing", "T-1", nil)
+	w.look()
+	w.wantJobs()
+	w.wantDecision("F-1", "its agent has tried ble-restart already")
+	w.pass(2 * time.Minute)
+	w.wantJobs("J1 ble-restart by policy/start-stopped-services")
 }
 
 func TestWhatInterruptsAsks(t *testing.T) {

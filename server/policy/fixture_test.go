@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -32,6 +33,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is what an engine is among. Its faults, jobs and guided tasks are fakes that a test changes by hand; its store is a real one.
 type world struct {
+	told  notices
 	t     *testing.T
 	mu    sync.Mutex
 	store *dying
@@ -109,7 +111,8 @@ func entries(t *testing.T) *catalogue.Catalogue {
 		{ID: "ble-adapter-missing", Title: "No adapter", Target: catalogue.Terminal, Remedy: catalogue.Remedy{Kind: catalogue.Guided}, Person: person},
 		{ID: "enroll-service-status", Title: "Enrolment", Target: catalogue.NESHost,
 			Remedy: catalogue.Remedy{Kind: catalogue.Auto, Steps: []catalogue.Step{{Action: "diagnose", Params: map[string]string{"profile": "nes"}}}}},
-		{ID: "nes-verbose-left-on", Title: "Verbose", Target: catalogue.NESHost, Detect: service("verbose-logging"),
+		{ID: "nes-verbose-left-on", Title: "Verbose", Target: catalogue.NESHost,
+			Detect: catalogue.Detect{State: []catalogue.Condition{{All: []catalogue.Is{{Signal: "verbose-logging", Values: []string{"leased"}}}}}},
 			Remedy: catalogue.Remedy{Kind: catalogue.Approval, Steps: []catalogue.Step{{Action: "verbose-logging", Params: map[string]string{"state": "on"}}}}},
 		{ID: "console-iis-stopped", Target: catalogue.NESHost, Remedy: catalogue.Remedy{Kind: catalogue.Auto, Steps: []catalogue.Step{{Action: "iis-restart", Params: ensure}}}},
 	})
@@ -141,12 +144,20 @@ func (w *world) restart() {
 		w.t.Fatal(err)
 	}
 	w.Engine, err = Open(w.t.Context(), Config{
-		Store: w.store, Catalogue: w, Inventory: w, Faults: desk{w}, Jobs: engine{w}, Guided: w, Breakers: w, Surroundings: w, Freezes: freezes,
+		Store: w.store, Catalogue: w, Inventory: w, Faults: desk{w}, Jobs: engine{w}, Guided: w, Breakers: w, Surroundings: w, Freezes: freezes, Notices: &w.told,
 		Online: func(id string) bool { return !w.offline[id] }, Now: w.clock, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// notices are what people are told of.
+type notices []*fleetv1.Notice
+
+func (n *notices) Post(_ store.Writer, one *fleetv1.Notice) error {
+	*n = append(*n, one)
+	return nil
 }
 
 func (w *world) clock() time.Time { return w.now }
@@ -318,7 +329,7 @@ func (d desk) Changes() <-chan struct{} {
 	return d.w.hint
 }
 
-func (d desk) List(_ context.Context, _ *access.Principal, r *fleetv1.ListFaultsRequest) (*fleetv1.ListFaultsResponse, error) {
+func (d desk) List(_ context.Context, _ *access.Principal, _ *fleetv1.ListFaultsRequest) (*fleetv1.ListFaultsResponse, error) {
 	d.w.mu.Lock()
 	defer d.w.mu.Unlock()
 	answer := &fleetv1.ListFaultsResponse{}
@@ -328,6 +339,11 @@ func (d desk) List(_ context.Context, _ *access.Principal, r *fleetv1.ListFaults
 		}
 	}
 	return answer, nil
+}
+
+func (d desk) Decidable(ctx context.Context) ([]*fleetv1.Fault, error) {
+	all, err := d.List(ctx, nil, nil)
+	return all.GetFaults(), err
 }
 
 // report opens a fault of an entry on a terminal.
@@ -419,9 +435,14 @@ func person(role fleetv1.OperatorRole, name string, sites ...string) *access.Pri
 
 func admin() *access.Principal { return person(fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, "ada", "*") }
 
-func wantRefusal(t *testing.T, err error, reason string) *refusal.Error {
+func wantRefusal(t *testing.T, err error, reason string) {
 	t.Helper()
-	no, ok := err.(*refusal.Error)
+	_ = refused(t, err, reason) // it fails the test itself
+}
+
+func refused(t *testing.T, err error, reason string) *refusal.Error {
+	t.Helper()
+	no, ok := errors.AsType[*refusal.Error](err)
 	if !ok || no.Reason != reason {
 		t.Fatalf("error %v, want the refusal %s", err, reason)
 	}

@@ -23,7 +23,9 @@ import (
 type Freezes struct {
 	store store.Store
 	now   func() time.Time
-	mu    sync.RWMutex
+	// reading is held from the look into the store until what was found counts, so that no older state replaces a newer one.
+	reading sync.Mutex
+	mu      sync.RWMutex
 	// bySite has "*" for everywhere.
 	bySite map[string]*fleetv1.FreezeState
 }
@@ -35,6 +37,8 @@ func OpenFreezes(ctx context.Context, st store.Store, now func() time.Time) (*Fr
 }
 
 func (f *Freezes) reread(ctx context.Context) error {
+	f.reading.Lock()
+	defer f.reading.Unlock()
 	all := map[string]*fleetv1.FreezeState{}
 	err := f.store.View(ctx, func(v store.Snapshot) error {
 		clear(all)
@@ -81,8 +85,12 @@ func (f *Freezes) List() (all []*fleetv1.FreezeState) {
 	return all
 }
 
-// Freezes returns what is frozen, everywhere first.
-func (e *Engine) Freezes() []*fleetv1.FreezeState { return e.cfg.Freezes.List() }
+// ListFreezes returns what is frozen, everywhere first, as far as it binds a site of the caller's.
+func (e *Engine) ListFreezes(p *access.Principal) []*fleetv1.FreezeState {
+	return slices.DeleteFunc(e.cfg.Freezes.List(), func(f *fleetv1.FreezeState) bool {
+		return f.GetSite() != "" && !p.May(access.Read, f.GetSite())
+	})
+}
 
 // Freeze stops all that is started without a person, at a site or (an empty one) everywhere. One that holds already stays as it is.
 func (e *Engine) Freeze(ctx context.Context, p *access.Principal, r *fleetv1.FreezeRequest) (held *fleetv1.FreezeState, err error) {
@@ -95,7 +103,7 @@ func (e *Engine) Freeze(ctx context.Context, p *access.Principal, r *fleetv1.Fre
 			return err
 		}
 		held = &fleetv1.FreezeState{Site: site, Since: timestamppb.New(e.cfg.Now()), By: p.Name.ID, Reason: r.GetReason()}
-		return errors.Join(put(w, store.TableFreezes, freezeKey(site), held),
+		return errors.Join(put(w, store.TableFreezes, freezeKey(site), held), e.tellOfFreeze(w, site, frozenWords(held)),
 			audit.Append(w, e.cfg.Now(), audit.Entry{Site: site, Actor: p.Name, Verb: "freeze.set", Object: "freeze/" + orAll(site), Reason: r.GetReason()}))
 	})
 	if err != nil {
@@ -116,7 +124,8 @@ func (e *Engine) Unfreeze(ctx context.Context, p *access.Principal, r *fleetv1.U
 			return err
 		}
 		entry := audit.Entry{Site: site, Actor: p.Name, Verb: "freeze.lift", Object: "freeze/" + orAll(site), Reason: r.GetReason()}
-		return errors.Join(w.Delete(store.TableFreezes, freezeKey(site)), audit.Append(w, e.cfg.Now(), entry))
+		told := fmt.Sprintf("no longer %s: lifted by %s: %s", whereFrozen(held), p.Name.ID, r.GetReason())
+		return errors.Join(w.Delete(store.TableFreezes, freezeKey(site)), e.tellOfFreeze(w, site, told), audit.Append(w, e.cfg.Now(), entry))
 	})
 	if err != nil {
 		return err
@@ -177,11 +186,22 @@ func orAll(site string) string {
 	return site
 }
 
+// tellOfFreeze has people told that a freeze was set or lifted.
+func (e *Engine) tellOfFreeze(w store.Writer, site, summary string) error {
+	if e.cfg.Notices == nil {
+		return nil
+	}
+	return e.cfg.Notices.Post(w, &fleetv1.Notice{Event: "freeze", Site: site, Object: "freeze/" + orAll(site), Summary: summary})
+}
+
 // frozenWords says who has frozen what.
 func frozenWords(f *fleetv1.FreezeState) string {
-	where := "everywhere"
-	if f.GetSite() != "" {
-		where = "at " + f.GetSite()
+	return fmt.Sprintf("%s by %s: %s", whereFrozen(f), f.GetBy(), f.GetReason())
+}
+
+func whereFrozen(f *fleetv1.FreezeState) string {
+	if f.GetSite() == "" {
+		return "frozen everywhere"
 	}
-	return fmt.Sprintf("frozen %s by %s: %s", where, f.GetBy(), f.GetReason())
+	return "frozen at " + f.GetSite()
 }

@@ -21,6 +21,8 @@ const (
 	offlineLook = 2 * time.Minute
 	// breakerLook is how often is looked whether a site's breaker has closed.
 	breakerLook = time.Minute
+	// leastPause is how long an attempt is waited for at least.
+	leastPause = 30 * time.Second
 	// defaultEscalation is to whom a fault goes when its policy names nobody.
 	defaultEscalation = "site-desk"
 )
@@ -143,21 +145,6 @@ func (c *Case) from() int {
 	return int(last.GetStep()) + 1
 }
 
-// holds says whether the fault's evidence has one of a signal's values.
-func (c *Case) holds(is *catalogue.Is) bool {
-	if is == nil {
-		return true
-	}
-	for _, e := range c.fault.GetEvidence() {
-		for _, value := range is.Values {
-			if e.GetName() == is.Signal && e.GetValue() == value {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // guardrailsOf are a policy's limits, with what it leaves out.
 func guardrailsOf(p *fleetv1.Policy) *agentv1.Guardrails {
 	g, standard := p.GetGuardrails(), guardrails()
@@ -191,7 +178,18 @@ func (c *Case) limited(s catalogue.Step) (v verdict, held bool) {
 	if last.GetAction() == s.Action && last.GetJobId() != "" && c.now.Before(at) {
 		return wait("cooling down after "+s.Action+" until "+at.UTC().Format(time.RFC3339), at), true
 	}
-	return verdict{}, false
+	return c.byItself(s.Action, g.GetCooldown().AsDuration())
+}
+
+// byItself is the verdict while the agent, which tells of each attempt as it begins, is at a step or cools down after it: it would refuse a
+// job for that.
+func (c *Case) byItself(action string, cooldown time.Duration) (v verdict, held bool) {
+	b := c.breaker(action)
+	at := b.GetSince().AsTime().Add(max(cooldown, leastPause))
+	if b.GetAttempts() == 0 || !c.now.Before(at) {
+		return verdict{}, false
+	}
+	return wait("its agent has tried "+action+" already; it is watched whether the fault goes until "+at.UTC().Format(time.RFC3339), at), true
 }
 
 // settling is the verdict while it is watched whether the last remedy has helped.

@@ -59,6 +59,8 @@ type Faults interface {
 	JobDone(ctx context.Context, job *fleetv1.Job) error
 	// Changes is closed when any fault has changed.
 	Changes() <-chan struct{}
+	// Decidable returns all that are open and may be decided on, due or not.
+	Decidable(ctx context.Context) ([]*fleetv1.Fault, error)
 	// List returns faults that are not resolved, in pages.
 	List(ctx context.Context, p *access.Principal, r *fleetv1.ListFaultsRequest) (*fleetv1.ListFaultsResponse, error)
 }
@@ -94,6 +96,11 @@ type Surroundings interface {
 	Surroundings(ctx context.Context, terminalID string) (*actionv1.Surroundings, error)
 }
 
+// Notices takes what people may be told of, within the update that it is of. It never fails because there is nobody to tell.
+type Notices interface {
+	Post(w store.Writer, n *fleetv1.Notice) error
+}
+
 // Config is what an engine is made of.
 type Config struct {
 	Store     store.Store
@@ -106,6 +113,8 @@ type Config struct {
 	// Surroundings may come later, by Attach, but before Run.
 	Surroundings Surroundings
 	Freezes      *Freezes
+	// Notices may be nil.
+	Notices Notices
 	// Online says whether a terminal's agent is connected.
 	Online func(terminalID string) bool
 	Now    func() time.Time

@@ -21,7 +21,7 @@ func nesHosts() []*actionv1.NESHost {
 
 func TestDefaultsAreMadeOnce(t *testing.T) {
 	w := newWorld(t)
-	before, err := w.List(t.Context())
+	before, err := w.List(t.Context(), admin())
 	if err != nil || len(before) != 5 || before[0].GetName() != "start-stopped-services" || before[4].GetName() != "ask-for-the-rest" {
 		t.Fatalf("policies %v, error %v: want five in their order", before, err)
 	}
@@ -29,7 +29,7 @@ func TestDefaultsAreMadeOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.restart()
-	if after, _ := w.List(t.Context()); len(after) != 4 {
+	if after, _ := w.List(t.Context(), admin()); len(after) != 4 {
 		t.Errorf("%d policies after a restart, want 4: what was deleted stays so", len(after))
 	}
 }
@@ -87,11 +87,11 @@ func TestBadPoliciesChangeNothing(t *testing.T) {
 			p := good()
 			c.change(p)
 			_, err := w.Set(t.Context(), admin(), &fleetv1.SetPolicyRequest{Policy: p})
-			no := wantRefusal(t, err, "BAD_POLICY")
+			no := refused(t, err, "BAD_POLICY")
 			if len(no.Violations) != 1 || no.Violations[0].Field != c.field {
 				t.Errorf("violations %v, want one of %s", no.Violations, c.field)
 			}
-			if all, _ := w.List(t.Context()); len(all) != 5 {
+			if all, _ := w.List(t.Context(), admin()); len(all) != 5 {
 				t.Errorf("%d policies, want the 5 there were", len(all))
 			}
 		})
@@ -115,7 +115,14 @@ func TestSetIsGuardedByEtagAndRight(t *testing.T) {
 	p.Sites = nil
 	_, err = w.Set(t.Context(), lyon, &fleetv1.SetPolicyRequest{Policy: p})
 	wantRefusal(t, err, "NO_RIGHT")
-	wantRefusal(t, w.Delete(t.Context(), person(fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, "tim", "turin"), &fleetv1.DeletePolicyRequest{Name: "p"}), "NO_RIGHT")
+	turin := person(fleetv1.OperatorRole_OPERATOR_ROLE_ADMIN, "tim", "turin")
+	wantRefusal(t, w.Delete(t.Context(), turin, &fleetv1.DeletePolicyRequest{Name: "p"}), "NOT_FOUND")
+	wantRefusal(t, w.Delete(t.Context(), turin, &fleetv1.DeletePolicyRequest{Name: "ask-for-the-rest"}), "NO_RIGHT")
+	_, err = w.Get(t.Context(), turin, "p")
+	wantRefusal(t, err, "NOT_FOUND")
+	if all, err := w.List(t.Context(), turin); err != nil || len(all) != 5 {
+		t.Errorf("who works at turin is shown the policies %v (%v), want the five for all sites and not that of lyon", all, err)
+	}
 	wantRefusal(t, w.Delete(t.Context(), admin(), &fleetv1.DeletePolicyRequest{Name: "none"}), "NOT_FOUND")
 	if err := audit.Verify(t.Context(), w.store); err != nil {
 		t.Error(err)
@@ -148,6 +155,27 @@ func TestFreezesAreGuardedAndListed(t *testing.T) {
 	if all := w.cfg.Freezes.List(); len(all) != 2 || all[0].GetSite() != "" || w.cfg.Freezes.Frozen("turin").GetReason() != "all" {
 		t.Errorf("freezes %v after a restart, want that of everywhere first", all)
 	}
+	seen := w.ListFreezes(person(fleetv1.OperatorRole_OPERATOR_ROLE_OPERATOR, "tess", "turin"))
+	if len(seen) != 1 || seen[0].GetSite() != "" {
+		t.Errorf("who works at turin is shown the freezes %v, want that of everywhere and not that of lyon", seen)
+	}
+}
+
+func TestPeopleAreToldOfFreezes(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		if _, err := w.Freeze(t.Context(), admin(), &fleetv1.FreezeRequest{Site: "lyon", Reason: "validation"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := w.Unfreeze(t.Context(), admin(), &fleetv1.UnfreezeRequest{Site: "lyon", Reason: "over"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(w.told) != 2 || w.told[0].GetEvent() != "freeze" || w.told[0].GetSite() != "lyon" || !strings.HasPrefix(w.told[1].GetSummary(), "no longer frozen at lyon") {
+		t.Errorf("people are told %v, want the freeze and its end, once each", w.told)
+	}
 }
 
 func TestFixByHand(t *testing.T) {
@@ -161,7 +189,7 @@ func TestFixByHand(t *testing.T) {
 		return w.Fix(t.Context(), oli, r)
 	}
 	_, err := fix(&fleetv1.FixFaultRequest{Step: 3})
-	if no := wantRefusal(t, err, "PARAMETER_WANTED"); !strings.Contains(no.Next, "--param reason=VALUE") {
+	if no := refused(t, err, "PARAMETER_WANTED"); !strings.Contains(no.Next, "--param reason=VALUE") {
 		t.Errorf("next step %q, want it to name the parameter", no.Next)
 	}
 	_, err = fix(&fleetv1.FixFaultRequest{Step: 4})

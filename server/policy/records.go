@@ -19,7 +19,7 @@ import (
 func read(r store.Reader, name string) (*fleetv1.Policy, error) {
 	text, err := r.Get(store.TablePolicies, store.Key(access.Fold(name)))
 	if errors.Is(err, store.ErrNotFound) {
-		return nil, access.NotFound(policyObject, name).At("name").Then("`fleetctl policy list` names them all")
+		return nil, notFound(name)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("policy %q: %w", name, err)
@@ -29,6 +29,10 @@ func read(r store.Reader, name string) (*fleetv1.Policy, error) {
 		return nil, fmt.Errorf("policy %q: %w", name, err)
 	}
 	return p, nil
+}
+
+func notFound(name string) *refusal.Error {
+	return access.NotFound(policyObject, name).At("name").Then("`fleetctl policy list` names them all")
 }
 
 func write(w store.Writer, p *fleetv1.Policy) error {

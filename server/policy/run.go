@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,7 +63,8 @@ func (e *Engine) watchJobs(ctx context.Context) {
 		}
 		job, err := e.cfg.Jobs.Stored(ctx, string(event.Key))
 		if err == nil && job.GetFaultId() != "" && job.GetState() == fleetv1.JobState_JOB_STATE_DONE {
-			err = e.cfg.Faults.JobDone(ctx, job)
+			// Not while a decision is under way: it may just be writing into the fault that the job is at it.
+			err = e.alone(job.GetFaultId(), func() error { return e.cfg.Faults.JobDone(ctx, job) })
 		}
 		if err != nil && !isNotFound(err) && ctx.Err() == nil {
 			e.cfg.Log.Error("a fault was not told that its job is done; it is looked at anew", "job", string(event.Key), "error", err)
@@ -116,9 +118,9 @@ func (e *Engine) lookAtDue(ctx context.Context) (more bool, err error) {
 	return len(due) == dueAtOnce, nil
 }
 
-// lookAtAll decides anew on every fault that is open: what it goes by has changed.
+// lookAtAll decides anew on every fault that is open and not held: what it goes by has changed.
 func (e *Engine) lookAtAll(ctx context.Context) error {
-	open, err := e.open(ctx, "")
+	open, err := e.cfg.Faults.Decidable(ctx)
 	if err != nil {
 		return err
 	}
@@ -126,7 +128,7 @@ func (e *Engine) lookAtAll(ctx context.Context) error {
 	return nil
 }
 
-// open reads all faults that are not resolved, at a site or (an empty one) everywhere.
+// open reads all faults that are not resolved, at a site.
 func (e *Engine) open(ctx context.Context, site string) (all []*fleetv1.Fault, err error) {
 	r := &fleetv1.ListFaultsRequest{Site: site, PageSize: pageSize}
 	for {
@@ -169,10 +171,10 @@ func (e *Engine) later(ctx context.Context, id string, failed error) {
 	}
 }
 
-// alone runs fn while nobody else acts upon the same fault.
+// alone runs fn while nobody else acts upon the same fault, however its id is spelt.
 func (e *Engine) alone(id string, fn func() error) error {
 	h := fnv.New32a()
-	h.Write([]byte(id))
+	_, _ = h.Write([]byte(strings.ToUpper(id))) // a hash takes anything
 	mu := &e.acting[h.Sum32()%uint32(len(e.acting))]
 	mu.Lock()
 	defer mu.Unlock()

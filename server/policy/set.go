@@ -148,22 +148,36 @@ func etagOf(p *fleetv1.Policy) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// Get returns a policy.
-func (e *Engine) Get(ctx context.Context, name string) (p *fleetv1.Policy, err error) {
+// Get returns a policy. One that is for sites of others only answers as one that does not exist.
+func (e *Engine) Get(ctx context.Context, p *access.Principal, name string) (of *fleetv1.Policy, err error) {
 	err = e.cfg.Store.View(ctx, func(v store.Snapshot) error {
-		p, err = read(v, name)
+		of, err = readFor(v, p, name)
 		return err
 	})
-	return p, err
+	return of, err
 }
 
-// List returns the policies in the order in which they are asked.
-func (e *Engine) List(ctx context.Context) (all []*fleetv1.Policy, err error) {
+// readFor reads a policy that the caller may know of.
+func readFor(r store.Reader, p *access.Principal, name string) (*fleetv1.Policy, error) {
+	of, err := read(r, name)
+	if err == nil && !mayKnow(p, of) {
+		return nil, notFound(name)
+	}
+	return of, err
+}
+
+// mayKnow says whether a policy is for all sites, or for one that the caller may read.
+func mayKnow(p *access.Principal, of *fleetv1.Policy) bool {
+	return len(of.GetSites()) == 0 || slices.ContainsFunc(of.GetSites(), func(site string) bool { return p.May(access.Read, site) })
+}
+
+// List returns the policies that the caller may know of, in the order in which they are asked.
+func (e *Engine) List(ctx context.Context, p *access.Principal) (all []*fleetv1.Policy, err error) {
 	err = e.cfg.Store.View(ctx, func(v store.Snapshot) error {
 		all, err = readAll(v)
 		return err
 	})
-	return all, err
+	return slices.DeleteFunc(all, func(of *fleetv1.Policy) bool { return !mayKnow(p, of) }), err
 }
 
 // Delete removes a policy. Its jobs stay.
@@ -172,7 +186,7 @@ func (e *Engine) Delete(ctx context.Context, p *access.Principal, r *fleetv1.Del
 		return err
 	}
 	err := e.cfg.Store.Update(ctx, func(w store.Writer) error {
-		old, err := read(w, r.GetName())
+		old, err := readFor(w, p, r.GetName())
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package sessions
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,11 +20,10 @@ const (
 	newsBatch = 16
 	// newsPause and newsPauseMost bound the time until news that could not be stored is tried again.
 	newsPause, newsPauseMost = time.Second, time.Minute
-	// maxEntry, maxSubject, maxEvidence, maxEvidenceText and maxCandidates bound a fault's report; texts are in bytes.
-	maxEntry, maxSubject            = 128, 1024
-	maxEvidence, maxEvidenceText    = 16, 2 << 10
-	maxCandidates                   = 64
-	maxTemplates, maxTemplateLength = 100, 300
+	// maxNewsSize bounds a piece of it, in bytes: more than twice what an agent has to say of a fault.
+	maxNewsSize = 64 << 10
+	// maxTemplates, maxFileClass and maxTemplateLength bound lines that no rule knows; texts are in bytes.
+	maxTemplates, maxFileClass, maxTemplateLength = 100, 128, 300
 )
 
 // Faults takes what agents tell of faults.
@@ -86,8 +86,13 @@ func (v *Service) news(ctx context.Context, s *session, n *agentv1.News) error {
 	if v.Faults == nil {
 		return nil
 	}
-	if err := checkNews(s, n); err != nil {
-		return err
+	if n.GetSequence() == 0 {
+		v.Log.Warn("news without a sequence was left out: it cannot be acknowledged", "terminal", s.terminalID)
+		return nil
+	}
+	if tooMuch(n) {
+		// It takes its place, so that it is counted and acknowledged like other news that makes no sense.
+		n = &agentv1.News{Sequence: n.GetSequence()}
 	}
 	full, begin := s.news.put(n)
 	if full {
@@ -133,59 +138,20 @@ func (s *session) record(of *storagev1.TerminalRecord) *storagev1.TerminalRecord
 	return own
 }
 
-// unmatched hands over lines that no rule knows. They only count: one that is not stored is no reason to end a session.
+// unmatched hands over lines that no rule knows. They only count: one that is not stored, or makes no sense, is no reason to end a session.
 func (v *Service) unmatched(ctx context.Context, s *session, u *agentv1.UnmatchedLines) error {
 	if v.Faults == nil {
 		return nil
 	}
-	if len(u.GetTemplates()) > maxTemplates {
-		return malformed(s, "too many lines that no rule knows")
-	}
-	for _, t := range u.GetTemplates() {
-		if t.GetFileClass() == "" || len(t.GetFileClass()) > maxEntry || len(t.GetTemplate()) > maxTemplateLength {
-			return malformed(s, "a line that no rule knows that is too long")
-		}
-	}
+	u.Templates = u.GetTemplates()[:min(len(u.GetTemplates()), maxTemplates)]
+	u.Templates = slices.DeleteFunc(u.GetTemplates(), func(t *agentv1.UnmatchedTemplate) bool {
+		return t.GetFileClass() == "" || len(t.GetFileClass()) > maxFileClass || len(t.GetTemplate()) > maxTemplateLength
+	})
 	if err := v.Faults.CountUnmatched(ctx, s.record(v.Terminal(ctx)), u); err != nil {
 		v.Log.Warn("lines that no rule knows were not counted", "terminal", s.terminalID, "error", err)
 	}
 	return nil
 }
 
-// checkNews bounds what is stored and shown to people.
-func checkNews(s *session, n *agentv1.News) error {
-	switch {
-	case n.GetSequence() == 0:
-		return malformed(s, "news without a sequence")
-	case n.GetFault() != nil:
-		return checkFault(s, n.GetFault())
-	case n.GetReflex() != nil:
-		r := n.GetReflex()
-		return checkRemedy(s, r.GetEntry(), r.GetSubject(), r.GetAction(), len(r.GetPolicy()) <= maxEntry && r.GetResult() != nil)
-	case n.GetBreaker() != nil:
-		b := n.GetBreaker()
-		return checkRemedy(s, b.GetEntry(), b.GetSubject(), b.GetAction(), len(b.GetReason()) <= maxEvidenceText)
-	}
-	// Of a later version: it is acknowledged like other news that makes no sense here.
-	return nil
-}
-
-func checkRemedy(s *session, entry, subject, action string, rest bool) error {
-	if entry == "" || len(entry) > maxEntry || len(subject) > maxSubject || len(action) > maxEntry || !rest {
-		return malformed(s, "news of a remedy that is incomplete or too long")
-	}
-	return nil
-}
-
-func checkFault(s *session, f *agentv1.FaultReport) error {
-	if f.GetEntry() == "" || len(f.GetEntry()) > maxEntry || len(f.GetSubject()) > maxSubject || len(f.GetRule()) > 2*maxEntry ||
-		len(f.GetEvidence()) > maxEvidence || len(f.GetCandidates()) > maxCandidates {
-		return malformed(s, "a fault that is incomplete or too long")
-	}
-	for _, e := range f.GetEvidence() {
-		if len(e.GetName()) > maxEntry || len(e.GetValue()) > maxEvidenceText {
-			return malformed(s, "a fault whose evidence is too long")
-		}
-	}
-	return nil
-}
+// tooMuch bounds what waits for the disk; package faults says what of the rest makes sense.
+func tooMuch(n *agentv1.News) bool { return proto.Size(n) > maxNewsSize }

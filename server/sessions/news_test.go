@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	"github.com/bandfleet/bandfleet/proto/orders"
 	storagev1 "github.com/bandfleet/bandfleet/proto/storage/v1"
@@ -22,7 +24,9 @@ type desk struct {
 	batches  []string
 	journals map[string]bool
 	lines    int
-	fail     error
+	// largest is the size of the largest piece of news, in bytes.
+	largest int
+	fail    error
 	// hold keeps calls until it is closed.
 	hold    chan struct{}
 	now     *agentv1.Orders
@@ -43,6 +47,9 @@ func (d *desk) Report(_ context.Context, terminal *storagev1.TerminalRecord, new
 		d.journals = map[string]bool{}
 	}
 	d.journals[terminal.GetJournalId()] = true
+	for _, n := range news {
+		d.largest = max(d.largest, proto.Size(n))
+	}
 	return news[len(news)-1].GetSequence(), nil
 }
 
@@ -157,27 +164,31 @@ func TestNewsIsStoredWhenTheDiskIsBack(t *testing.T) {
 	})
 }
 
-func TestNewsThatMakesNoSenseEndsTheSession(t *testing.T) {
-	long := strings.Repeat("x", maxSubject+1)
-	for name, m := range map[string]*agentv1.ConnectRequest{
-		"no sequence":       news(0),
-		"no entry":          newsOf(&agentv1.News{Sequence: 1, News: &agentv1.News_Fault{Fault: &agentv1.FaultReport{}}}),
-		"long subject":      newsOf(&agentv1.News{Sequence: 1, News: &agentv1.News_Fault{Fault: &agentv1.FaultReport{Entry: "a", Subject: long}}}),
-		"too much evidence": newsOf(&agentv1.News{Sequence: 1, News: &agentv1.News_Fault{Fault: &agentv1.FaultReport{Entry: "a", Evidence: make([]*agentv1.Evidence, maxEvidence+1)}}}),
-		"no result":         newsOf(&agentv1.News{Sequence: 1, News: &agentv1.News_Reflex{Reflex: &agentv1.ReflexRun{Entry: "a"}}}),
-		"long breaker":      newsOf(&agentv1.News{Sequence: 1, News: &agentv1.News_Breaker{Breaker: &agentv1.BreakerState{Entry: "a", Subject: long}}}),
-		"lines": {Message: &agentv1.ConnectRequest_UnmatchedLines{UnmatchedLines: &agentv1.UnmatchedLines{
-			Templates: []*agentv1.UnmatchedTemplate{{Template: "no class"}},
-		}}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			withDesk(t, func(t *testing.T, r *rig, _ *desk) {
-				p := r.connected()
-				p.toServer <- m
-				expectRefusal(t, <-p.returned, "MALFORMED_MESSAGE")
-			})
-		})
-	}
+// An agent sends what is not acknowledged again with each session, so that one piece of news that ends it would keep all the rest away for ever.
+func TestNewsThatMakesNoSenseEndsNoSession(t *testing.T) {
+	large := &agentv1.FaultReport{Entry: "a", Evidence: []*agentv1.Evidence{{Value: strings.Repeat("x", maxNewsSize)}}}
+	withDesk(t, func(t *testing.T, r *rig, d *desk) {
+		p := r.connected()
+		p.toServer <- news(0)
+		p.toServer <- newsOf(&agentv1.News{Sequence: 1, News: &agentv1.News_Fault{Fault: large}})
+		p.toServer <- newsOf(&agentv1.News{Sequence: 2})
+		p.toServer <- news(3)
+		p.toServer <- &agentv1.ConnectRequest{Message: &agentv1.ConnectRequest_UnmatchedLines{UnmatchedLines: &agentv1.UnmatchedLines{
+			Templates: []*agentv1.UnmatchedTemplate{{Template: "no class"}, {FileClass: "nem", Template: "error <n>"}},
+		}}}
+		synctest.Wait()
+		var last uint64
+		for len(p.toAgent) > 0 {
+			last = (<-p.toAgent).GetNewsAck().GetSequence()
+		}
+		if last != 3 || !r.registry.Online("T-0001") {
+			t.Errorf("acknowledged up to %d, online %t; want 3 and the session to go on", last, r.registry.Online("T-0001"))
+		}
+		if d.largest > maxNewsSize || d.lines != 1 {
+			t.Errorf("handed over %d bytes in one piece and %d lines; want nothing that is too much, and the one line that makes sense", d.largest, d.lines)
+		}
+		p.hangUp(t)
+	})
 }
 
 func TestAnAgentThatSendsTooMuchNewsIsCut(t *testing.T) {

@@ -91,14 +91,17 @@ func (v *Service) orders(ctx context.Context, s *session, unchanged func(version
 	}
 }
 
+// maxVersion and maxProblem bound what is logged of an agent's answer to its orders, in bytes.
+const maxVersion, maxProblem = 128, 2 << 10
+
 // ordersTaken notes what an agent made of its orders.
 func (v *Service) ordersTaken(s *session, t *agentv1.OrdersTaken) {
 	if t.GetProblem() == "" {
-		v.Log.Debug("an agent goes by its orders", "terminal", s.terminalID, "orders", clipTo(t.GetVersion(), maxEntry))
+		v.Log.Debug("an agent goes by its orders", "terminal", s.terminalID, "orders", clipTo(t.GetVersion(), maxVersion))
 		return
 	}
 	v.Log.Warn("an agent refused its orders and goes by the earlier ones", "terminal", s.terminalID,
-		"orders", clipTo(t.GetVersion(), maxEntry), "problem", clipTo(t.GetProblem(), maxEvidenceText))
+		"orders", clipTo(t.GetVersion(), maxVersion), "problem", clipTo(t.GetProblem(), maxProblem))
 }
 
 func clipTo(s string, most int) string { return s[:min(len(s), most)] }

@@ -82,7 +82,7 @@ func newSimSet() *cobra.Command {
   set DIR service NAME slow-start=5s   from now on it is starting for so long
   set DIR service NAME starting        it is starting, and stopping when that is set, until its behaviour is set again
   set DIR service NAME missing         it is not installed, until its behaviour is set again
-  set DIR adapter absent|present       pull the Bluetooth adapter out, or plug it in
+  set DIR adapter absent|present       pull the Bluetooth adapter out, or plug it in; swapped plugs another one in
   set DIR adapter stuck                it has a problem until it is disabled and enabled again
   set DIR adapter broken|updating      it has a problem that stays; it is as after a firmware update that was cut off
   set DIR adapter several              there are two

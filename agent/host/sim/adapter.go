@@ -23,6 +23,7 @@ const (
 	adapterBroken   = "broken"   // problem code 10, whatever is done
 	adapterSeveral  = "several"  // two of them
 	adapterUpdating = "updating" // as after a firmware update that was cut off: another class, no port
+	adapterSwapped  = "swapped"  // another one is plugged in, which works
 )
 
 // Problem codes of Windows.
@@ -38,6 +39,8 @@ type adapterRecord struct {
 	Disabled bool `json:"disabled,omitempty"`
 	// Fault is adapterStuck, adapterBroken, adapterUpdating, adapterSeveral, or empty.
 	Fault string `json:"fault,omitempty"`
+	// Swaps is how often another adapter was plugged in.
+	Swaps int `json:"swaps,omitempty"`
 }
 
 // state is the record in the words of `fleet-agent sim`.
@@ -65,16 +68,25 @@ func (t *terminal) setAdapter(r adapterRecord) error {
 func (t *terminal) plugAdapter(ctx context.Context, value string) error {
 	record := adapterRecord{Present: true}
 	switch value {
-	case adapterPresent:
+	case adapterPresent, adapterSwapped:
 	case adapterAbsent:
 		record.Present = false
 	case adapterStuck, adapterBroken, adapterUpdating, adapterSeveral:
 		record.Fault = value
 	default:
-		return fmt.Errorf("adapter: %q: use %s or %s, or %s, %s, %s or %s for what may go wrong with it",
-			value, adapterPresent, adapterAbsent, adapterStuck, adapterBroken, adapterUpdating, adapterSeveral)
+		return fmt.Errorf("adapter: %q: use %s, %s or %s, or %s, %s, %s or %s for what may go wrong with it",
+			value, adapterPresent, adapterAbsent, adapterSwapped, adapterStuck, adapterBroken, adapterUpdating, adapterSeveral)
 	}
-	return t.exclusively(ctx, func() error { return t.setAdapter(record) })
+	return t.exclusively(ctx, func() error {
+		before, err := t.adapter()
+		if err != nil {
+			return err
+		}
+		if record.Swaps = before.Swaps; value == adapterSwapped {
+			record.Swaps++
+		}
+		return t.setAdapter(record)
+	})
 }
 
 // devices is a simulated terminal's host.Devices.
@@ -98,10 +110,18 @@ func (v devices) USB(_ context.Context, vendor, product string) (*actionv1.Devic
 	return found, nil
 }
 
+// instance tells this adapter from the ones before it.
+func (r adapterRecord) instance() string {
+	if r.Swaps == 0 {
+		return adapterInstance
+	}
+	return fmt.Sprintf("%s-%d", adapterInstance, r.Swaps+1)
+}
+
 // device is the adapter as Windows shows it.
 func (r adapterRecord) device() *actionv1.Device {
 	d := &actionv1.Device{
-		Instance: adapterInstance, Name: "Bluegiga Bluetooth Low Energy (COM3)", Port: "COM3", Class: "Ports", Disabled: r.Disabled,
+		Instance: r.instance(), Name: "Bluegiga Bluetooth Low Energy (COM3)", Port: "COM3", Class: "Ports", Disabled: r.Disabled,
 	}
 	switch {
 	case r.Disabled:
@@ -118,11 +138,11 @@ func (r adapterRecord) device() *actionv1.Device {
 
 // SetEnabled implements host.Devices.
 func (v devices) SetEnabled(ctx context.Context, instance, vendor, product string, enabled bool) error {
-	if !strings.EqualFold(instance, adapterInstance) || vendor != host.AdapterVendor || product != host.AdapterProduct {
+	if vendor != host.AdapterVendor || product != host.AdapterProduct {
 		return fmt.Errorf("device %q with USB ids %s:%s: %w", instance, vendor, product, host.ErrNotExist)
 	}
 	err := changeRecord(ctx, v.terminal, adapterFile, func(r *adapterRecord) error {
-		if !r.Present {
+		if !r.Present || !strings.EqualFold(instance, r.instance()) {
 			return host.ErrNotExist
 		}
 		if enabled && r.Disabled && r.Fault == adapterStuck {

@@ -186,7 +186,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown service", sim.Set(dir, "service", "Nymi Agnet", "running"), `service "Nymi Agnet": is not installed: it has "Nymi`},
 		{"unknown behaviour", sim.Set(dir, "service", host.AgentService, "sulk"), "hang-on-stop"},
 		{"negative duration", sim.Set(dir, "service", host.AgentService, "die-after=-5s"), "above zero"},
-		{"unknown adapter state", sim.Set(dir, "adapter", "purple"), "present or absent"},
+		{"unknown adapter state", sim.Set(dir, "adapter", "purple"), "use present, absent or swapped"},
 		{"unknown activity", sim.Set(dir, "user", "alice", "asleep"), `user "alice": "asleep" is no activity: use active, idle, away or none`},
 		{"user without a name", sim.Set(dir, "user", "", "active"), "1 to 64 bytes"},
 		{"user with a long name", sim.Set(dir, "user", strings.Repeat("x", 65), "active"), "1 to 64 bytes"},

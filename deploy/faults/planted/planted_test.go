@@ -31,6 +31,9 @@ const (
 	e2e    = "./deploy/e2e"
 	runner = "./agent/runner"
 	jobs   = "./server/jobs"
+	faults = "./server/faults"
+	policy = "./server/policy"
+	reflex = "./agent/reflex"
 )
 
 // bugs are all that are planted. A patch that is not named here, or does not apply any more, fails the test.
@@ -68,6 +71,20 @@ func bugs() []bug {
 		{patch: "binding-not-taken-back", pkg: runner, test: "TestAFailedBindingIsTakenBackAtOnce"},
 		{patch: "certificate-pulled-away", pkg: runner, test: "TestACertificateThatIsServedElsewhere"},
 		{patch: "program-left-running", pkg: runner, test: "TestProgramsEndWithTheAgent"},
+		{patch: "news-acked-early", pkg: "./server/sessions", test: "TestNewsIsStoredWhenTheDiskIsBack"},
+		{patch: "news-folded-when-sent", pkg: "./agent/news", test: "TestNothingIsFoldedIntoWhatMayHaveBeenSent"},
+		{patch: "gone-ignored", pkg: faults, test: "TestALifeOfAFault"},
+		{patch: "member-not-held", pkg: faults, test: "TestFiveHundredTerminalsLoseOneNESHost"},
+		{patch: "history-acted-on", pkg: faults, test: "TestWhatStoodInALogIsNotDue"},
+		{patch: "breaker-forgotten", pkg: reflex, test: "TestTheBreakerOpensAfterThreeTries"},
+		{patch: "reflex-at-once", pkg: reflex, test: "TestWithASessionTheServerDecides"},
+		{patch: "guess-acted-on", pkg: policy, test: "TestWhatIsUnsureStartsNothing"},
+		{patch: "freeze-ignored", pkg: policy, test: "TestFrozenMeansNothing"},
+		{patch: "remedy-twice", pkg: policy, test: "TestKilledAnywhereThereIsOneJob"},
+		{patch: "reporter-closes-own", pkg: "./server/guided", test: "TestWhoMadeATaskDoesNotCloseIt"},
+		{patch: "notice-passed-unsent", pkg: "./server/notify", test: "TestADeadReceiverLosesNothing"},
+		{patch: "pack-unsigned", pkg: "./server/catalogue", test: "TestBadPacksAreRefused"},
+		{patch: "name-unmasked", pkg: "./agent/logs", test: "TestMasking"},
 		{patch: "edit-changes-line-ends", pkg: "./agent/configfile", test: "TestEditTOML"},
 	}
 }

@@ -21,6 +21,9 @@ type agent struct {
 	name   string
 	runner *runner.Runner
 	link   *link.Link
+	// guide is nil when the agent has no part in faults.
+	guide   *guide
+	machine *machine
 }
 
 // newAgent enrols agent i if need be and puts it together.
@@ -40,17 +43,27 @@ func (f *Fleet) newAgent(ctx context.Context, i int, token *fleetid.Token) (*age
 		return nil, err
 	}
 	record := id.Record()
+	machine.service, machine.entry = scripted(record.Role)
+	var g *guide
+	if f.config.Faults {
+		if g, err = newGuide(book, f.plugins, machine, log); err != nil {
+			return nil, err
+		}
+	}
 	r := runner.New(runner.Config{
-		Host: host, Journal: counted(book, f.counts), Plugins: f.plugins, BootID: first.GetBootId(), Log: log,
+		Host: host, Journal: counted(book, f.counts), Plugins: f.plugins, BootID: first.GetBootId(), Log: log, Remedies: g.remedies(),
 		Terminal: &actionv1.Terminal{Id: record.TerminalID, Name: record.Name, Site: record.Site, Role: record.Role},
 	})
+	if err := g.complete(r, book, first, log); err != nil {
+		return nil, err
+	}
 	line := &line{chance: chance, perMinute: f.config.Script.Cut, counts: f.counts}
 	l := link.New(link.Config{
-		Identity: id, Runner: &present{Runner: r, counts: f.counts}, Journal: book, Plugins: f.plugins.report(), Dial: line.dial, Log: log,
+		Identity: id, Runner: &present{Runner: r, counts: f.counts}, Journal: book, Plugins: f.plugins.report(), Dial: line.dial, Guide: g.carried(), Log: log,
 	})
 	l.SetFacts(first)
 	r.SetReporter(l)
-	return &agent{name: name, runner: r, link: l}, nil
+	return &agent{name: name, runner: r, link: l, guide: g, machine: machine}, nil
 }
 
 // run takes up what an earlier process left and runs until ctx ends. The link goes on until the runner has come to rest.
@@ -65,6 +78,7 @@ func (a *agent) run(ctx context.Context) error {
 		return a.runner.Run(ctx)
 	})
 	group.Go(func() error { return a.link.Run(linked) })
+	a.guide.run(ctx, &group)
 	return group.Wait()
 }
 

@@ -1,5 +1,5 @@
 // Package fleet is many simulated agents in one process: real enrolment, real TLS sessions, the real link, runner and journal,
-// on scripted machines that are slow, fail, flap and lose their lines as the script says. What is not real: a machine is a
+// on scripted machines that are slow, fail, flap and lose their lines as the script says; with Faults also real orders, news and reflexes. What is not real: a machine is a
 // few numbers in memory, an action runs in this process instead of one of its own, and all agents write to one shared journal
 // file. Program fleetsim, the benchmarks and tests of faults use it.
 package fleet
@@ -17,6 +17,7 @@ import (
 
 	"github.com/bandfleet/bandfleet/agent/host/hosttest"
 	"github.com/bandfleet/bandfleet/agent/journal"
+	agentv1 "github.com/bandfleet/bandfleet/proto/agent/v1"
 	fleetid "github.com/bandfleet/bandfleet/proto/identity"
 )
 
@@ -37,6 +38,8 @@ type Config struct {
 	Script Script
 	// Seed makes the script's chances repeatable.
 	Seed uint64
+	// Faults has the agents take orders and tell of faults: that their service does not run, and what Report says.
+	Faults bool
 	// Arrive is the time over which the agents connect first; 0 means at once.
 	Arrive time.Duration
 	Log    *slog.Logger
@@ -86,6 +89,13 @@ func (f *Fleet) Close() error { return f.journal.Close() }
 
 // Counts tells how the fleet is.
 func (f *Fleet) Counts() Count { return f.counts.read() }
+
+// Kill ends the service of machine i, from 0, as a crash does.
+func (f *Fleet) Kill(i int) { f.agents[i].machine.die() }
+
+// Report has agent i, from 0, find a fault (its entry and subject), or find it gone. The server is told as soon as there is a session. The
+// fleet must have been opened with Faults.
+func (f *Fleet) Report(i int, r *agentv1.FaultReport) error { return f.agents[i].guide.report(r) }
 
 func (f *Fleet) prepare(ctx context.Context) error {
 	token, err := f.token()

@@ -64,9 +64,13 @@ func startServer(t *testing.T) *control {
 }
 
 func (c *control) token(uses int) string {
+	return c.tokenFor(site, fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL, uses)
+}
+
+func (c *control) tokenFor(site string, role fleetv1.TerminalRole, uses int) string {
 	c.t.Helper()
 	made, err := fleetv1.NewAccessServiceClient(c.admin).CreateToken(c.t.Context(), &fleetv1.CreateTokenRequest{
-		Site: site, Role: fleetv1.TerminalRole_TERMINAL_ROLE_USER_TERMINAL, Uses: uint32(uses), Ttl: durationpb.New(time.Hour),
+		Site: site, Role: role, Uses: uint32(uses), Ttl: durationpb.New(time.Hour),
 	})
 	if err != nil {
 		c.t.Fatal(err)

@@ -22,11 +22,16 @@ const flapWithin = 2 * time.Second
 // failedExit is the exit code of a service that does not start, or dies.
 const failedExit = 1
 
-// machine is one simulated terminal: the state of its Bluetooth Endpoint and a script.
+// machine is one simulated machine: the state of one service, the Bluetooth Endpoint of a terminal or the web server of a NES host, and a
+// script.
 type machine struct {
 	script Script
 	chance *chance
 	counts *Counts
+	// service is the name of the one, and entry the catalogue's of the fault that it does not run. Both are set before the machine is used.
+	service, entry string
+	// changed gets a token when the service may run, or not run any more.
+	changed chan struct{}
 
 	mu     sync.Mutex
 	status actionv1.ServiceStatus
@@ -37,7 +42,7 @@ type machine struct {
 }
 
 func newMachine(s Script, c *chance, counts *Counts) *machine {
-	return &machine{script: s, chance: c, counts: counts, status: running, pid: 1000, last: 1000}
+	return &machine{script: s, chance: c, counts: counts, service: host.EndpointService, changed: make(chan struct{}, 1), status: running, pid: 1000, last: 1000}
 }
 
 // host is the machine as the runner sees it. What the script does not concern is the healthy machine's.
@@ -67,7 +72,7 @@ func (m *machine) observed() *actionv1.ServiceState {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return &actionv1.ServiceState{
-		Service: host.EndpointService, Installed: true, Key: "sim:" + host.EndpointService, Status: m.status, Pid: m.pid, ExitCode: m.exit,
+		Service: m.service, Installed: true, Key: "sim:" + m.service, Status: m.status, Pid: m.pid, ExitCode: m.exit,
 	}
 }
 
@@ -78,6 +83,7 @@ func (m *machine) enter(to actionv1.ServiceStatus, from ...actionv1.ServiceStatu
 	for _, s := range from {
 		if m.status == s {
 			m.status = to
+			m.hint()
 			return true
 		}
 	}
@@ -90,6 +96,7 @@ func (m *machine) end(pid uint32, exit int64) {
 	defer m.mu.Unlock()
 	if m.pid == pid {
 		m.status, m.pid, m.exit = stopped, 0, exit
+		m.hint()
 	}
 }
 
@@ -100,4 +107,14 @@ func (m *machine) begin() uint32 {
 	m.last += 4
 	m.pid, m.exit = m.last, 0
 	return m.pid
+}
+
+// die ends the service as a crash does.
+func (m *machine) die() { m.end(m.observed().GetPid(), failedExit) }
+
+func (m *machine) hint() {
+	select {
+	case m.changed <- struct{}{}:
+	default:
+	}
 }

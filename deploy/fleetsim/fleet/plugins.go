@@ -24,7 +24,7 @@ type plugins struct {
 }
 
 func newPlugins() (*plugins, error) {
-	p := &plugins{actions: []sdk.Action{restart{}, check{}}}
+	p := &plugins{actions: []sdk.Action{restart{}, check{}, ensure{}, probe{}}}
 	p.manifest = &actionv1.Manifest{Name: "simulated", Version: "1.0.0", ProtocolVersion: handshake.ProtocolVersion}
 	for _, a := range p.actions {
 		p.manifest.Actions = append(p.manifest.Actions, a.Manifest())

@@ -16,7 +16,7 @@ type services struct {
 
 // State implements host.Services.
 func (s services) State(ctx context.Context, name string) (*actionv1.ServiceState, error) {
-	if name != host.EndpointService {
+	if name != s.m.service {
 		return s.Services.State(ctx, name)
 	}
 	return s.m.observed(), nil
@@ -24,7 +24,7 @@ func (s services) State(ctx context.Context, name string) (*actionv1.ServiceStat
 
 // Stop implements host.Services.
 func (s services) Stop(ctx context.Context, name string) error {
-	if name != host.EndpointService {
+	if name != s.m.service {
 		return s.Services.Stop(ctx, name)
 	}
 	if s.m.enter(stopping, running, starting) {
@@ -37,7 +37,7 @@ func (s services) Stop(ctx context.Context, name string) error {
 
 // Start implements host.Services.
 func (s services) Start(ctx context.Context, name string) error {
-	if name != host.EndpointService {
+	if name != s.m.service {
 		return s.Services.Start(ctx, name)
 	}
 	if s.m.enter(starting, stopped) {
@@ -69,7 +69,7 @@ func (s services) start() {
 
 // Kill implements host.Services.
 func (s services) Kill(ctx context.Context, name string, pid uint32) error {
-	if name != host.EndpointService {
+	if name != s.m.service {
 		return s.Services.Kill(ctx, name, pid)
 	}
 	if own := s.m.observed().GetPid(); own != 0 && own != pid {

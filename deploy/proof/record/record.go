@@ -5,7 +5,9 @@ package record
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -61,6 +63,18 @@ func Read(file string) ([]Proof, error) {
 		return nil, fmt.Errorf("%s: %w; run `make proof`", file, err)
 	}
 	return proofs, nil
+}
+
+// Update puts proofs in the place of those of the same entries, and leaves the others: a part of the proofs can be made again.
+func Update(file string, proofs []Proof) error {
+	kept, err := Read(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	kept = slices.DeleteFunc(kept, func(k Proof) bool {
+		return slices.ContainsFunc(proofs, func(p Proof) bool { return p.Entry == k.Entry })
+	})
+	return Write(file, append(kept, proofs...))
 }
 
 // Write writes proofs, in the order of their entries.

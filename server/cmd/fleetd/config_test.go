@@ -136,6 +136,27 @@ func TestReceiversAreRead(t *testing.T) {
 	}
 }
 
+// TestTheExampleOfThePageIsRead: people copy it. Its public key is cut short there.
+func TestTheExampleOfThePageIsRead(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```")
+	key, err := signing.Generate()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := read(t, nil, "--config", file(t, strings.Replace(example, "bandfleet-pack-key-1:…", key.Public().String(), 1)))
+	if err != nil {
+		t.Fatalf("the file of docs/operations.md is refused: %v", err)
+	}
+	if keys, err := c.packKeys(); err != nil || len(keys) != 1 || len(c.Receivers) != 1 {
+		t.Errorf("the file of docs/operations.md has the keys %v (%v) and the receivers %+v, want one of each", keys, err, c.Receivers)
+	}
+}
+
 func TestSizesOfArtefacts(t *testing.T) {
 	for text, want := range map[string]uint64{"512MiB": 512 << 20, "10GiB": 10 << 30, "2 TiB": 2 << 40} {
 		c, err := read(t, nil, "--data-dir", "/tmp/x", "--artifacts-max-total", text)

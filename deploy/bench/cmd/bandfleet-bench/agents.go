@@ -45,33 +45,11 @@ func runAgents(args []string) error {
 	return ends.answerQuestions(os.Stdin, os.Stdout)
 }
 
-// connect opens one session, with the options of a real agent (see agent/link), and leaves a goroutine behind that answers.
+// connect opens one session and leaves a goroutine behind that answers.
 func connect(ctx context.Context, c credentialSet, a agentCredential, addr string, ends *latencies, number int) error {
-	config, err := c.clientTLS(a)
+	stream, err := openSession(ctx, c, a, addr)
 	if err != nil {
 		return err
-	}
-	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(credentials.NewTLS(config)),
-		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
-		grpc.WithInitialWindowSize(64<<10), grpc.WithInitialConnWindowSize(64<<10),
-		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}))
-	if err != nil {
-		return err
-	}
-	// The session outlives this call, so it is not bound to ctx.
-	stream, err := agentv1.NewAgentServiceClient(conn).Connect(context.WithoutCancel(ctx))
-	if err != nil {
-		return err
-	}
-	if err := stream.Send(hello()); err != nil {
-		return err
-	}
-	first, err := stream.Recv()
-	if err != nil {
-		return err
-	}
-	if first.GetWelcome() == nil {
-		return fmt.Errorf("first message is %T, want Welcome", first.GetMessage())
 	}
 	go func() {
 		if err := answer(stream, ends); err != nil {
@@ -79,6 +57,37 @@ func connect(ctx context.Context, c credentialSet, a agentCredential, addr strin
 		}
 	}()
 	return nil
+}
+
+// openSession opens a session, with the options of a real agent (see agent/link).
+func openSession(ctx context.Context, c credentialSet, a agentCredential, addr string) (agentv1.AgentService_ConnectClient, error) {
+	config, err := c.clientTLS(a)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(credentials.NewTLS(config)),
+		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
+		grpc.WithInitialWindowSize(64<<10), grpc.WithInitialConnWindowSize(64<<10),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}))
+	if err != nil {
+		return nil, err
+	}
+	// The session outlives this call, so it is not bound to ctx.
+	stream, err := agentv1.NewAgentServiceClient(conn).Connect(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, err
+	}
+	if err := stream.Send(hello()); err != nil {
+		return nil, err
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return nil, err
+	}
+	if first.GetWelcome() == nil {
+		return nil, fmt.Errorf("first message is %T, want Welcome", first.GetMessage())
+	}
+	return stream, nil
 }
 
 func hello() *agentv1.ConnectRequest {

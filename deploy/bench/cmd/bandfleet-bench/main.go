@@ -7,6 +7,9 @@
 //	restart    until all agents are back after a stop and after a kill of the server
 //	stored     what reading and creating jobs costs with a million stored tasks, against ten thousand
 //	sustained  memory, goroutines and files over minutes of results
+//	faults     faults that ten thousand agents report at once, until the last is on disk, against plain grpc-go as above
+//	remedies   from the end of a service to its verified repair, with real agents on simulated machines
+//	idle       what an agent's process takes that looks for faults, against one that has no orders to
 //
 // Servers, agents and this program are separate processes, so that a server's memory is its own. In fanout, stored and
 // sustained the agents speak the real protocol over real mutual TLS and answer at once, without plugin and journal, to all
@@ -38,6 +41,7 @@ func processes() map[string]func(args []string) error {
 		"nats-server":  serveNATS,
 		"fleetd":       serveFleetd,
 		"agents":       runAgents,
+		"tellers":      runTellers,
 		"nats-agents":  runNATSAgents,
 		"fleetsim":     runFleetsim,
 	}
@@ -50,7 +54,7 @@ type part struct {
 }
 
 func parts() []part {
-	return []part{{"fanout", fanOut}, {"fleetsim", simulated}, {"restart", restarts}, {"stored", stored}, {"sustained", sustained}}
+	return []part{{"fanout", fanOut}, {"fleetsim", simulated}, {"restart", restarts}, {"stored", stored}, {"sustained", sustained}, {"faults", faults}, {"remedies", remedies}, {"idle", idle}}
 }
 
 func run(args []string) error {
@@ -92,6 +96,10 @@ type config struct {
 	stored [2]int
 	// sustain is how long results are streamed.
 	sustain time.Duration
+	// faulty is how many agents report faults, and repaired how many services are ended.
+	faulty, repaired int
+	// watched is how long idle agents are watched.
+	watched time.Duration
 	// profile is a folder for profiles of fleetd, empty for none.
 	profile string
 }
@@ -108,6 +116,9 @@ func parse(args []string) (config, error) {
 	flags.IntVar(&c.sim, "sim", 10_000, "number of agents of fleetsim and restart")
 	sums := flags.String("stored", "10000,1000000", "the two numbers of stored tasks that are compared")
 	flags.DurationVar(&c.sustain, "sustain", 10*time.Minute, "how long sustained streams results")
+	flags.IntVar(&c.faulty, "faulty", 10_000, "number of agents that report faults")
+	flags.IntVar(&c.repaired, "repaired", 20, "number of terminals whose service ends in remedies")
+	flags.DurationVar(&c.watched, "watched", time.Minute, "how long idle watches two agents, in each round")
 	flags.StringVar(&c.profile, "profile", "", "folder for a processor and a heap profile of fleetd under fanout")
 	if err := flags.Parse(args); err != nil {
 		return config{}, err
@@ -117,7 +128,7 @@ func parse(args []string) (config, error) {
 	}
 	for _, name := range c.only {
 		if !slices.ContainsFunc(parts(), func(p part) bool { return p.name == name }) {
-			return config{}, fmt.Errorf("-only %q: is no part; want fanout, fleetsim, restart, stored or sustained", name)
+			return config{}, fmt.Errorf("-only %q: is no part; want fanout, fleetsim, restart, stored, sustained, faults, remedies or idle", name)
 		}
 	}
 	var err error
@@ -129,8 +140,9 @@ func parse(args []string) (config, error) {
 		return config{}, errors.Join(err, fmt.Errorf("-stored %q: want two multiples of %d, the smaller first", *sums, storedJob))
 	}
 	c.stored = [2]int(tasks)
-	if c.rounds < 1 || c.jobs < 1 || c.sim < 1 || c.sim > maxAgents || c.sustain < time.Second {
-		return config{}, fmt.Errorf("want at least 1 round, job and agent, at most %d agents, and 1s", maxAgents)
+	if c.rounds < 1 || c.jobs < 1 || c.sim < 1 || c.sim > maxAgents || c.sustain < time.Second ||
+		c.faulty < 1 || c.faulty > maxAgents || c.repaired < 1 || c.repaired > 100 || c.watched < time.Second {
+		return config{}, fmt.Errorf("want at least 1 round, job and agent, at most %d agents (100 repaired), and 1s", maxAgents)
 	}
 	return c, nil
 }

@@ -119,6 +119,11 @@ func (s *plainServer) Connect(stream agentv1.AgentService_ConnectServer) error {
 		if r := m.GetResult(); r != nil {
 			s.results <- s.take(stream, number, r)
 		}
+		if n := m.GetNews(); n != nil {
+			if err := s.takeNews(stream, number, n); err != nil {
+				return err
+			}
+		}
 	}
 }
 
@@ -131,6 +136,16 @@ func (s *plainServer) take(stream agentv1.AgentService_ConnectServer, number int
 		return err
 	}
 	return stream.Send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_ResultAck{ResultAck: &agentv1.ResultAck{Key: r.GetKey()}}})
+}
+
+// takeNews stores a fault, where there is a store, and acknowledges it.
+func (s *plainServer) takeNews(stream agentv1.AgentService_ConnectServer, number int, n *agentv1.News) error {
+	if s.book != nil {
+		if err := s.book.fault(number, n); err != nil {
+			return err
+		}
+	}
+	return stream.Send(&agentv1.ConnectResponse{Message: &agentv1.ConnectResponse_NewsAck{NewsAck: &agentv1.NewsAck{Sequence: n.GetSequence()}}})
 }
 
 func (s *plainServer) fanOut() error {

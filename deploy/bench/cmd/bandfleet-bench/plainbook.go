@@ -96,6 +96,16 @@ func (b *plainBook) result(number int, r *agentv1.Result) error {
 	return b.put(store.TableTasks, store.TaskKey(b.id(), uint32(number)), &storagev1.TaskRecord{Task: task})
 }
 
+// fault returns when a fault is on disk: its record alone, without the indexes, the mark and the audit record that fleetd writes with it.
+func (b *plainBook) fault(number int, n *agentv1.News) error {
+	f := n.GetFault()
+	key := uint64(number)*1_000_000 + n.GetSequence() //nolint:gosec // a number of an agent
+	return b.put(store.TableFaults, store.Number(key), &storagev1.FaultRecord{Opened: timestamppb.Now(), Fault: &fleetv1.Fault{
+		Id: fmt.Sprintf("F-%d", key), Entry: f.GetEntry(), TerminalId: fmt.Sprintf("T-%04d", number), TerminalName: fmt.Sprintf("bench-%d", number), Site: benchSite,
+		Subject: f.GetSubject(), State: fleetv1.FaultState_FAULT_STATE_OPEN, FirstSeen: f.GetFirstSeen(), LastSeen: f.GetLastSeen(), Count: 1, Evidence: f.GetEvidence(),
+	}})
+}
+
 func (b *plainBook) end() error {
 	job := &fleetv1.Job{Id: b.id(), Action: benchAction, State: fleetv1.JobState_JOB_STATE_DONE, Finished: timestamppb.Now()}
 	return b.put(store.TableJobs, store.JobKey(b.id()), &storagev1.JobRecord{Job: job})
