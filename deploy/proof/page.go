@@ -37,7 +37,8 @@ const explained = `Each row is a test of ` + "`deploy/e2e`" + ` over a real serv
 and web servers are real processes and files of the operating system that the tests run on:
 
 - **A**: the fault was found by the agent, or reported by a person where no machine can know of it, and an action remedied it from end to end:
-  job, approval where one is needed, verified result, and the fault was resolved by it.
+  job, approval where one is needed, verified result, and the fault was resolved. A policy asks for the job where the entry allows it, else the
+  desk does (` + "`fleetctl fix`" + `). Where a step only reads, a person put right what it showed. What a person reported, a person resolved.
 - **B**: the fault was found by the agent from a service, a file, a line of a log, a device or a connection, and became work for a person, with
   its steps.
 - **C**: a person reports it; ` + "`fleetctl explain`" + ` finds it by its words, and its work for a person was done step by step.

@@ -81,7 +81,9 @@ func (s *seen) oldBand(l *lookup, cells map[string]string, old *fleetv1.Band) {
 	}
 }
 
-func mayBecome(old *fleetv1.Band, status fleetv1.BandStatus) bool { return MayBecome(old, status) == nil }
+func mayBecome(old *fleetv1.Band, status fleetv1.BandStatus) bool {
+	return MayBecome(old, status) == nil
+}
 
 // carryOut writes two keys.
 func (i bandImport) carryOut(w store.Writer, o order, row *storagev1.ImportedRow) (outcome, *storagev1.AuditChange, error) {

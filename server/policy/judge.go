@@ -196,7 +196,7 @@ func (c *Case) byItself(action string, cooldown time.Duration) (v verdict, held 
 func (c *Case) settling() (v verdict, still bool) {
 	last := c.attempt()
 	at := last.GetEnded().AsTime().Add(c.patience())
-	if last.GetJobId() == "" || last.GetRound() != c.fault.GetReopened() || !c.now.Before(at) {
+	if last.GetJobId() == "" || last.GetRound() != c.fault.GetReopened() || !c.now.Before(at) || c.breaker(last.GetAction()).GetOpen() {
 		return verdict{}, false
 	}
 	return wait(fmt.Sprintf("%s: %s; it is watched whether the fault goes", last.GetAction(), last.GetOutcome()), at), true
