@@ -3044,7 +3044,7 @@ var File_storage_v1_storage_proto protoreflect.FileDescriptor
 const file_storage_v1_storage_proto_rawDesc = "" +
 	"\n" +
 	"\x18storage/v1/storage.proto\x12\n" +
-	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x1afleet/v1/certificate.proto\x1a\x15fleet/v1/guided.proto\x1a\x14fleet/v1/fault.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x17fleet/v1/schedule.proto\x1a\x15fleet/v1/secret.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x03\n" +
+	"storage.v1\x1a\x16action/v1/action.proto\x1a\x16action/v1/result.proto\x1a\x14agent/v1/agent.proto\x1a\x15fleet/v1/access.proto\x1a\x1afleet/v1/certificate.proto\x1a\x14fleet/v1/fault.proto\x1a\x15fleet/v1/guided.proto\x1a\x18fleet/v1/inventory.proto\x1a\x12fleet/v1/job.proto\x1a\x17fleet/v1/schedule.proto\x1a\x15fleet/v1/secret.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc2\x03\n" +
 	"\x0eTerminalRecord\x12.\n" +
 	"\bterminal\x18\x01 \x01(\v2\x12.fleet.v1.TerminalR\bterminal\x12\x1f\n" +
 	"\vsealing_key\x18\x02 \x01(\fR\n" +
