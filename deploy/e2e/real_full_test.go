@@ -60,6 +60,7 @@ func TestRealServerDiskFull(t *testing.T) {
 	job := f.fix("fault-one-shot", "--site", "lyon", "--param", "tag=only", "--param", "record="+c.records, "--param", "stable_for=5s")
 	eventually(t, "the action has begun", func() bool { return len(begun(t, c.records, "line-1")) == 1 })
 	d.fill()
+	f.useUp()
 	o := f.ctl("fix", "fault-probe", "--site", "lyon", "--yes", "--no-wait", "--param", "tag=other", "--param", "record="+c.records)
 	if o.code == 0 || o.code == 6 || !strings.Contains(o.stderr, "disk") {
 		t.Errorf("a job for a server without room: %v\nwant a refusal that names the disk", o)
@@ -72,6 +73,17 @@ func TestRealServerDiskFull(t *testing.T) {
 	}
 	d.empty()
 	c.check(crashPoint{want: succeeded, begun: 1, starts: 1})
+}
+
+// useUp has the server write until the free pages of its store are used: only then it needs the disk.
+func (f *fleet) useUp() {
+	f.t.Helper()
+	for n := range 500 {
+		if o := f.ctl("site", "add", "filler-"+itoa(n)); o.code != 0 {
+			return
+		}
+	}
+	f.t.Fatal("500 sites were written on a full disk: it is not the server's")
 }
 
 // TestRealAgentDiskFull: the agent's disk is full, and tasks come until its journal has no page left to write to. Then nothing more

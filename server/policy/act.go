@@ -247,6 +247,18 @@ func because(reason string) string {
 	return ": " + reason
 }
 
+// escalated is what people are told when a fault goes to a person after machines have tried; nothing when none has.
+func (e *Engine) escalated(c *Case, v verdict) []*fleetv1.Notice {
+	if e.cfg.Notices == nil || c.attempt().GetJobId() == "" {
+		return nil
+	}
+	f := c.fault
+	return []*fleetv1.Notice{{
+		Event: "fault.escalated", Site: f.GetSite(), Object: f.GetId(), TerminalName: f.GetTerminalName(), Entry: f.GetEntry(),
+		Summary: f.GetTitle() + " on " + f.GetTerminalName() + " needs a person: " + v.words,
+	}}
+}
+
 // handOver gives a fault to a person, with all that is known of it.
 func (e *Engine) handOver(ctx context.Context, c *Case, v verdict) error {
 	id, err := e.cfg.Guided.Create(ctx, guided.Order{
@@ -257,7 +269,7 @@ func (e *Engine) handOver(ctx context.Context, c *Case, v verdict) error {
 		return err
 	}
 	c.rec.GuidedTask, c.rec.GuidedRound = id, c.fault.GetReopened()
-	if err := e.writeRemedy(ctx, c.rec); err != nil {
+	if err := e.writeRemedy(ctx, c.rec, e.escalated(c, v)...); err != nil {
 		return err
 	}
 	return e.tell(ctx, c, fmt.Sprintf("guided task %s: %s", id, v.words), time.Time{}, func(f *fleetv1.Fault) {

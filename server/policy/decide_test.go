@@ -66,6 +66,9 @@ func TestAFlappingServiceGoesToAPerson(t *testing.T) {
 	if len(w.guided) != 1 || w.guided[0].Assignee != "site-desk" || w.guided[0].FaultID != "F-1" {
 		t.Fatalf("guided tasks %+v, want one for the desk", w.guided)
 	}
+	if len(w.told) != 1 || w.told[0].GetEvent() != "fault.escalated" || w.told[0].GetObject() != "F-1" {
+		t.Errorf("people are told %v, want once that the fault needs one of them", w.told)
+	}
 	told := strings.Join(w.guided[0].Evidence, "\n")
 	for _, part := range []string{"problem code: 43", "last words", "attempt 1", "attempt 3", "J3"} {
 		if !strings.Contains(told, part) {

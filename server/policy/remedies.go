@@ -39,10 +39,14 @@ func (e *Engine) readRemedy(ctx context.Context, f *fleetv1.Fault) (rec *storage
 	return rec, err
 }
 
-func (e *Engine) writeRemedy(ctx context.Context, rec *storagev1.RemedyRecord) error {
+func (e *Engine) writeRemedy(ctx context.Context, rec *storagev1.RemedyRecord, told ...*fleetv1.Notice) error {
 	rec.Attempts = rec.GetAttempts()[max(0, len(rec.GetAttempts())-keptAttempts):]
 	return e.cfg.Store.Update(ctx, func(w store.Writer) error {
-		return put(w, store.TableRemedies, store.Key(rec.GetFaultId()), rec)
+		err := put(w, store.TableRemedies, store.Key(rec.GetFaultId()), rec)
+		for _, n := range told {
+			err = errors.Join(err, e.cfg.Notices.Post(w, n))
+		}
+		return err
 	})
 }
 
