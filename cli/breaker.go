@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"github.com/bandfleet/bandfleet/cli/client"
 	"github.com/bandfleet/bandfleet/cli/output"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
@@ -25,20 +27,13 @@ func newBreakerList(a *app) *cobra.Command {
 		Long:    "Lists the breakers of your sites that are open, with --all closed ones, too.",
 		Example: "  fleetctl breaker list\n  fleetctl breaker list --terminal lyon-01 --all",
 		Args:    takes(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
+		RunE: listed(a, func(ctx context.Context, c *client.Client) (*fleetv1.ListBreakersResponse, error) {
+			return c.Policies.ListBreakers(ctx, r)
+		}, func(resp *fleetv1.ListBreakersResponse) listing[*fleetv1.Breaker] {
+			return listing[*fleetv1.Breaker]{
+				noun: "breakers", rows: resp.GetBreakers(), columns: breakerColumns(), name: (*fleetv1.Breaker).GetTerminalId,
 			}
-			defer c.Close()
-			resp, err := c.Policies.ListBreakers(cmd.Context(), r)
-			if err != nil {
-				return err
-			}
-			return printList(a, listing[*fleetv1.Breaker]{
-				noun: "breakers", document: resp, rows: resp.GetBreakers(), columns: breakerColumns(), name: (*fleetv1.Breaker).GetTerminalId,
-			})
-		},
+		}),
 	}
 	f := c.Flags()
 	f.StringVar(&r.Site, "site", "", "only at this site")

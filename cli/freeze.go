@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
+	"github.com/bandfleet/bandfleet/cli/client"
 	"github.com/bandfleet/bandfleet/cli/exit"
 	"github.com/bandfleet/bandfleet/cli/output"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
@@ -98,21 +101,14 @@ func newGetFreezes(a *app) *cobra.Command {
 		Long:    "Lists what is frozen, by whom and why. \"fleetctl freeze\" and \"fleetctl unfreeze\" change it.",
 		Example: "  fleetctl get freezes",
 		Args:    takes(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			resp, err := c.Policies.ListFreezes(cmd.Context(), &fleetv1.ListFreezesRequest{})
-			if err != nil {
-				return err
-			}
-			return printList(a, listing[*fleetv1.FreezeState]{
-				noun: "freezes", document: resp, rows: resp.GetFreezes(), columns: freezeColumns(),
+		RunE: listed(a, func(ctx context.Context, c *client.Client) (*fleetv1.ListFreezesResponse, error) {
+			return c.Policies.ListFreezes(ctx, &fleetv1.ListFreezesRequest{})
+		}, func(resp *fleetv1.ListFreezesResponse) listing[*fleetv1.FreezeState] {
+			return listing[*fleetv1.FreezeState]{
+				noun: "freezes", rows: resp.GetFreezes(), columns: freezeColumns(),
 				name: func(f *fleetv1.FreezeState) string { return orWord(f.GetSite(), "*") },
-			})
-		},
+			}
+		}),
 	}
 }
 

@@ -28,20 +28,13 @@ func newGuidedList(a *app) *cobra.Command {
 		Long:    "Lists the open guided tasks of your sites, the most urgent first and then by when they are due; with --all the closed ones, too.",
 		Example: "  fleetctl guided list --site lyon\n  fleetctl guided list --assignee site-desk -o wide",
 		Args:    takes(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
+		RunE: listed(a, func(ctx context.Context, c *client.Client) (*fleetv1.ListGuidedTasksResponse, error) {
+			return c.GuidedTasks(ctx, r)
+		}, func(resp *fleetv1.ListGuidedTasksResponse) listing[*fleetv1.GuidedTask] {
+			return listing[*fleetv1.GuidedTask]{
+				noun: "guided tasks", rows: resp.GetTasks(), columns: guidedColumns(a.now()), name: (*fleetv1.GuidedTask).GetId,
 			}
-			defer c.Close()
-			resp, err := c.GuidedTasks(cmd.Context(), r)
-			if err != nil {
-				return err
-			}
-			return printList(a, listing[*fleetv1.GuidedTask]{
-				noun: "guided tasks", document: resp, rows: resp.GetTasks(), columns: guidedColumns(a.now()), name: (*fleetv1.GuidedTask).GetId,
-			})
-		},
+		}),
 	}
 	f := c.Flags()
 	f.StringVar(&r.Site, "site", "", "tasks of this `site` only")

@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"context"
+
+	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/bandfleet/bandfleet/cli/client"
 	"github.com/bandfleet/bandfleet/cli/output"
 )
 
@@ -35,6 +39,24 @@ func printList[T any](a *app, l listing[T]) error {
 	}
 	output.Rows(a.out, a.format == output.Wide, l.columns, l.rows)
 	return nil
+}
+
+// listed is the run of a command that asks the server once and prints the answer as a list.
+func listed[M proto.Message, T any](a *app, ask func(context.Context, *client.Client) (M, error), lay func(M) listing[T]) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		c, err := a.connect()
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		answer, err := ask(cmd.Context(), c)
+		if err != nil {
+			return err
+		}
+		l := lay(answer)
+		l.document = answer
+		return printList(a, l)
+	}
 }
 
 // printObject prints one object: its message, its name, or what people says.

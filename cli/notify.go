@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"context"
 	"os"
 	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/bandfleet/bandfleet/cli/client"
 	"github.com/bandfleet/bandfleet/cli/exit"
 	"github.com/bandfleet/bandfleet/cli/output"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
@@ -27,20 +29,13 @@ func newNotifyReceivers(a *app) *cobra.Command {
 		Long:    "Lists the receivers of the server's configuration: where they are, what waits for them and what the last try came to.",
 		Example: "  fleetctl notify receivers\n  fleetctl notify receivers -o json",
 		Args:    takes(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
+		RunE: listed(a, func(ctx context.Context, c *client.Client) (*fleetv1.ListReceiversResponse, error) {
+			return c.Notifications.ListReceivers(ctx, &fleetv1.ListReceiversRequest{})
+		}, func(resp *fleetv1.ListReceiversResponse) listing[*fleetv1.Receiver] {
+			return listing[*fleetv1.Receiver]{
+				noun: "receivers", rows: resp.GetReceivers(), columns: receiverColumns(), name: (*fleetv1.Receiver).GetName,
 			}
-			defer c.Close()
-			resp, err := c.Notifications.ListReceivers(cmd.Context(), &fleetv1.ListReceiversRequest{})
-			if err != nil {
-				return err
-			}
-			return printList(a, listing[*fleetv1.Receiver]{
-				noun: "receivers", document: resp, rows: resp.GetReceivers(), columns: receiverColumns(), name: (*fleetv1.Receiver).GetName,
-			})
-		},
+		}),
 	}
 }
 
@@ -77,20 +72,13 @@ func newNotifyRoutes(a *app) *cobra.Command {
 		Long:    "Lists the routes by name. When several of one receiver fit an event, the first by name is the one that is used.",
 		Example: "  fleetctl notify routes\n  fleetctl notify routes -o wide",
 		Args:    takes(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
+		RunE: listed(a, func(ctx context.Context, c *client.Client) (*fleetv1.ListRoutesResponse, error) {
+			return c.Notifications.ListRoutes(ctx, &fleetv1.ListRoutesRequest{})
+		}, func(resp *fleetv1.ListRoutesResponse) listing[*fleetv1.Route] {
+			return listing[*fleetv1.Route]{
+				noun: "routes", rows: resp.GetRoutes(), columns: routeColumns(), name: (*fleetv1.Route).GetName,
 			}
-			defer c.Close()
-			resp, err := c.Notifications.ListRoutes(cmd.Context(), &fleetv1.ListRoutesRequest{})
-			if err != nil {
-				return err
-			}
-			return printList(a, listing[*fleetv1.Route]{
-				noun: "routes", document: resp, rows: resp.GetRoutes(), columns: routeColumns(), name: (*fleetv1.Route).GetName,
-			})
-		},
+		}),
 	}
 }
 

@@ -28,20 +28,13 @@ func newPolicyList(a *app) *cobra.Command {
 		Long:    "Lists the policies in the order in which they are asked: the first one that fits a fault decides.",
 		Example: "  fleetctl policy list\n  fleetctl policy list -o wide",
 		Args:    takes(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
+		RunE: listed(a, func(ctx context.Context, c *client.Client) (*fleetv1.ListPoliciesResponse, error) {
+			return c.Policies.ListPolicies(ctx, &fleetv1.ListPoliciesRequest{})
+		}, func(resp *fleetv1.ListPoliciesResponse) listing[*fleetv1.Policy] {
+			return listing[*fleetv1.Policy]{
+				noun: "policies", rows: resp.GetPolicies(), columns: policyColumns(), name: (*fleetv1.Policy).GetName,
 			}
-			defer c.Close()
-			resp, err := c.Policies.ListPolicies(cmd.Context(), &fleetv1.ListPoliciesRequest{})
-			if err != nil {
-				return err
-			}
-			return printList(a, listing[*fleetv1.Policy]{
-				noun: "policies", document: resp, rows: resp.GetPolicies(), columns: policyColumns(), name: (*fleetv1.Policy).GetName,
-			})
-		},
+		}),
 	}
 }
 

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"context"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/bandfleet/bandfleet/cli/client"
 	"github.com/bandfleet/bandfleet/cli/output"
 	fleetv1 "github.com/bandfleet/bandfleet/proto/fleet/v1"
 )
@@ -25,20 +27,13 @@ func newScheduleList(a *app) *cobra.Command {
 		Long:    "Lists the schedules of your sites by name, with when each comes next and what came of its last time.",
 		Example: "  fleetctl schedule list\n  fleetctl schedule list -o wide",
 		Args:    takes(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
+		RunE: listed(a, func(ctx context.Context, c *client.Client) (*fleetv1.ListSchedulesResponse, error) {
+			return c.ListSchedules(ctx)
+		}, func(resp *fleetv1.ListSchedulesResponse) listing[*fleetv1.Schedule] {
+			return listing[*fleetv1.Schedule]{
+				noun: "schedules", rows: resp.GetSchedules(), columns: scheduleColumns(), name: (*fleetv1.Schedule).GetName,
 			}
-			defer c.Close()
-			resp, err := c.ListSchedules(cmd.Context())
-			if err != nil {
-				return err
-			}
-			return printList(a, listing[*fleetv1.Schedule]{
-				noun: "schedules", document: resp, rows: resp.GetSchedules(), columns: scheduleColumns(), name: (*fleetv1.Schedule).GetName,
-			})
-		},
+		}),
 	}
 }
 

@@ -47,12 +47,6 @@ func UnmatchedKey(site, class, template string) []byte {
 // FindingKey is the key of a result whose findings are still to be looked at.
 func FindingKey(job string, index uint32) []byte { return TaskKey(job, index) }
 
-// ParseTaskKey reads the job and the place out of a key that TaskKey made.
-func ParseTaskKey(key []byte) (job string, index uint32) {
-	n := max(0, len(key)-4)
-	return string(key[:n]), ImportPartPlace(key)
-}
-
 func hashOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
