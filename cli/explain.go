@@ -116,6 +116,9 @@ func printAnswer(a *app, k *known, o *explainOptions, answer *explain.Answer) er
 		describeEntry(a, k.Catalogue, answer.Ranked[0].Entry)
 		a.alsoPossible(answer.Ranked[1:])
 	default:
+		if answer.UnknownCode != "" {
+			a.out.Line("No entry has the number %s.", answer.UnknownCode)
+		}
 		a.out.Line("%s; what is read of the machine decides:", mayMean(answer.Likely))
 		a.candidates(answer.Ranked[:answer.Likely])
 		a.alsoPossible(answer.Ranked[answer.Likely:])

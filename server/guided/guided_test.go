@@ -146,6 +146,8 @@ func TestALockoutCountsDownFromItsReport(t *testing.T) {
 	}
 	_, err := d.Tick(t.Context(), ada, &fleetv1.TickStepRequest{Id: task.GetId(), Step: 2})
 	wantRefusal(t, err, "TIMER_RUNS")
+	_, err = d.Tick(t.Context(), ada, &fleetv1.TickStepRequest{Id: task.GetId(), Step: 2, Undo: true})
+	wantRefusal(t, err, "TIMER_RUNS") // the band counts, and nobody can have it begin again
 	d.now = d.now.Add(4 * time.Minute)
 	_, err = d.Tick(t.Context(), ada, &fleetv1.TickStepRequest{Id: task.GetId(), Step: 2})
 	must(t, err)

@@ -59,7 +59,7 @@ func (d *Desk) tick(t *fleetv1.GuidedTask, s *fleetv1.GuidedStep, by string, und
 	now := d.cfg.Now()
 	switch {
 	case undo:
-		return takeBack(s)
+		return takeBack(t, s)
 	case s.GetDone() != nil:
 		return errUnchanged
 	case s.GetTimer() != nil && s.GetTimerEnds() == nil:
@@ -75,11 +75,15 @@ func (d *Desk) tick(t *fleetv1.GuidedTask, s *fleetv1.GuidedStep, by string, und
 }
 
 // takeBack makes a step undone. A timer that came with the task, as that of a lockout, is not the person's to stop: it started before.
-func takeBack(s *fleetv1.GuidedStep) error {
+func takeBack(t *fleetv1.GuidedTask, s *fleetv1.GuidedStep) error {
 	if s.GetDone() == nil && s.GetTimerEnds() == nil {
 		return errUnchanged
 	}
 	if s.GetDone() == nil {
+		if s.GetTimerEnds().AsTime().Equal(t.GetCreated().AsTime().Add(s.GetTimer().AsDuration())) {
+			return refusal.New(refusal.Precondition, "TIMER_RUNS", "guided task %q: step %d: its clock began with the task and cannot be stopped", t.GetId(), s.GetNumber()).
+				At("step").Then("wait until %s", clock(s.GetTimerEnds()))
+		}
 		s.TimerEnds = nil
 	}
 	s.Done, s.DoneBy = nil, ""

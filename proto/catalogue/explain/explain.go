@@ -28,11 +28,13 @@ type Answer struct {
 	Likely int
 	// AskCode are the numbers that tell the likely ones apart; empty when no number would help, or one was given.
 	AskCode []string
+	// UnknownCode is the number that was given when no entry has it: the words alone are no certain answer then.
+	UnknownCode string
 }
 
 // Sure says whether one entry is meant, and no other may be.
 func (a *Answer) Sure() bool {
-	return a.Likely == 1 && len(a.AskCode) == 0 && a.Ranked[0].Score >= certain
+	return a.Likely == 1 && len(a.AskCode) == 0 && a.UnknownCode == "" && a.Ranked[0].Score >= certain
 }
 
 const (
@@ -58,6 +60,9 @@ func Find(c *catalogue.Catalogue, words, code string) *Answer {
 	x := newIndex(c)
 	q := x.question(words, strings.TrimSpace(code))
 	a := &Answer{}
+	if q.code != "" && !x.codes[q.code] {
+		a.UnknownCode = q.code
+	}
 	for i := range x.texts {
 		if h := x.score(q, &x.texts[i]); h.Score >= least {
 			a.Ranked = append(a.Ranked, h)
@@ -70,7 +75,7 @@ func Find(c *catalogue.Catalogue, words, code string) *Answer {
 
 // For leaves out what cannot be at machines of a kind. Bands are at terminals.
 func (a *Answer) For(target catalogue.Target) *Answer {
-	out := &Answer{}
+	out := &Answer{UnknownCode: a.UnknownCode}
 	for _, h := range a.Ranked {
 		of := h.Entry.Target
 		if of == target || of == catalogue.Device || of == catalogue.Band && target == catalogue.Terminal {

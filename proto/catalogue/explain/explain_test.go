@@ -130,6 +130,15 @@ func TestTheSameWordsAskForTheNumber(t *testing.T) {
 	}
 }
 
+// TestANumberThatNoEntryHasMakesNothingCertain: the words fit, and it is another number that stands beside them.
+func TestANumberThatNoEntryHasMakesNothingCertain(t *testing.T) {
+	for _, a := range []*explain.Answer{explain.Find(load(t), "operation timed out", "3999"), explain.Find(load(t), "operation timed out", "3999").For(catalogue.NESHost)} {
+		if a.Sure() || a.UnknownCode != "3999" {
+			t.Errorf("sure is %v, the unknown number %q, of %q; want 3999 told and nothing certain", a.Sure(), a.UnknownCode, ids(a.Ranked))
+		}
+	}
+}
+
 func TestWhatIsInNoGuideIsNotFound(t *testing.T) {
 	c := load(t)
 	for _, words := range []string{"", "   ", "xyzzy plugh", "coffee machine broken beans", strings.Repeat("lorem ipsum ", 1000), "\x1b[2J\x00"} {
